@@ -1,0 +1,4 @@
+"""One job, from a listing of Parquet files to committed predictions.
+
+A row's journey, one file a step: plan -> read -> encode -> batch -> predict -> write -> commit.
+"""

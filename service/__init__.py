@@ -1,0 +1,1 @@
+"""The same models, one request at a time, as a BentoML service."""
