@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.artifact import refuse_unsafe, verify_digest
-from models.errors import ModelNotFound, RuntimeUnavailable, SpecInvalid
+from models.errors import MissingExtra, ModelNotFound, RuntimeUnavailable, SpecInvalid
 from models.locate import locate_model
 from models.model import Model, Options
 from models.spec import ModelSpec, read_spec
@@ -89,8 +89,11 @@ def build_runtime(folder: Path, spec: ModelSpec, *, runtime: str, device: str, t
     if runtime == "torch":
         if spec.architecture == "onnx":
             raise RuntimeUnavailable("torch", why=f"{spec.name} is an ONNX file only", available=["onnx"])
-        from models.runtimes.eager import EagerRuntime, build_network
-
+        try:
+            from models.networks.build import build_network
+            from models.runtimes.eager import EagerRuntime
+        except ModuleNotFoundError as error:
+            raise MissingExtra("--runtime torch", package=str(error.name), extra="torch") from None
         return EagerRuntime(build_network(folder, spec), device=device, threads=threads)
     raise RuntimeUnavailable(runtime, why="there is no runtime of that name", available=RUNTIMES)
 

@@ -35,7 +35,8 @@ def locate_model(name: str) -> Located:
     """Find the folder that a name leads to.
 
     `s3://bucket/prefix` is fetched once into the cache and its digest verified. A name with a slash or a dot in front,
-    or one that is a folder with a tandem.yaml, is a local folder. Everything else is a tag `name[:version]` of the store.
+    or one that is a folder with a tandem.yaml, is a local folder. Everything else is a tag
+    `name[:version]` of the store.
 
     Raises:
         ModelNotFound: nothing is there.
