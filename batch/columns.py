@@ -105,8 +105,8 @@ def job_columns(job: JobSpec, spec: ModelSpec) -> JobColumns:
             f"--column {unknown[0]}={job.column[unknown[0]]}: the model {spec.name} has no input {unknown[0]!r}; "
             f"it takes {spec.column!r}. Write --column {spec.column}={job.column[unknown[0]]}."
         )
-    if job.label and not spec.labels:
-        raise UsageError(f"--label {job.label}: the model {spec.name} predicts no labels (its task is {spec.task}).")
+    if job.label and "label" not in {field.name for field in spec.output_fields}:
+        raise UsageError(f"--label {job.label}: the task of {spec.name}, {spec.task}, gives no single label to compare.")
     return JobColumns(
         encoded=job.column.get(spec.column, spec.column),
         kind=spec.inputs[0].kind,

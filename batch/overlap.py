@@ -20,8 +20,8 @@ class Failure:
 def overlap(items: Iterable[Item], *, ahead: int, name: str) -> Iterator[Item]:
     """Yield `items` unchanged, made in a thread at most `ahead` items in advance, so that memory stays bounded.
 
-    An error of the step is raised here, after the items before it. When the consumer stops early, the thread ends at its next
-    item and is waited for.
+    An error of the step is raised here, after the items before it. When the consumer stops early, the thread ends
+    at its next item and is waited for.
     """
     done = object()
     ready: queue.Queue[object] = queue.Queue(maxsize=max(ahead, 1))
