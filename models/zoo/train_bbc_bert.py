@@ -5,6 +5,8 @@
 writes `bbc-bert/`, a plain Hugging Face folder. Most epochs see a random piece of 160 tokens of each article, placed at
 a random position, so that all 512 positions are learned cheaply; the last ones see whole articles. The weights are
 stored rounded to float16 (half the size) and the accuracy is that of the rounded weights, computed in float32.
+
+Printed: accuracy 0.973 on the 445 held-out articles, 277 CPU-s.
 """
 
 import argparse
