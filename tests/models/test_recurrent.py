@@ -44,8 +44,10 @@ def make_inputs(
     rng = np.random.default_rng(len(lengths))
     shape = (len(lengths), padded_to)
     if config.vocab_size is None:
-        # What stands in the padding is not zero: it must not be looked at.
-        return rng.normal(size=(*shape, config.input_size)).astype(np.float32) * 3, np.array(lengths, dtype=np.int64)
+        steps = rng.normal(size=(*shape, config.input_size)).astype(np.float32) * 3
+        for row, length in enumerate(lengths):
+            steps[row, length:] = np.nan  # the padding: it must not be looked at
+        return steps, np.array(lengths, dtype=np.int64)
     return rng.integers(0, config.vocab_size, size=shape), np.array(lengths, dtype=np.int64)
 
 
