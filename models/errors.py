@@ -32,7 +32,7 @@ class ModelNotFound(ModelError):
         have = f" Known: {', '.join(known)}." if known else ""
         super().__init__(
             f"No model {name!r}: looked in {'; '.join(looked_in)}.{have} "
-            "Add one with: tandem model add FOLDER --name NAME, or name a folder or an s3:// prefix that holds tandem.yaml."
+            "Add one with: tandem model add FOLDER --name NAME; or name a folder or s3:// prefix with a tandem.yaml."
         )
         self.name = name
 
@@ -66,8 +66,8 @@ class DigestMismatch(ModelError):
 
     def __init__(self, folder: str, *, file: str, expected: str, found: str) -> None:
         super().__init__(
-            f"{folder}: {file} has sha256 {found[:16]}, recorded was {expected[:16]}. The artifact was changed or damaged; "
-            "fetch it again, or record it as a new model with: tandem model add."
+            f"{folder}: {file} has sha256 {found[:16]}, recorded was {expected[:16]}. The artifact was changed or "
+            "damaged; fetch it again, or record it as a new model with: tandem model add."
         )
         self.folder, self.file, self.expected, self.found = folder, file, expected, found
 
@@ -109,6 +109,26 @@ class ContractBroken(ModelError):
     def __init__(self, name: str, *, promise: str, found: str) -> None:
         super().__init__(f"{name} breaks the contract: {promise}; found: {found}.")
         self.promise, self.found = promise, found
+
+
+class ModelAccessDenied(ModelError):
+    """The object store refuses to show the model."""
+
+    exit_code = 77
+
+    def __init__(self, url: str, *, why: str) -> None:
+        super().__init__(f"{url}: access to the model was refused ({why}). Check credentials and bucket policy.")
+        self.url = url
+
+
+class ModelStoreUnavailable(ModelError):
+    """The object store does not answer; the same command may succeed later."""
+
+    exit_code = 75
+
+    def __init__(self, url: str, *, why: str) -> None:
+        super().__init__(f"{url}: the model could not be fetched ({why}). Run the same command again.")
+        self.url = url
 
 
 class PredictionMismatch(ModelError):
