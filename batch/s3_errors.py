@@ -1,0 +1,79 @@
+"""What boto3 raises, as errors of ours: one place that knows S3's codes."""
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    SSOError,
+    TokenRetrievalError,
+)
+
+from batch.errors import AccessDenied, InputNotFound, JobError, StoreUnavailable, UsageError
+
+S3_FAULTS = (ClientError, BotoCoreError)
+
+_RENEW = "Renew the credentials (aws sso login, or new keys) and run the same command again."
+_NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, TokenRetrievalError, SSOError)
+_ADVICE = {
+    "ExpiredToken": _RENEW,
+    "ExpiredTokenException": _RENEW,
+    "TokenRefreshRequired": _RENEW,
+    "RequestExpired": _RENEW,
+    "InvalidToken": _RENEW,
+    "InvalidAccessKeyId": "The store does not know this access key; check profile, AWS_ACCESS_KEY_ID and endpoint.",
+    "SignatureDoesNotMatch": "The secret key does not belong to the access key; check AWS_SECRET_ACCESS_KEY.",
+    "AuthorizationHeaderMalformed": "The request was signed for another region; check --region or AWS_REGION.",
+    "RequestTimeTooSkewed": "This machine's clock is wrong; set it and run the same command again.",
+}
+_PERMISSIONS = {"list": "s3:ListBucket", "read": "s3:GetObject", "write": "s3:PutObject", "delete": "s3:DeleteObject"}
+_TRY_AGAIN = ("RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded")
+
+
+def code_of(error: Exception) -> str:
+    """S3's name for the fault ("NoSuchKey"; the status where the answer had no body), or the exception's own."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code") or status_of(error))
+    return type(error).__name__
+
+
+def status_of(error: Exception) -> int:
+    """The HTTP status, or 0 where no answer came."""
+    if isinstance(error, ClientError):
+        return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    return 0
+
+
+def as_job_error(error: Exception, operation: str, url: str) -> JobError:
+    """The error to raise for a fault that boto3's own retries did not mend.
+
+    Args:
+        operation: "list", "read", "write" or "delete".
+    """
+    code, status = code_of(error), status_of(error)
+    if isinstance(error, _NO_CREDENTIALS):
+        advice = f"{error}. Give credentials the boto3 way: a profile, AWS_ACCESS_KEY_ID, or an instance role."
+        return AccessDenied(operation, url, code="no credentials", advice=advice)
+    if isinstance(error, HTTPClientError | IncompleteReadError):
+        return StoreUnavailable(operation, url, str(error).rstrip("."))
+    if not isinstance(error, ClientError):
+        return UsageError(f"cannot {operation} {url}: {error}")
+    if code in _ADVICE:
+        return AccessDenied(operation, url, code=code, advice=_ADVICE[code])
+    if status in (401, 403):
+        advice = f"Grant {_PERMISSIONS[operation]} on it to these credentials, or use others."
+        if operation == "read":
+            advice += " Without s3:ListBucket, S3 says so of a missing object too."
+        return AccessDenied(operation, url, code=code, advice=advice)
+    if code == "NoSuchBucket":
+        bucket = url.removeprefix("s3://").partition("/")[0]
+        return InputNotFound(url, f"there is no bucket {bucket!r}", advice="Check the name and the endpoint.")
+    if status == 404:
+        return InputNotFound(url)
+    message = error.response.get("Error", {}).get("Message") or f"HTTP {status}"
+    if status >= 500 or status == 429 or code in _TRY_AGAIN:
+        return StoreUnavailable(operation, url, f"{code}: {message.rstrip('.')}")
+    return UsageError(f"cannot {operation} {url}: {code}: {message}")

@@ -1,0 +1,244 @@
+"""Objects in S3, or in a store that speaks S3, through boto3."""
+
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+from urllib3.exceptions import HTTPError
+
+from batch.errors import ConditionIgnored, InputChanged, StoreUnavailable, UsageError
+from batch.s3_errors import S3_FAULTS, as_job_error, code_of, status_of
+from batch.s3_multipart import upload_parts
+from batch.storage import ObjectHead, ObjectInfo
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MIB = 1024 * 1024
+_CONTESTED = (409, 412)
+
+
+class S3Store:
+    """A bucket and a prefix; keeps the promises of `Store`.
+
+    boto3 retries requests in its standard mode. What it does not mend is mended here: a body that ends early, and a
+    conditional write whose first try was applied although its answer was lost.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str = "",
+        *,
+        endpoint_url: str | None = None,
+        region: str | None = None,
+        profile: str | None = None,
+        multipart_threshold_bytes: int = 64 * MIB,
+        part_size_bytes: int = 16 * MIB,
+        max_attempts: int = 8,
+        connect_timeout_s: float = 5.0,
+        read_timeout_s: float = 30.0,
+    ) -> None:
+        self._bucket = bucket
+        self._prefix = prefix if not prefix or prefix.endswith("/") else prefix + "/"
+        self._session: dict[str, Any] = {"profile_name": profile, "region_name": region}
+        self._endpoint_url = endpoint_url
+        self._multipart_threshold_bytes = multipart_threshold_bytes
+        self._part_size_bytes = part_size_bytes
+        self._max_attempts = max_attempts
+        self._timeouts: dict[str, Any] = {"connect_timeout": connect_timeout_s, "read_timeout": read_timeout_s}
+        self._made: S3Client | None = None
+        self._making = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self._bucket}/{self._prefix}"
+
+    def url_of(self, key: str) -> str:
+        return self.url + key
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + prefix
+        )
+        try:
+            found = [
+                ObjectInfo(
+                    key=entry["Key"].removeprefix(self._prefix), size_bytes=entry["Size"], etag=entry["ETag"].strip('"')
+                )
+                for page in pages
+                for entry in page.get("Contents", [])
+            ]
+        except S3_FAULTS as error:
+            raise as_job_error(error, "list", self.url_of(prefix)) from error
+        # S3 lists in order of keys; SeaweedFS and S3 directory buckets in order of folders.
+        yield from sorted(found, key=lambda info: info.key)
+
+    def head(self, key: str) -> ObjectHead | None:
+        try:
+            answer = self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
+        except S3_FAULTS as error:
+            if status_of(error) == 404:
+                return None
+            if status_of(error) == 400:
+                self._ask_why(key)
+            raise as_job_error(error, "read", self.url_of(key)) from error
+        return ObjectHead(
+            size_bytes=answer["ContentLength"], etag=answer["ETag"].strip('"'), metadata=answer.get("Metadata", {})
+        )
+
+    def _ask_why(self, key: str) -> None:
+        """Raise what a HEAD cannot say: its answer has no body, so an expired token is a bare 400."""
+        try:
+            self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix + key, MaxKeys=1)
+        except S3_FAULTS as error:
+            raise as_job_error(error, "read", self.url_of(key)) from error
+
+    def read(self, key: str, *, etag: str | None = None, start: int = 0, stop: int | None = None) -> bytes:
+        if stop is not None and stop <= start:
+            return b""
+        wanted: dict[str, Any] = {"Bucket": self._bucket, "Key": self._prefix + key}
+        if etag is not None:
+            wanted["IfMatch"] = f'"{etag}"'
+        if start or stop is not None:
+            wanted["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
+        reason: Exception | str = ""
+        for _ in self._attempts():
+            try:
+                answer = self._client.get_object(**wanted)
+            except S3_FAULTS as error:
+                if status_of(error) == 416:
+                    return b""
+                if status_of(error) == 412 and etag is not None:
+                    raise InputChanged(self.url_of(key), expected=etag) from error
+                raise as_job_error(error, "read", self.url_of(key)) from error
+            try:  # boto3 does not retry what fails from here on
+                body = answer["Body"].read()
+            except (BotoCoreError, HTTPError, OSError) as error:
+                reason = error
+                continue
+            if len(body) != answer["ContentLength"]:
+                reason = f"its body ended after {len(body)} of {answer['ContentLength']} bytes"
+                continue
+            ranged = "Range" in wanted and answer["ResponseMetadata"]["HTTPStatusCode"] == 200
+            return body[start:stop] if ranged else body  # 200: the server knows no ranges
+        raise StoreUnavailable("read", self.url_of(key), str(reason).rstrip("."))
+
+    def put_if_absent(
+        self, key: str, body: bytes | Path, *, attempt: str, metadata: Mapping[str, str] | None = None
+    ) -> bool:
+        is_large = isinstance(body, Path) and body.stat().st_size > self._multipart_threshold_bytes
+        mark = {"tandem-attempt": attempt}
+        return self._put(key, body, {"IfNoneMatch": "*"}, mark=mark, metadata=metadata, multipart=is_large)
+
+    def put_if_match(
+        self, key: str, body: bytes | Path, *, etag: str, attempt: str, metadata: Mapping[str, str] | None = None
+    ) -> bool:
+        # One PUT whatever the size (S3 takes 5 GiB): moto and others ignore If-Match on a multipart Complete.
+        mark = {"tandem-attempt": attempt, "tandem-replaces": etag}
+        return self._put(key, body, {"IfMatch": f'"{etag}"'}, mark=mark, metadata=metadata, multipart=False)
+
+    def complete_if_absent(self, key: str, body: bytes, *, attempt: str) -> bool:
+        """`put_if_absent` by a multipart upload, however small the body: for the probe."""
+        mark = {"tandem-attempt": attempt}
+        return self._put(key, body, {"IfNoneMatch": "*"}, mark=mark, metadata=None, multipart=True)
+
+    def _put(
+        self,
+        key: str,
+        body: bytes | Path,
+        condition: Mapping[str, str],
+        *,
+        mark: Mapping[str, str],
+        metadata: Mapping[str, str] | None,
+        multipart: bool,
+    ) -> bool:
+        """Write under a condition; whatever an unclear answer means, the mark on the object says whose it is."""
+        url = self.url_of(key)
+        reason = ""
+        for _ in self._attempts():
+            try:
+                self._write(key, body, condition, {**(metadata or {}), **mark}, multipart=multipart)
+                return True
+            except S3_FAULTS as error:
+                if code_of(error) == "NotImplemented":
+                    raise ConditionIgnored(url, "writes", found="it answered NotImplemented") from error
+                fault = as_job_error(error, "write", url)
+                is_contested = status_of(error) in _CONTESTED or code_of(error) in ("NoSuchUpload", "NoSuchKey")
+                if not is_contested and not isinstance(fault, StoreUnavailable):
+                    raise fault from error
+                reason = f"{code_of(error)} again and again"
+            there = self.head(key)
+            if there is not None and mark.items() <= there.metadata.items():
+                return True
+            if _is_lost(there, condition):
+                return False
+            if not is_contested:
+                raise fault
+        raise StoreUnavailable("write", url, reason)
+
+    def _write(
+        self,
+        key: str,
+        body: bytes | Path,
+        condition: Mapping[str, Any],
+        metadata: Mapping[str, str],
+        *,
+        multipart: bool,
+    ) -> None:
+        place: dict[str, Any] = {"Bucket": self._bucket, "Key": self._prefix + key}
+        if multipart:
+            upload_parts(self._client, place, body, condition, metadata=metadata, part_size_bytes=self._part_size_bytes)
+        elif isinstance(body, Path):
+            with body.open("rb") as file:
+                self._client.put_object(**place, **condition, Body=file, Metadata=metadata)
+        else:
+            self._client.put_object(**place, **condition, Body=body, Metadata=metadata)
+
+    def delete(self, key: str) -> None:
+        try:
+            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
+        except S3_FAULTS as error:
+            raise as_job_error(error, "delete", self.url_of(key)) from error
+
+    def _attempts(self) -> Iterator[int]:
+        """Count attempts up to the bound, sleeping before each but the first: full jitter, 0.1 s doubled up to 5 s."""
+        for attempt in range(self._max_attempts):
+            if attempt:
+                time.sleep(random.uniform(0, min(5.0, 0.1 * 2**attempt)))
+            yield attempt
+
+    @property
+    def _client(self) -> "S3Client":
+        with self._making:
+            if self._made is None:
+                config = Config(
+                    retries={"mode": "standard", "max_attempts": self._max_attempts},
+                    max_pool_connections=32,
+                    **self._timeouts,
+                )
+                try:
+                    session = boto3.Session(**self._session)
+                    self._made = session.client("s3", endpoint_url=self._endpoint_url, config=config)
+                except (BotoCoreError, ValueError) as error:
+                    raise UsageError(f"cannot open {self.url}: {error}") from error
+            return self._made
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_made", "_making")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _made=None, _making=threading.Lock())
+
+
+def _is_lost(there: ObjectHead | None, condition: Mapping[str, str]) -> bool:
+    """Whether what is there now, not being ours, means that another write was first."""
+    if "IfNoneMatch" in condition:
+        return there is not None
+    return there is None or there.etag != condition["IfMatch"].strip('"')

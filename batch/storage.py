@@ -1,0 +1,189 @@
+"""Where objects lie: what every store promises, and how a url becomes one.
+
+Keys are relative to the store's root and written with "/". An ETag is opaque: it changes whenever the object does.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from batch.errors import InputNotFound, UsageError
+from batch.source_names import WILDCARD, is_named
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectInfo:
+    """One line of a listing."""
+
+    key: str
+    size_bytes: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectHead:
+    """What a store says of one object; a local folder keeps no metadata."""
+
+    size_bytes: int
+    etag: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class Store(Protocol):
+    """A place for objects in which the first write counts.
+
+    Every method raises AccessDenied where it may not, and StoreUnavailable where the store did not answer within the
+    bound of retries. Threads may share a store; a forked process opens its own. A store can be pickled.
+    """
+
+    @property
+    def url(self) -> str:
+        """The root, ending in "/"."""
+        ...
+
+    def url_of(self, key: str) -> str:
+        """The key's full url, for people and for `_source`."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Every object whose key begins with `prefix`, sorted by key; none where nothing is there.
+
+        The listing is complete for objects written before it began. It costs one request a 1,000 objects, and memory
+        for all of them.
+
+        Raises:
+            InputNotFound: there is no such bucket.
+        """
+        ...
+
+    def head(self, key: str) -> ObjectHead | None:
+        """What is known of the object, or None where there is none."""
+        ...
+
+    def read(self, key: str, *, etag: str | None = None, start: int = 0, stop: int | None = None) -> bytes:
+        """The object's bytes from `start` to before `stop`, cut off at its end, all of one version.
+
+        With `etag`, of that version. A short body, a reset, a time-out and a 5xx are retried, with jitter.
+
+        Raises:
+            InputChanged: the object is not of version `etag`.
+            InputNotFound: there is no such object or bucket.
+        """
+        ...
+
+    def put_if_absent(
+        self, key: str, body: bytes | Path, *, attempt: str, metadata: Mapping[str, str] | None = None
+    ) -> bool:
+        """Write the object unless there is one; whole or not at all, and durable before it returns.
+
+        True where the object that is now there is this attempt's, be it that an earlier try was applied and its answer
+        lost. False where another attempt was first; its object is untouched. Of any number of attempts exactly one is
+        told True. `attempt` names whoever asks, and must not be shared between two that write different bytes.
+
+        Raises:
+            InputNotFound: there is no such bucket.
+            StoreUnavailable: not known to be written. Asking again with the same attempt is safe.
+        """
+        ...
+
+    def put_if_match(
+        self, key: str, body: bytes | Path, *, etag: str, attempt: str, metadata: Mapping[str, str] | None = None
+    ) -> bool:
+        """Replace version `etag` of the object; False, and nothing written, where it is another version or gone."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove the object; nothing happens where there is none."""
+        ...
+
+
+def open_store(
+    url: str, *, endpoint_url: str | None = None, region: str | None = None, profile: str | None = None
+) -> Store:
+    """Open `s3://bucket/prefix/`, `file:///folder/` or a plain folder; no request is made and no folder created.
+
+    Endpoint, region and credentials that are not given come the boto3 way.
+
+    Raises:
+        UsageError: the url names neither.
+    """
+    scheme, path = split_url(url)
+    if scheme == "s3":
+        from batch.s3_store import S3Store  # boto3 takes 0.2 s to import; a local job does without
+
+        bucket, _, prefix = path.partition("/")
+        return S3Store(bucket, prefix, endpoint_url=endpoint_url, region=region, profile=profile)
+    from batch.local_store import LocalStore
+
+    return LocalStore(path)
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """("s3", "bucket/key") or ("file", "/local/path"); a trailing "/" stays.
+
+    Raises:
+        UsageError: another scheme, or no bucket.
+    """
+    if url.startswith("s3://"):
+        if not url.removeprefix("s3://").partition("/")[0]:
+            raise UsageError(f"{url} names no bucket; expected s3://bucket/prefix/.")
+        return "s3", url.removeprefix("s3://")
+    if url.startswith("file://"):
+        parts = urlsplit(url)
+        if parts.netloc not in ("", "localhost"):
+            raise UsageError(f"{url} names a host, {parts.netloc}; a local folder is file:///folder/.")
+        return "file", unquote(parts.path)
+    if "://" in url or not url:
+        raise UsageError(f"{url!r} is no place that can be read; expected s3://bucket/prefix/ or a local folder.")
+    return "file", url
+
+
+def list_sources(
+    url: str, *, endpoint_url: str | None = None, region: str | None = None, profile: str | None = None
+) -> tuple[Store, list[ObjectInfo]]:
+    """Open the store that `url` lies in and list the Parquet objects it names, sorted by key.
+
+    A folder means every `*.parquet` and `*.parq` below it that is not hidden; a file means itself, whatever its name; a
+    glob what it matches (source_names.py).
+
+    Raises:
+        InputNotFound: nothing there, or nothing that is named like Parquet.
+    """
+    root, key, pattern = split_source(url)
+    store = open_store(root, endpoint_url=endpoint_url, region=region, profile=profile)
+    if key is not None:
+        head = store.head(key)
+        if head is not None:
+            return store, [ObjectInfo(key=key, size_bytes=head.size_bytes, etag=head.etag)]
+        store = open_store(store.url_of(key), endpoint_url=endpoint_url, region=region, profile=profile)
+    listed = list(store.list(WILDCARD.split(pattern, maxsplit=1)[0] if pattern else ""))
+    found = [info for info in listed if is_named(info.key, pattern)]
+    if not found:
+        wanted = f"matches {pattern}" if pattern else "is named *.parquet or *.parq"
+        raise InputNotFound(url, f"none of its {len(listed)} objects {wanted}" if listed else "no object is there")
+    return store, found
+
+
+def split_source(url: str) -> tuple[str, str | None, str | None]:
+    """(root url, key, glob pattern) of an input url; key where it may be one object, pattern where it is a glob.
+
+    Whether an s3 url without a trailing "/" is an object or a prefix only the store can say.
+    """
+    scheme, path = split_url(url)
+    if scheme == "file":
+        if Path(path).is_file():
+            return str(Path(path).absolute().parent), Path(path).name, None
+        if Path(path).is_dir():
+            return path, None, None
+    prefix = "s3://" if scheme == "s3" else ""
+    if wildcard := WILDCARD.search(path):
+        folder, slash, _ = path[: wildcard.start()].rpartition("/")
+        if scheme == "s3" and not slash:
+            raise UsageError(f"{url} has a wildcard in its bucket; expected s3://bucket/prefix/*.parquet.")
+        return prefix + (folder + slash or "."), None, path[len(folder + slash) :]
+    if scheme == "file" or "/" not in path or path.endswith("/"):
+        return prefix + path, None, None
+    folder, _, name = path.rpartition("/")
+    return f"{prefix}{folder}/", name, None
