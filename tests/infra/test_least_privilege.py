@@ -1,6 +1,7 @@
 """What a job's role may do, tried by a client that has nothing but that role, with moto's IAM switched on."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -8,6 +9,9 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.core.authorization import enable_iam_authentication
 
+from batch.errors import AccessDenied
+from batch.s3_store import MIB, S3Store
+from batch.storage import list_sources
 from tests.infra.conftest import REGION, Stack
 
 if TYPE_CHECKING:
@@ -29,7 +33,10 @@ KEYS = [
 
 @pytest.fixture(scope="module")
 def job(stack: Stack) -> Iterator["S3Client"]:
-    """An S3 client with the job's role, in a bucket that holds KEYS, beside another bucket."""
+    """An S3 client with the job's role, in a bucket that holds KEYS, beside another bucket.
+
+    The role's credentials are in the environment too, where a job finds them.
+    """
     s3 = boto3.client("s3", region_name=REGION)
     s3.create_bucket(Bucket=ELSEWHERE, CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_object(Bucket=ELSEWHERE, Key="input/a.parquet", Body=b"theirs")
@@ -37,14 +44,12 @@ def job(stack: Stack) -> Iterator["S3Client"]:
         s3.put_object(Bucket=stack.outputs["BucketName"], Key=key, Body=b"ours")
     sts = boto3.client("sts", region_name=REGION)
     credentials = sts.assume_role(RoleArn=stack.outputs["JobRoleArn"], RoleSessionName="job")["Credentials"]
-    session = boto3.Session(
-        aws_access_key_id=credentials["AccessKeyId"],
-        aws_secret_access_key=credentials["SecretAccessKey"],
-        aws_session_token=credentials["SessionToken"],
-        region_name=REGION,
-    )
-    with enable_iam_authentication():
-        yield session.client("s3")
+    with pytest.MonkeyPatch.context() as environment, enable_iam_authentication():
+        environment.setenv("AWS_ACCESS_KEY_ID", credentials["AccessKeyId"])
+        environment.setenv("AWS_SECRET_ACCESS_KEY", credentials["SecretAccessKey"])
+        environment.setenv("AWS_SESSION_TOKEN", credentials["SessionToken"])
+        environment.setenv("AWS_DEFAULT_REGION", REGION)
+        yield boto3.Session().client("s3")
 
 
 def refused(call: Callable[..., Any], **arguments: Any) -> str | None:
@@ -129,6 +134,37 @@ def test_a_job_takes_its_own_markers_away(stack: Stack, job: "S3Client", folder:
         job.put_object(Bucket=bucket, Key=key, Body=b"ours")
         job.delete_object(Bucket=bucket, Key=key)
         assert refused(job.head_object, Bucket=bucket, Key=key) == "404"
+
+
+def test_the_jobs_own_store_needs_no_more(stack: Stack, job: "S3Client", tmp_path: Path) -> None:
+    """Every verb of the store, a part in several pieces and a write that loses included."""
+    bucket = stack.outputs["BucketName"]
+    store = S3Store(bucket, "output/night/", multipart_threshold_bytes=5 * MIB, part_size_bytes=5 * MIB)
+    assert store.head("_tandem/job.json") is None
+    assert store.put_if_absent("_tandem/job.json", b"one", attempt="a")
+    assert not store.put_if_absent("_tandem/job.json", b"two", attempt="b")
+    large = tmp_path / "part.parquet"
+    large.write_bytes(bytes(6 * MIB))
+    assert store.put_if_absent("part-1.parquet", large, attempt="a")
+    assert not store.put_if_absent("part-1.parquet", large, attempt="b")
+    found = store.head("_tandem/job.json")
+    assert found is not None
+    assert store.put_if_match("_tandem/job.json", b"three", etag=found.etag, attempt="a")
+    assert store.read("_tandem/job.json") == b"three"
+    assert store.put_if_absent("_SUCCESS", b"", attempt="a")
+    store.delete("_SUCCESS")
+    assert [info.key for info in store.list()] == ["_tandem/job.json", "part-1.parquet"]
+    rows, _ = list_sources(f"s3://{bucket}/input/")
+    assert rows.read("day=1/a.parquet") == b"ours"
+
+
+def test_what_the_role_may_not_is_told_as_such(stack: Stack, job: "S3Client") -> None:
+    store = S3Store(stack.outputs["BucketName"])
+    with pytest.raises(AccessDenied, match=r"private/a\.parquet") as denied:
+        store.read("private/a.parquet")
+    assert denied.value.exit_code == 77
+    with pytest.raises(AccessDenied, match=r"part-a\.parquet"):
+        store.delete("output/run/part-a.parquet")
 
 
 def test_a_job_changes_nothing_about_its_bucket(stack: Stack, job: "S3Client") -> None:
