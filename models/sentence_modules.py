@@ -61,18 +61,19 @@ def read_sentence_modules(folder: Path) -> SentenceModules:
     if not path.is_file():
         return SentenceModules()
     try:
-        steps = [
-            (str(item["type"]).rsplit(".", 1)[-1], folder / str(item["path"])) for item in json.loads(path.read_text())
-        ]
+        items = json.loads(path.read_text(encoding="utf-8"))
+        steps = [(str(item["type"]).rsplit(".", 1)[-1], folder / str(item["path"])) for item in items]
     except (ValueError, KeyError, TypeError) as error:
         raise SpecInvalid(str(path), f"is no list of modules ({error})") from None
     poolings: tuple[str, ...] = ("mean",)
     dense: list[DenseLayer] = []
     normalize = False
     for position, (kind, place) in enumerate(steps):
-        if kind == "Pooling":
+        if not place.resolve().is_relative_to(folder.resolve()):
+            raise SpecInvalid(str(path), f"names a module outside the folder: {place}")
+        if kind == "Pooling" and position == 1:
             poolings = read_poolings(place)
-        elif kind == "Dense":
+        elif kind == "Dense" and position > 1:
             dense.append(read_dense(place))
         elif kind == "Normalize" and position == len(steps) - 1:
             normalize = True
@@ -90,11 +91,7 @@ def read_poolings(place: Path) -> tuple[str, ...]:
     path = place / "config.json"
     settings = read_json(path)
     mode = settings.get("pooling_mode")
-    wanted = (
-        [mode]
-        if isinstance(mode, str)
-        else mode or [name for key, name in POOLINGS.items() if settings.get(key, False)]
-    )
+    wanted = [mode] if isinstance(mode, str) else mode or [name for key, name in POOLINGS.items() if settings.get(key)]
     if unknown := [name for name in wanted if name not in SUPPORTED_POOLINGS]:
         raise UnsupportedTask(str(path), task=f"pooling {unknown[0]}", supported=SUPPORTED_POOLINGS)
     if not wanted:

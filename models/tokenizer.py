@@ -18,8 +18,8 @@ TOKENIZER_FILE = "tokenizer.json"
 class FolderTokenizer:
     """Texts to windows of token ids, each no longer than the model takes.
 
-    Special tokens, normalisation and lower-casing are those of `tokenizer.json`. A folder of sentence-transformers (it has
-    `modules.json`) is followed in what that library does before: it strips the text, lower-cases it where
+    Special tokens, normalisation and lower-casing are those of `tokenizer.json`. A folder of sentence-transformers (it
+    has `modules.json`) is followed in what that library does before: it strips the text, lower-cases it where
     `sentence_bert_config.json` says so, and puts the default prompt in front. Texts are not padded here.
 
     Attributes:
@@ -99,7 +99,7 @@ def find_pad_id(tokenizer: Tokenizer, folder: Path) -> int:
 
 
 def read_sentence_settings(folder: Path) -> tuple[bool, bool, str]:
-    """What sentence-transformers does to a text first: whether it strips, whether it lower-cases, its default prompt."""
+    """What sentence-transformers does to a text first: does it strip, does it lower-case, and the default prompt."""
     if not (folder / "modules.json").is_file():
         return False, False, ""
     lower = bool(read_json(folder / "sentence_bert_config.json").get("do_lower_case"))

@@ -57,7 +57,8 @@ class TransformerModel(Model):
             from models.images import encode_images
 
             assert self.spec.preprocess is not None  # ModelSpec sees to it
-            return encode_images(values, self.spec.preprocess, self.fetch)
+            encoded: Encoded = encode_images(values, self.spec.preprocess, self.fetch)
+            return encoded
         texts, faults, rows = read_texts(values)
         encodings = encode_texts(self.tokenizer, texts, faults)
         return self._cut(encodings, faults, rows)
@@ -200,6 +201,6 @@ def pool_tokens(vectors: NDArray[Any], mask: NDArray[Any], pooling: str) -> NDAr
         return np.ascontiguousarray(vectors[:, 0])
     real = mask[:, :, None].astype(bool)
     if pooling == "max":
-        return np.where(real, vectors, -np.inf).max(axis=1).astype(vectors.dtype)
+        return np.asarray(np.where(real, vectors, -np.inf).max(axis=1), dtype=vectors.dtype)
     total = np.where(real, vectors, 0).sum(axis=1)
     return np.asarray(total / mask.sum(axis=1, keepdims=True), dtype=vectors.dtype)

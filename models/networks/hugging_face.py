@@ -142,8 +142,9 @@ def check_loaded(folder: Path, spec: ModelSpec, info: dict[str, Any]) -> None:
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Neither progress bars nor reports on a screen that is not transformers' own."""
-    from transformers.utils import logging
+    from transformers.utils import logging as untyped
 
+    logging: Any = untyped
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -65,9 +65,7 @@ def choose_device(device: str) -> str:
     if device == "auto":
         return "cuda" if has_cuda else "cpu"
     if device == "cuda" and not has_cuda:
-        raise RuntimeUnavailable(
-            "torch", why="this host has no CUDA device that torch sees", available=["--device cpu"]
-        )
+        raise RuntimeUnavailable("torch", why="torch sees no CUDA device on this host", available=["--device cpu"])
     return device
 
 
