@@ -9,6 +9,7 @@ from typing import Any
 
 from batch.commit import MANIFEST, commit_manifest, is_finished, list_parts, read_plans
 from batch.errors import Interrupted
+from batch.predict import Spent
 from batch.prepare import Prepared, prepare_job
 from batch.progress import LogProgress, Progress
 from batch.report import Manifest, build_manifest, describe_run
@@ -16,6 +17,7 @@ from batch.spec import JobSpec, make_job
 from batch.stop import Stop
 from batch.worker import Done, load_for, run_shards
 from batch.workers import run_in_processes
+from models.window import WindowStats
 
 
 def run_job(job: JobSpec | dict[str, Any], *, replace: bool = False, progress: Progress | None = None) -> Manifest:
@@ -30,7 +32,7 @@ def run_job(job: JobSpec | dict[str, Any], *, replace: bool = False, progress: P
         progress: who is told; None writes log lines.
 
     Returns:
-        The manifest, as in `_tandem/manifest.json`.
+        The manifest, as in `_tandem/manifest.json`; where nothing was left to do, its `run` says so.
 
     Raises:
         JobError, ModelError: one line says what, where, expected, found, and what to do; `exit_code` is the command's.
@@ -42,7 +44,8 @@ def run_job(job: JobSpec | dict[str, Any], *, replace: bool = False, progress: P
         prepared = prepare_job(spec, replace=replace)
         if is_finished(prepared.target, len(prepared.plans)):
             progress.told("already done", output=prepared.target.url)
-            return read_manifest(prepared)
+            idle = describe_run(started=started, seconds=0.0, rows=0, spent=Spent(), stats=WindowStats())
+            return read_manifest(prepared) | {"run": idle}
         parts = list_parts(prepared.target, prepared.record.fingerprint, list(prepared.plans))
         todo = [(plan, shard) for plan, shard in prepared.shards if shard.id not in parts]
         rows = sum(plan.rows for plan in prepared.plans)
