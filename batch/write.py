@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from batch.columns import JobColumns
+from batch.columns import OWN_ROW, OWN_SOURCE, JobColumns
 from batch.predict import PredictedRows, Spent
 from batch.shard import Shard
 from models.window import WindowStats
@@ -111,7 +111,7 @@ def write_part(
         for window in windows:
             started = time.perf_counter()
             tally.count(window, columns.label)
-            source = [window.rows.column(name) for name in [*kept, "_source", "_row"]]
+            source = [window.rows.column(name) for name in [*kept, OWN_SOURCE, OWN_ROW]]
             gathered.append(pa.RecordBatch.from_arrays([*source, *window.predictions.columns], schema=written))
             if sum(batch.nbytes for batch in gathered) > GROUP_BYTES:
                 writer.write_table(pa.Table.from_batches(gathered))
