@@ -23,14 +23,15 @@ def model() -> None:
 @model.command()
 @click.argument("source", metavar="FOLDER_OR_HUB_ID")
 @click.option("--name", required=True, help="Its name in the store: lower-case letters, digits, '.', '-', '_'.")
-def add(source: str, name: str) -> None:
+@click.option("--revision", help="Branch, tag or commit of a hub id.")
+def add(source: str, name: str, revision: str | None) -> None:
     """Read a Hugging Face folder (or a tandem.yaml with an ONNX file), export it, check the export, and store it."""
     from models.add import add_model
 
-    added = add_model(source, name=name)
+    added = add_model(source, name=name, revision=revision, on_step=lambda step: click.echo(f"  {step} ..."))
     spec = added.spec
-    click.echo(f"{added.tag}")
-    click.echo(f"  {spec.family}, {spec.task}; takes {spec.column!r}; digest {added.digest}")
+    checked = f"; the export differs by at most {added.difference:.1e}" if added.difference is not None else ""
+    click.echo(f"{added.tag}: {spec.family}, {spec.task}, takes {spec.column!r}; digest {added.digest[:12]}{checked}")
     click.echo(f"try it: tandem run --model {name} --input FOLDER --output FOLDER --column {spec.column}=YOUR_COLUMN")
 
 
@@ -85,12 +86,12 @@ def check(name: str, rows: str | None, column: str | None, runtime: str) -> None
 
     The way to find out whether a class of your own (package.module:Class) keeps the contract.
     """
-    from models.contract import check_contract, default_samples
+    from models.contract import check_contract
 
     from models.load import load_model
 
     found = load_model(name, runtime=runtime)
-    samples = read_samples(rows, column or found.spec.column) if rows else default_samples(found.spec, model=found)
+    samples = read_samples(rows, column or found.spec.column) if rows else None
     promises = check_contract(found, samples)
     for promise in promises:
         click.echo(
