@@ -75,7 +75,7 @@ def test_scores_become_an_object_by_label_and_an_error_row_is_its_error_alone() 
     batch = pa.RecordBatch.from_arrays(
         [
             pa.array(["x", None]),
-            pa.array([{"x": 0.75, "y": 0.25}.items(), None], pa.map_(pa.string(), pa.float32())),
+            pa.array([[("x", 0.75), ("y", 0.25)], None], pa.map_(pa.string(), pa.float32())),
             pa.array([np.float32([0.5, 1]), None], pa.list_(pa.float32(), 2)),
             pa.array([True, False]),
             pa.array([None, {"class": "TooLong", "message": "m", "attempts": 1}], ERROR_TYPE),
