@@ -5,6 +5,7 @@ ServiceError
 ├── UnknownModel        404         no lane of that name
 ├── TooManyRows         413         more rows in one request than the queue holds
 ├── ModelFailed         500         the model broke down over a window; none of its callers has an answer
+├── CallerGone          499         the caller closed the connection; nobody reads this
 ├── LaneClosed          503         the server is stopping
 └── QueueFull           503         the lane's queue is full; Retry-After says for how long
 A request of the wrong shape is refused by BentoML itself, with 400 and pydantic's words.
@@ -67,6 +68,15 @@ class ModelFailed(ServiceError):
     def __init__(self, model: str, *, rows: int, cause: BaseException) -> None:
         super().__init__(f"{model} failed over a window of {rows} rows: {type(cause).__name__}: {str(cause)[:300]}")
         self.model, self.rows = model, rows
+
+
+class CallerGone(ServiceError):
+    """The caller closed the connection before the answer was there."""
+
+    status = 499
+
+    def __init__(self) -> None:
+        super().__init__("The caller closed the connection.")
 
 
 class LaneClosed(ServiceError):

@@ -15,10 +15,10 @@ from models.model import MicroBatch, Model
 from models.window import run_window
 from service.errors import LaneClosed, ModelFailed, QueueFull, TooManyRows
 from service.lane_queue import LaneQueue, Request, Window
-from service.metrics import lane_metrics
+from service.metrics import LaneMetrics
 from service.schemas import Answer, answers_of
 
-log = logging.getLogger("tandem.lane")
+log = logging.getLogger("bentoml.tandem")
 
 #: How many turns of the event loop without an arrival end the gathering of requests that are just being read.
 QUIET_TURNS = 4
@@ -59,7 +59,7 @@ class Lane:
         self._queue = LaneQueue(kind=model.spec.inputs[0].kind, max_rows=max_window_rows, max_seconds=max_window_s)
         self._gathering: list[Request] = []
         self._gathered_rows = 0
-        self._metrics = lane_metrics()
+        self._metrics = LaneMetrics(model.tag)
         self._thread = threading.Thread(target=self._work, name=f"lane-{model.tag}", daemon=True)
         self._thread.start()
 
@@ -98,7 +98,7 @@ class Lane:
             )
         self._gathering.append(request)
         self._gathered_rows += len(values)
-        self._metrics.queue_rows.labels(self.model.tag).set(self.queued_rows)
+        self._metrics.queue_rows.set(self.queued_rows)
         try:
             return await request.future
         finally:
@@ -119,7 +119,7 @@ class Lane:
             raise TooManyRows(rows=rows, limit=self.max_queue_rows)
         queued, wait_s = self.queued_rows, self._queue.predicted_wait_s()
         if queued + rows > self.max_queue_rows or (queued and wait_s > self.max_wait_s):
-            self._metrics.rejected.labels(self.model.tag).inc(rows)
+            self._metrics.rejected.inc(rows)
             raise QueueFull(
                 self.model.tag,
                 queued=queued,
@@ -153,15 +153,16 @@ class Lane:
             dropped = len(request.values)
         else:
             dropped = self._queue.drop(request)
-        self._metrics.abandoned.labels(self.model.tag).inc(dropped)
-        self._metrics.queue_rows.labels(self.model.tag).set(self.queued_rows)
+        if request.future.cancelled():
+            self._metrics.abandoned_rows.inc(dropped)
+        self._metrics.queue_rows.set(self.queued_rows)
 
     def _work(self) -> None:
         while (window := self._queue.take()) is not None:
-            self._metrics.queue_rows.labels(self.model.tag).set(self.queued_rows)
+            self._metrics.queue_rows.set(self.queued_rows)
             now = time.monotonic()
             for request in window.begun:
-                self._metrics.wait_seconds.labels(self.model.tag).observe(now - request.arrived)
+                self._metrics.wait_seconds.observe(now - request.arrived)
             failure: Exception | None = None
             answers: list[Answer] = []
             try:
@@ -174,7 +175,7 @@ class Lane:
                 log.error(
                     "window failed", exc_info=failure, extra={"model": self.model.tag, "rows": len(window.values)}
                 )
-                self._metrics.failed_rows.labels(self.model.tag).inc(len(window.values))
+                self._metrics.failed_rows.inc(len(window.values))
             self._queue.done(window, seconds=time.monotonic() - now)
             self._deliver(window, answers, failure)
 
@@ -189,17 +190,17 @@ class Lane:
         encoded = self.model.encode(values)
         if encoded.rows != len(values):
             raise PredictionMismatch(tag, given=len(values), got=encoded.rows)
-        counter = MicroBatchCounter(self.model, metrics.micro_batch_rows.labels(tag).observe)
+        counter = MicroBatchCounter(self.model, metrics.micro_batch_rows.observe)
         result = run_window(cast(Model, counter), encoded)
         batch = self.model.decode(result.outputs, encoded)
         if batch.num_rows != len(values):
             raise PredictionMismatch(tag, given=len(values), got=batch.num_rows)
         answers = answers_of(batch)
-        metrics.padded.labels(tag).inc(result.stats.padded)
-        metrics.real.labels(tag).inc(result.stats.real)
-        metrics.repeated.labels(tag).inc(result.stats.repeated)
-        metrics.rows.labels(tag).inc(len(values))
-        metrics.error_rows.labels(tag).inc(sum("error" in answer for answer in answers))
+        metrics.padded.inc(result.stats.padded)
+        metrics.real.inc(result.stats.real)
+        metrics.repeated_rows.inc(result.stats.repeated)
+        metrics.rows.inc(len(values))
+        metrics.error_rows.inc(sum("error" in answer for answer in answers))
         return answers
 
     def _deliver(self, window: Window, answers: list[Answer], failure: Exception | None) -> None:

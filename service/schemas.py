@@ -20,12 +20,7 @@ Answer = dict[str, Any]
 class PredictRequest(BaseModel):
     """Rows for one model."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"model": "bbc-bert", "rows": [{"text": "The chancellor raised interest rates."}]}]
-        },
-    )
+    model_config = ConfigDict(extra="forbid")
 
     model: str = Field(min_length=1, description="`name` or `name:version`, as GET /models lists them")
     rows: list[Any] = Field(

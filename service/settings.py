@@ -5,10 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import yaml
 
 from service.errors import SettingsInvalid
 
@@ -87,15 +83,3 @@ def whole_number(environ: Mapping[str, str], variable: str, default: int, *, mos
     if not 1 <= number <= most:
         raise SettingsInvalid(variable, found=found, expected=f"a whole number from 1 to {most}")
     return number
-
-
-def models_of_bento(root: Path) -> tuple[str, ...]:
-    """The models of the bento whose src/ folder `root` is; none where it is no bento."""
-    path = root.parent / "bento.yaml"
-    if root.name != "src" or not path.is_file():
-        return ()
-    bento: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    found = list(bento.get("models") or [])
-    for service in bento.get("services") or []:
-        found += service.get("models") or []
-    return tuple(dict.fromkeys(str(model["tag"]) for model in found))

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from service.bento import models_of_bento
 from service.errors import SettingsInvalid
-from service.settings import ZOO, models_of_bento, read_settings
+from service.settings import ZOO, read_settings
 
 
 def test_nothing_said_means_the_zoo_on_onnx() -> None:
