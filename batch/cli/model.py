@@ -87,7 +87,6 @@ def check(name: str, rows: str | None, column: str | None, runtime: str) -> None
     The way to find out whether a class of your own (package.module:Class) keeps the contract.
     """
     from models.contract import check_contract
-
     from models.load import load_model
 
     found = load_model(name, runtime=runtime)

@@ -19,11 +19,18 @@ from batch.storage import Store, open_store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One family: its model of the zoo, its data, and the columns."""
+    """One family: its model of the zoo, its data, and the columns.
+
+    Attributes:
+        takes: the model's input column.
+        column: the source's column that goes there.
+        label: the source's column of true labels.
+    """
 
     family: str
     model: str
     data: str
+    takes: str
     column: str
     label: str
 
@@ -39,13 +46,14 @@ class Case:
         """The job as flags of `tandem run`."""
         return [
             *("--model", self.model, "--input", self.input, "--output", output or self.output, "--label", self.label),
+            *("--column", f"{self.takes}={self.column}"),
         ]
 
 
 CASES = (
-    Case(family="transformer", model="bbc-bert", data="news", column="text", label="label"),
-    Case(family="cnn", model="fashion-resnet", data="fashion", column="image", label="label"),
-    Case(family="rnn", model="vowels-bilstm", data="vowels", column="steps", label="speaker"),
+    Case(family="transformer", model="bbc-bert", data="news", takes="text", column="text", label="label"),
+    Case(family="cnn", model="fashion-resnet", data="fashion", takes="image", column="image", label="label"),
+    Case(family="rnn", model="vowels-bilstm", data="vowels", takes="sequence", column="steps", label="speaker"),
 )
 
 

@@ -93,8 +93,9 @@ def run_jobs(environment: Mapping[str, str]) -> list[str]:
         accuracy = manifest["quality"]["accuracy"]
         stated = describe_model(case.model).spec.accuracy
         assert stated is not None
+        speed = manifest["run"]["rows_per_s"]
         click.echo(
-            f"  {case.family:<12} {case.model:<15} {manifest['rows']:>5} rows {manifest['run']['rows_per_s']:>7,.0f} rows/s   "
+            f"  {case.family:<12} {case.model:<15} {manifest['rows']:>5} rows {speed:>7,.0f} rows/s   "
             f"accuracy {accuracy:.4f} (stated {stated.value:.4f})   {manifest['error_rows']} error rows"
         )
         if accuracy < stated.value - ALLOWED_DROP:

@@ -68,7 +68,7 @@ def post_all(url: str, case: Case, values: Sequence[Any]) -> list[dict[str, Any]
 
 
 def post(url: str, case: Case, value: Any) -> dict[str, Any]:
-    body = json.dumps({"model": case.model, "rows": [{case.column: as_json(value)}]}).encode()
+    body = json.dumps({"model": case.model, "rows": [{case.takes: as_json(value)}]}).encode()
     request = urllib.request.Request(f"{url}/predict", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as response:
         prediction: dict[str, Any] = json.load(response)["predictions"][0]
