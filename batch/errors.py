@@ -20,8 +20,6 @@ Retrying is decided by type: only exit code 75 is worth the same command again. 
 pickled with its fields.
 """
 
-# ruff: noqa: N818 (a SchemaMismatch says more than a SchemaMismatchError)
-
 from collections.abc import Mapping
 from typing import Any, ClassVar
 

@@ -1,0 +1,144 @@
+"""Which columns a job reads, encodes and keeps, checked against a source's schema before anything is paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+from batch.errors import SchemaMismatch, UsageError
+from batch.spec import JobSpec
+from batch.where import Where, parse_where
+from models.spec import ModelSpec
+
+SOURCE, ROW = "_source", "_row"
+
+#: What a model's input takes, in words.
+TAKES: Mapping[str, str] = {
+    "text": "string",
+    "image": "binary (PNG, JPEG), string (URI), or a list of numbers",
+    "sequence": "list<number> or list<list<number>>",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobColumns:
+    """The columns of one job.
+
+    Attributes:
+        encoded: the source's column that goes through the model.
+        kind: what the model takes there.
+        keep: source columns to write; None keeps every one but the encoded.
+        label: the source's column of true labels.
+        where: the condition on rows.
+        predictions: the model's output columns, `truncated` and `error` included.
+    """
+
+    encoded: str
+    kind: str
+    keep: tuple[str, ...] | None
+    label: str | None
+    where: Where | None
+    predictions: tuple[pa.Field, ...]
+
+    def kept(self, schema: pa.Schema, partition: Iterable[str]) -> dict[str, pa.Field]:
+        """Source column -> the field that is written. A name that a prediction has gets `input_` in front.
+
+        Partition columns stay in the folder's name, where every reader of hive partitions finds them.
+        """
+        taken = {SOURCE, ROW, *(field.name for field in self.predictions)}
+        folders = set(partition)
+        names = self.keep if self.keep is not None else [name for name in schema.names if name != self.encoded]
+        fields = {}
+        for name in names:
+            if name in folders:
+                continue
+            written = f"input_{name}" if name in taken else name
+            if written in taken:
+                raise UsageError(
+                    f"the source's column {name!r} has no free name in the output; leave it out with --keep."
+                )
+            taken.add(written)
+            fields[name] = schema.field(name).with_name(written)
+        return fields
+
+    def written_schema(self, schema: pa.Schema, partition: Iterable[str]) -> pa.Schema:
+        """The schema of a part: kept columns, `_source`, `_row`, predictions, `truncated`, `error`."""
+        own = [pa.field(SOURCE, pa.string(), nullable=False), pa.field(ROW, pa.int64(), nullable=False)]
+        return pa.schema([*self.kept(schema, partition).values(), *own, *self.predictions])
+
+    def read_from(self, schema: pa.Schema) -> list[str]:
+        """The columns that are read from a source of this schema; nothing else of it is fetched."""
+        names = {self.encoded, *(self.kept(schema, ())), *(self.where.columns if self.where else ())}
+        names |= {self.label} if self.label else set()
+        return [name for name in schema.names if name in names]
+
+    def check(self, source: str, schema: pa.Schema, partition: Iterable[str]) -> None:
+        """Compare a source with what the job asks of it.
+
+        Raises:
+            SchemaMismatch: a column is missing or has a type that the model does not take.
+        """
+        found = {field.name: str(field.type) for field in schema} | dict.fromkeys(partition, "partition")
+        asked = dict.fromkeys(self.keep or (), "--keep")
+        asked |= dict.fromkeys(self.where.columns if self.where else (), "--where")
+        asked |= {self.label: "--label"} if self.label else {}
+        expected = {name: f"asked for by {flag}" for name, flag in asked.items() if name not in found}
+        if self.encoded not in schema.names or not takes(self.kind, schema.field(self.encoded).type):
+            expected[self.encoded] = TAKES[self.kind]
+        if expected:
+            raise SchemaMismatch(source, expected=expected, found=found)
+
+
+def job_columns(job: JobSpec, spec: ModelSpec) -> JobColumns:
+    """Read the job's columns off its settings and the model's spec.
+
+    Raises:
+        UsageError: --column names an input that the model does not have, or --label on a model without labels.
+        WhereError: the condition is not understood.
+    """
+    unknown = sorted(job.column.keys() - {spec.column})
+    if unknown:
+        raise UsageError(
+            f"--column {unknown[0]}={job.column[unknown[0]]}: the model {spec.name} has no input {unknown[0]!r}; "
+            f"it takes {spec.column!r}. Write --column {spec.column}={job.column[unknown[0]]}."
+        )
+    if job.label and "label" not in {field.name for field in spec.output_fields}:
+        raise UsageError(
+            f"--label {job.label}: the task of {spec.name}, {spec.task}, gives no single label to compare."
+        )
+    return JobColumns(
+        encoded=job.column.get(spec.column, spec.column),
+        kind=spec.inputs[0].kind,
+        keep=tuple(dict.fromkeys(job.keep)) if job.keep is not None else None,
+        label=job.label,
+        where=parse_where(job.where) if job.where else None,
+        predictions=spec.output_fields,
+    )
+
+
+def takes(kind: str, found: pa.DataType) -> bool:
+    """Whether a column of this type can hold the model's input. One of nulls can: its rows become error rows."""
+    if pt.is_dictionary(found):
+        return takes(kind, found.value_type)
+    if pt.is_null(found):
+        return True
+    text = pt.is_string(found) or pt.is_large_string(found) or pt.is_string_view(found)
+    if kind == "text":
+        return bool(text)
+    nested = is_list(found)
+    innermost = found
+    while is_list(innermost):
+        innermost = innermost.value_type
+    numbers = nested and (pt.is_integer(innermost) or pt.is_floating(innermost) or pt.is_null(innermost))
+    if kind == "sequence":
+        return bool(numbers)
+    octets = pt.is_binary(found) or pt.is_large_binary(found) or pt.is_fixed_size_binary(found)
+    packed = pt.is_struct(found) and found.get_field_index("bytes") >= 0
+    return bool(text or octets or packed or numbers)
+
+
+def is_list(found: pa.DataType) -> bool:
+    return bool(pt.is_list(found) or pt.is_large_list(found) or pt.is_fixed_size_list(found))

@@ -1,0 +1,192 @@
+"""Plan: footers -> shards. Nothing but footers is read, unless a limit has to find its last row behind a filter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import pyarrow as pa
+
+from batch.columns import JobColumns
+from batch.errors import SchemaMismatch
+from batch.parquet_source import read_footer
+from batch.read import matching_rows
+from batch.shard import Piece, Plan, Shard, make_shard, partition_of, partition_values
+from batch.storage import ObjectInfo, Store
+
+MB = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footer:
+    """What planning takes from one object's footer: rows and compressed bytes of each row group."""
+
+    info: ObjectInfo
+    partition: str
+    rows: tuple[int, ...]
+    sizes: tuple[int, ...]
+    schema: pa.Schema
+    stop_row: int | None = None
+
+
+def make_plan(
+    store: Store,
+    infos: Sequence[ObjectInfo],
+    columns: JobColumns,
+    *,
+    number: int,
+    shard_mb: float,
+    limit: int | None = None,
+) -> Plan:
+    """Cut the objects into shards.
+
+    The same objects give the same shards on any host. A shard holds row groups of one partition, at most `shard_mb` of
+    compressed input, or one row group. An object without rows is part of a shard as well, so that it counts as read.
+
+    Raises:
+        SchemaMismatch: an object lacks a column or has it with a type that does not fit.
+        UnreadableParquet: an object is none.
+    """
+    footers = list(read_footers(store, infos, columns))
+    schema = with_partitions(unify(store, footers), footers)
+    admitted = None
+    if limit is not None:
+        footers, admitted = cut_to_limit(store, footers, columns, schema, limit=limit)
+    shards = [shard for group in by_partition(footers) for shard in cut(group, shard_bytes=int(shard_mb * MB))]
+    objects = {info.key: info.etag for info in infos}
+    return Plan(number=number, objects=objects, shards=tuple(shards), schema=schema, admitted=admitted)
+
+
+def read_footers(store: Store, infos: Iterable[ObjectInfo], columns: JobColumns) -> Iterator[Footer]:
+    """Read and check the footers, many at once, in order."""
+
+    def read(info: ObjectInfo) -> Footer:
+        metadata = read_footer(store, info)
+        partition = partition_of(info.key)
+        schema = metadata.schema.to_arrow_schema().remove_metadata()
+        columns.check(store.url_of(info.key), schema, partition_values(partition))
+        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+        sizes = [sum(group.column(i).total_compressed_size for i in range(group.num_columns)) for group in groups]
+        rows = tuple(group.num_rows for group in groups)
+        return Footer(info=info, partition=partition, rows=rows, sizes=tuple(sizes), schema=schema)
+
+    with ThreadPoolExecutor(16, thread_name_prefix="footer") as pool:
+        yield from pool.map(read, infos)
+
+
+def unify(store: Store, footers: Sequence[Footer]) -> pa.Schema:
+    """One schema for all objects: a column that one object lacks is null there, an int next to a float is a float.
+
+    Raises:
+        SchemaMismatch: two objects have one column with types that do not go together.
+    """
+    unified = footers[0].schema if footers else pa.schema([])
+    for footer in footers[1:]:
+        if footer.schema.equals(unified):
+            continue
+        try:
+            unified = pa.unify_schemas([unified, footer.schema], promote_options="permissive")
+        except (pa.ArrowTypeError, pa.ArrowInvalid):
+            clash = next(
+                field
+                for field in footer.schema
+                if field.name in unified.names and not can_unify(field.type, unified.field(field.name).type)
+            )
+            raise SchemaMismatch(
+                store.url_of(footer.info.key),
+                expected={clash.name: f"{unified.field(clash.name).type} as in the objects before"},
+                found={field.name: str(field.type) for field in footer.schema},
+            ) from None
+    return unified
+
+
+def can_unify(one: pa.DataType, other: pa.DataType) -> bool:
+    try:
+        pa.unify_schemas([pa.schema([("x", one)]), pa.schema([("x", other)])], promote_options="permissive")
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        return False
+    return True
+
+
+def with_partitions(schema: pa.Schema, footers: Sequence[Footer]) -> pa.Schema:
+    """Add the partition columns: integers where every value is one, else text. A column of the file itself wins."""
+    values: dict[str, set[str | None]] = {}
+    for partition in {footer.partition for footer in footers}:
+        for name, value in partition_values(partition).items():
+            values.setdefault(name, set()).add(value)
+    for name, found in sorted(values.items()):
+        if name not in schema.names:
+            whole = all(value is None or value.removeprefix("-").isdecimal() for value in found)
+            schema = schema.append(pa.field(name, pa.int64() if whole else pa.string()))
+    return schema
+
+
+def by_partition(footers: Sequence[Footer]) -> Iterator[list[Footer]]:
+    """Objects of one partition, in their order; partitions in the order of their first object."""
+    groups: dict[str, list[Footer]] = {}
+    for footer in footers:
+        groups.setdefault(footer.partition, []).append(footer)
+    yield from groups.values()
+
+
+def cut(footers: Sequence[Footer], *, shard_bytes: int) -> Iterator[Shard]:
+    """Fill shards with row groups in order; the next begins where one more would pass `shard_bytes`."""
+    pieces: list[Piece] = []
+    rows = size = 0
+    for footer in footers:
+        if not footer.rows:
+            pieces.append(piece_of(footer))
+        for group, (group_rows, group_size) in enumerate(zip(footer.rows, footer.sizes, strict=True)):
+            if size and size + group_size > shard_bytes:
+                yield make_shard(footer.partition, pieces, rows)
+                pieces, rows, size = [], 0, 0
+            if not pieces or pieces[-1].key != footer.info.key:
+                pieces.append(piece_of(footer))
+            pieces[-1] = replace(pieces[-1], row_groups=(*pieces[-1].row_groups, group))
+            rows, size = rows + group_rows, size + group_size
+    if pieces:
+        yield make_shard(footers[0].partition, pieces, rows)
+
+
+def piece_of(footer: Footer) -> Piece:
+    """An object's piece, as yet without row groups."""
+    info = footer.info
+    return Piece(key=info.key, etag=info.etag, size_bytes=info.size_bytes, row_groups=(), stop_row=footer.stop_row)
+
+
+def cut_to_limit(
+    store: Store, footers: Iterable[Footer], columns: JobColumns, schema: pa.Schema, *, limit: int
+) -> tuple[list[Footer], int]:
+    """Let objects in until `limit` rows are, counting behind the filter; the last one is cut at that row.
+
+    Returns:
+        The objects let in, and how many rows they let in.
+    """
+    chosen: list[Footer] = []
+    admitted = 0
+    for footer in footers:
+        if admitted == limit:
+            break
+        if columns.where is None:
+            found = min(sum(footer.rows), limit - admitted)
+            stop = found
+        else:
+            piece = replace(piece_of(footer), row_groups=tuple(range(len(footer.rows))))
+            shard = make_shard(footer.partition, [piece], sum(footer.rows))
+            rows = list(islice(matching_rows(store, shard, columns, schema), limit - admitted))
+            found = len(rows)
+            stop = rows[-1] + 1 if rows and admitted + found == limit else sum(footer.rows)
+        admitted += found
+        chosen.append(cut_footer(footer, stop) if stop < sum(footer.rows) else footer)
+    return chosen, admitted
+
+
+def cut_footer(footer: Footer, stop: int) -> Footer:
+    """The object's row groups up to the one that holds row `stop - 1`, whose rows behind it do not count."""
+    rows: list[int] = []
+    for group_rows in footer.rows:
+        if sum(rows) < stop:
+            rows.append(min(group_rows, stop - sum(rows)))
+    return replace(footer, rows=tuple(rows), sizes=footer.sizes[: len(rows)], stop_row=stop)

@@ -1,0 +1,100 @@
+"""Predict: windows of rows -> encoded -> through the model in micro-batches -> answers, row for row."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from models.errors import PredictionMismatch
+from models.model import Encoded, Model, Outputs
+from models.window import WindowStats, run_window
+
+
+@dataclass(slots=True, kw_only=True)
+class Spent:
+    """Seconds that a shard's steps took. They overlap, so their sum may exceed the time on the clock."""
+
+    read: float = 0.0
+    encode: float = 0.0
+    arithmetic: float = 0.0
+    write: float = 0.0
+
+    def add(self, other: Spent) -> None:
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedRows:
+    """A window of rows and what the model takes of it."""
+
+    rows: pa.RecordBatch
+    encoded: Encoded
+    spent: Spent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnsweredRows:
+    """A window of rows and the arithmetic's answers, not yet named."""
+
+    rows: pa.RecordBatch
+    encoded: Encoded
+    outputs: Outputs
+    stats: WindowStats
+    spent: Spent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictedRows:
+    """A window of rows and its prediction columns, row for row."""
+
+    rows: pa.RecordBatch
+    predictions: pa.RecordBatch
+    stats: WindowStats
+    spent: Spent
+
+
+def time_reading(windows: Iterable[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, Spent]]:
+    """Say with each window how long it took to read."""
+    started = time.perf_counter()
+    for rows in windows:
+        yield rows, Spent(read=time.perf_counter() - started)
+        started = time.perf_counter()
+
+
+def encode_rows(model: Model, windows: Iterable[tuple[pa.RecordBatch, Spent]], *, column: str) -> Iterator[EncodedRows]:
+    """Turn the encoded column of each window into arrays; rows at fault are settled here."""
+    for rows, spent in windows:
+        started = time.perf_counter()
+        encoded = model.encode(rows.column(column))
+        if encoded.rows != rows.num_rows:
+            raise PredictionMismatch(model.tag, given=rows.num_rows, got=encoded.rows)
+        spent.encode = time.perf_counter() - started
+        yield EncodedRows(rows=rows, encoded=encoded, spent=spent)
+
+
+def predict_batches(model: Model, windows: Iterable[EncodedRows]) -> Iterator[AnsweredRows]:
+    """Send each window through the model in micro-batches of like length; a row that raises costs itself only."""
+    for window in windows:
+        started = time.perf_counter()
+        result = run_window(model, window.encoded)
+        window.spent.arithmetic = time.perf_counter() - started
+        yield AnsweredRows(
+            rows=window.rows, encoded=window.encoded, outputs=result.outputs, stats=result.stats, spent=window.spent
+        )
+
+
+def decode_rows(model: Model, windows: Iterable[AnsweredRows]) -> Iterator[PredictedRows]:
+    """Name columns and labels.
+
+    Raises:
+        PredictionMismatch: the model answered another number of rows than it was given.
+    """
+    for window in windows:
+        predictions = model.decode(window.outputs, window.encoded)
+        if predictions.num_rows != window.rows.num_rows:
+            raise PredictionMismatch(model.tag, given=window.rows.num_rows, got=predictions.num_rows)
+        yield PredictedRows(rows=window.rows, predictions=predictions, stats=window.stats, spent=window.spent)

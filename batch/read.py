@@ -1,0 +1,150 @@
+"""Read: a shard -> windows of rows, pinned to the version that was planned, with bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from batch.columns import ROW, SOURCE, JobColumns
+from batch.errors import UnreadableParquet
+from batch.parquet_source import PinnedFile, column_ranges
+from batch.shard import Piece, Shard
+from batch.storage import ObjectInfo, Store
+
+#: Uncompressed bytes that a window of rows may hold.
+WINDOW_BYTES = 64 << 20
+
+
+def read_rows(
+    store: Store, shard: Shard, columns: JobColumns, schema: pa.Schema, *, window_rows: int
+) -> Iterator[pa.RecordBatch]:
+    """Read the rows of a shard that the filter lets in, in their order.
+
+    Columns that nobody asked for and row groups that the filter excludes by their statistics are not fetched.
+
+    Args:
+        store: the input's.
+        shard: what to read.
+        columns: which columns, and the filter.
+        schema: the plan's: what every column is cast to, whichever object it comes from.
+        window_rows: rows of a batch at most; wide rows come in smaller ones.
+
+    Yields:
+        Batches with the columns read, those of the partition, `_source` and `_row`; none is empty.
+
+    Raises:
+        InputChanged: an object is no longer the one that was planned.
+        UnreadableParquet: an object is damaged behind its footer.
+    """
+    wanted = pa.schema([schema.field(name) for name in columns.read_from(schema)])
+    for piece in shard.pieces:
+        if piece.row_groups:
+            yield from read_piece(store, piece, shard.values, columns, wanted, window_rows=window_rows)
+
+
+def read_piece(
+    store: Store,
+    piece: Piece,
+    values: Mapping[str, str | None],
+    columns: JobColumns,
+    wanted: pa.Schema,
+    *,
+    window_rows: int,
+) -> Iterator[pa.RecordBatch]:
+    """The rows of one object's row groups; see read_rows."""
+    url = store.url_of(piece.key)
+    with PinnedFile(store, ObjectInfo(key=piece.key, size_bytes=piece.size_bytes, etag=piece.etag)) as file:
+        try:
+            parquet = pq.ParquetFile(file)
+            metadata = parquet.metadata
+            starts = np.concatenate(
+                [[0], np.cumsum([metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)])]
+            )
+            names = [name for name in wanted.names if name in parquet.schema_arrow.names]
+            for group in matching_groups(file, parquet, piece, values, columns, wanted):
+                file.prefetch(column_ranges(metadata, [group], names))
+                row = int(starts[group])
+                rows_at_once = min(window_rows, fitting_rows(metadata.row_group(group)))
+                for batch in parquet.iter_batches(rows_at_once, row_groups=[group], columns=names, use_threads=False):
+                    numbers = np.arange(row, row + batch.num_rows, dtype=np.int64)
+                    row += batch.num_rows
+                    complete = let_in(complete_batch(batch, wanted, values, url, numbers), columns, piece.stop_row)
+                    if complete.num_rows:
+                        yield complete
+        except (pa.ArrowInvalid, OSError, pa.ArrowNotImplementedError) as error:
+            raise UnreadableParquet(url, str(error).splitlines()[0][:200]) from None
+
+
+def matching_groups(
+    file: PinnedFile,
+    parquet: pq.ParquetFile,
+    piece: Piece,
+    values: Mapping[str, str | None],
+    columns: JobColumns,
+    wanted: pa.Schema,
+) -> list[int]:
+    """Leave out the row groups in which, by their statistics or the partition, no row can pass the filter."""
+    if columns.where is None:
+        return list(piece.row_groups)
+    known = parquet.schema_arrow.names
+    constants = [
+        ds.field(name) == pa.scalar(value, pa.string()).cast(wanted.field(name).type)
+        for name, value in values.items()
+        if name in wanted.names and name not in known and value is not None
+    ]
+    condition = pc.scalar(True)
+    for constant in constants:
+        condition = condition & constant
+    try:
+        fragment = ds.ParquetFileFormat().make_fragment(
+            file, partition_expression=condition, row_groups=piece.row_groups
+        )
+        return [group.id for group in fragment.subset(columns.where.expression, schema=wanted).row_groups]
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        # Pruning is a saving, never a decision: the filter itself is applied to every row that is read.
+        return list(piece.row_groups)
+
+
+def fitting_rows(group: pq.RowGroupMetaData) -> int:
+    """How many of a row group's rows hold WINDOW_BYTES, by its mean row."""
+    return max(1, int(WINDOW_BYTES / max(group.total_byte_size / max(group.num_rows, 1), 1)))
+
+
+def complete_batch(
+    batch: pa.RecordBatch, wanted: pa.Schema, values: Mapping[str, str | None], url: str, numbers: np.ndarray
+) -> pa.RecordBatch:
+    """Cast to the plan's schema, fill in what the object lacks, add the partition, `_source` and `_row`."""
+    arrays, fields = [], []
+    for field in wanted:
+        if field.name in batch.schema.names:
+            array = batch.column(field.name)
+            array = array if array.type == field.type else array.cast(field.type)
+        else:
+            value = pa.scalar(values.get(field.name), pa.string()).cast(field.type)
+            array = pa.repeat(value, batch.num_rows)
+        arrays.append(array)
+        fields.append(field.with_nullable(True))
+    arrays += [pa.repeat(pa.scalar(url), batch.num_rows), pa.array(numbers)]
+    fields += [pa.field(SOURCE, pa.string()), pa.field(ROW, pa.int64())]
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def let_in(batch: pa.RecordBatch, columns: JobColumns, stop_row: int | None) -> pa.RecordBatch:
+    """Keep the rows before `stop_row` that pass the filter."""
+    if stop_row is not None:
+        batch = batch.filter(pc.less(batch.column(ROW), stop_row))
+    return batch.filter(columns.where.expression) if columns.where is not None else batch
+
+
+def matching_rows(store: Store, shard: Shard, columns: JobColumns, schema: pa.Schema) -> Iterator[int]:
+    """Row numbers that pass the filter, reading the filter's columns only."""
+    names = columns.where.columns if columns.where else frozenset[str]()
+    wanted = pa.schema([schema.field(name) for name in schema.names if name in names])
+    for piece in shard.pieces:
+        for batch in read_piece(store, piece, shard.values, columns, wanted, window_rows=65_536):
+            yield from batch.column(ROW).to_pylist()

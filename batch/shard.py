@@ -1,0 +1,129 @@
+"""Shard and Plan: how a job's input is cut, as data that every worker reads alike."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """Row groups of one object.
+
+    Attributes:
+        key: the object, relative to the input's root.
+        etag: the version that was planned; another one is an error, not a mixture.
+        size_bytes: of the whole object.
+        row_groups: which of them; none where the object has no rows.
+        stop_row: rows of the object from this number on are not let in (`--limit`); None lets all in.
+    """
+
+    key: str
+    etag: str
+    size_bytes: int
+    row_groups: tuple[int, ...]
+    stop_row: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """The unit that is retried: row groups of one or several objects of one partition.
+
+    Attributes:
+        id: a digest of keys, ETags and row groups: the same input gives the same shard, whoever plans it.
+        partition: folder under the output, such as `lang=en/year=2024/`, or "".
+        rows: rows of its row groups, before the filter.
+    """
+
+    id: str
+    partition: str
+    pieces: tuple[Piece, ...]
+    rows: int
+
+    @property
+    def values(self) -> dict[str, str | None]:
+        """The partition's columns and their values."""
+        return partition_values(self.partition)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a job reads, agreed once: whoever is first writes it, everybody follows it.
+
+    Attributes:
+        number: 0 for the first; input that has grown adds 1, 2, ...
+        objects: key -> ETag of every object that this plan covers.
+        shards: in the order of the input.
+        schema: of the source's columns, those of the partition included.
+        admitted: under `--limit`, how many rows this plan lets in.
+    """
+
+    number: int
+    objects: dict[str, str]
+    shards: tuple[Shard, ...]
+    schema: pa.Schema
+    admitted: int | None = None
+
+    @property
+    def rows(self) -> int:
+        return sum(shard.rows for shard in self.shards)
+
+    def to_json(self) -> bytes:
+        content = {
+            "plan": self.number,
+            "rows": self.rows,
+            "admitted": self.admitted,
+            "objects": self.objects,
+            "schema": base64.b64encode(self.schema.serialize().to_pybytes()).decode(),
+            "shards": [asdict(shard) for shard in self.shards],
+        }
+        return json.dumps(content, sort_keys=True).encode()
+
+    @classmethod
+    def from_json(cls, body: bytes) -> Plan:
+        content: dict[str, Any] = json.loads(body)
+        return cls(
+            number=content["plan"],
+            admitted=content["admitted"],
+            objects=content["objects"],
+            schema=pa.ipc.read_schema(pa.py_buffer(base64.b64decode(content["schema"]))),
+            shards=tuple(
+                Shard(
+                    id=shard["id"],
+                    partition=shard["partition"],
+                    rows=shard["rows"],
+                    pieces=tuple(
+                        Piece(**(piece | {"row_groups": tuple(piece["row_groups"])})) for piece in shard["pieces"]
+                    ),
+                )
+                for shard in content["shards"]
+            ),
+        )
+
+
+def make_shard(partition: str, pieces: Sequence[Piece], rows: int) -> Shard:
+    """Name a shard after what it reads."""
+    content = [[piece.key, piece.etag, list(piece.row_groups), piece.stop_row] for piece in pieces]
+    identity = hashlib.sha256(json.dumps([partition, content]).encode()).hexdigest()[:20]
+    return Shard(id=identity, partition=partition, pieces=tuple(pieces), rows=rows)
+
+
+def partition_of(key: str) -> str:
+    """The hive folders in a key, `a/lang=en/x.parquet` -> `lang=en/`; a folder without `=` is no partition."""
+    return "".join(f"{part}/" for part in key.split("/")[:-1] if "=" in part.strip("="))
+
+
+def partition_values(partition: str) -> dict[str, str | None]:
+    """Column -> value as text; hive's name for null is None."""
+    from urllib.parse import unquote
+
+    pairs = [part.partition("=") for part in partition.strip("/").split("/") if part]
+    return {
+        unquote(name): None if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value) for name, _, value in pairs
+    }

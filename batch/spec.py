@@ -1,0 +1,131 @@
+"""JobSpec: one job, from a YAML file or from flags; the same class checks both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from batch.errors import UsageError
+
+
+class JobSpec(BaseModel):
+    """One job: which model, over which rows, to where.
+
+    The settings above `runtime` change the answers and are part of the fingerprint; those below do not.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Tandem job")
+
+    model: str = Field(
+        min_length=1,
+        description="Store tag, artifact folder, s3:// prefix, or package.module:Class.",
+        examples=["bbc-bert", "s3://models/minilm"],
+    )
+    input: str = Field(
+        min_length=1,
+        description="Folder, s3:// prefix, single file or glob of Parquet.",
+        examples=["s3://bucket/articles/"],
+    )
+    output: str = Field(min_length=1, description="Folder or s3:// prefix.", examples=["s3://bucket/predictions/"])
+    column: dict[str, str] = Field(
+        default_factory=dict, description="The model's input column = the source's column.", examples=[{"text": "body"}]
+    )
+    keep: list[str] | None = Field(
+        None, description="Source columns to keep; by default all but the encoded one.", examples=[["id", "date"]]
+    )
+    where: str | None = Field(None, description="SQL condition on source columns.", examples=["lang = 'en'"])
+    limit: int | None = Field(None, ge=1, description="At most so many rows, in input order, after the condition.")
+    label: str | None = Field(None, description="Source column with the true label: accuracy goes to the manifest.")
+    on_long: Literal["truncate", "error", "chunk"] = Field(
+        "truncate", description="What happens to a text longer than the model takes."
+    )
+    top_k: int | None = Field(None, ge=1, description="Scores kept a row; by default all up to 20 labels, else 5.")
+    shard_mb: float = Field(
+        128, gt=0, le=4096, description="Compressed input of a shard, the unit that is retried, in MB."
+    )
+    runtime: Literal["auto", "onnx", "torch"] = Field("auto", description="What does the arithmetic; auto is onnx.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the arithmetic is done.")
+    threads: int | None = Field(None, ge=1, description="Threads of the arithmetic; by default every core.")
+    workers: int = Field(1, ge=1, le=256, description="Worker processes on this machine, each with a model of its own.")
+    window_rows: int = Field(1024, ge=1, description="Rows among which micro-batches are planned.")
+    max_error_rate: float = Field(1.0, ge=0, le=1, description="Stop with exit code 4 above this share of error rows.")
+    endpoint_url: str | None = Field(None, description="S3 endpoint; by default as boto3 finds it.")
+    region: str | None = Field(None, description="AWS region; by default as boto3 finds it.")
+    profile: str | None = Field(None, description="AWS profile; by default as boto3 finds it.")
+
+    @field_validator("column", mode="before")
+    @classmethod
+    def _columns(cls, value: Any) -> Any:
+        """`text=body` and a list of such are taken beside a mapping."""
+        if isinstance(value, str):
+            value = [value]
+        if isinstance(value, list | tuple):
+            pairs = [str(item).partition("=") for item in value]
+            if bad := [left + equals for left, equals, right in pairs if not (left and equals and right)]:
+                raise ValueError(f"expected MODEL_COLUMN=SOURCE_COLUMN, such as text=body, found {', '.join(bad)}")
+            return {left: right for left, _, right in pairs}
+        return value
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _keep(cls, value: Any) -> Any:
+        """`id,date` is taken beside a list."""
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _apart(self) -> JobSpec:
+        if self.input.rstrip("/") == self.output.rstrip("/"):
+            raise ValueError(f"output must not be the input itself ({self.output})")
+        return self
+
+    @property
+    def where_from(self) -> dict[str, str | None]:
+        """The settings of the store's client."""
+        return {"endpoint_url": self.endpoint_url, "region": self.region, "profile": self.profile}
+
+
+def read_job(path: Path | None, flags: dict[str, Any]) -> JobSpec:
+    """Join a job file with flags; flags win.
+
+    Raises:
+        UsageError: the file is missing or no YAML, or a setting is unknown, missing or wrong; the message names it.
+    """
+    settings: dict[str, Any] = {}
+    if path is not None:
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be read ({error.strerror}).") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path}: is not YAML ({str(error).splitlines()[0]}).") from None
+        if not isinstance(content, dict):
+            raise UsageError(f"{path}: expected settings such as 'model: minilm', found {type(content).__name__}.")
+        settings = content
+    settings = settings | {name: value for name, value in flags.items() if value is not None}
+    return make_job(settings, where=f"{path}: " if path else "")
+
+
+def make_job(settings: dict[str, Any], *, where: str = "") -> JobSpec:
+    """Check settings; `where` opens the error's message."""
+    try:
+        return JobSpec.model_validate(settings)
+    except ValidationError as error:
+        raise UsageError(where + explain(error)) from None
+
+
+def explain(error: ValidationError) -> str:
+    """A validation's problems in one line: setting, rule, what was found, and the settings there are."""
+    parts = []
+    for item in error.errors(include_url=False)[:4]:
+        key = ".".join(str(step) for step in item["loc"])
+        if item["type"] == "missing":
+            parts.append(f"{key} is missing; name it as --{key.replace('_', '-')} or in the job file")
+        elif item["type"] == "extra_forbidden":
+            parts.append(f"{key} is no setting; there are: {', '.join(JobSpec.model_fields)}")
+        else:
+            found = "" if isinstance(item["input"], dict) else f", found {item['input']!r}"
+            parts.append(f"{key + ': ' if key else ''}{item['msg'].removeprefix('Value error, ')}{found}")
+    return "; ".join(parts) + "."

@@ -1,0 +1,134 @@
+"""Write: predicted rows -> one Parquet file on this machine's disk, with what it holds in its footer."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from batch.columns import JobColumns
+from batch.predict import PredictedRows, Spent
+from batch.shard import Shard
+from models.window import WindowStats
+
+#: Rows are gathered to row groups of about so many bytes before they are written.
+GROUP_BYTES = 32 << 20
+#: The key of the part's own account in the Parquet footer.
+FOOTER_KEY = b"tandem"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The output file of one shard, written but not yet committed.
+
+    Attributes:
+        key: where it goes, relative to the output.
+        path: where it lies now.
+        rows: rows in it, errors included.
+        errors: error class -> rows.
+        truncated: rows of which something was left out.
+        confusion: [true label, predicted label, rows], where the job has labels.
+        first_error: one error's message, for the one who has to mend it.
+        committed: these answers are the ones that count; False before the commit, or where another attempt was first.
+    """
+
+    key: str
+    path: Path
+    rows: int
+    errors: Mapping[str, int]
+    truncated: int
+    confusion: tuple[tuple[str, str, int], ...]
+    first_error: str = ""
+    spent: Spent = field(default_factory=Spent)
+    stats: WindowStats = field(default_factory=WindowStats)
+    committed: bool = False
+
+
+class Tally:
+    """What the footer says of a part: counted while its rows pass."""
+
+    def __init__(self) -> None:
+        self.rows = self.truncated = 0
+        self.errors: Counter[str] = Counter()
+        self.confusion: Counter[tuple[str, str]] = Counter()
+        self.first_error = ""
+        self.spent, self.stats = Spent(), WindowStats()
+
+    def count(self, window: PredictedRows, label: str | None) -> None:
+        self.rows += window.rows.num_rows
+        self.truncated += pc.sum(window.predictions.column("truncated")).as_py() or 0
+        errors = window.predictions.column("error").drop_null()
+        self.errors.update(pc.struct_field(errors, 0).to_pylist())
+        if len(errors) and not self.first_error:
+            self.first_error = f"{errors[0].as_py()['class']}: {errors[0].as_py()['message']}"
+        if label is not None:
+            truth = window.rows.column(label).cast(pa.string()).to_pylist()
+            for expected, found in zip(truth, window.predictions.column("label").to_pylist(), strict=True):
+                if expected is not None and found is not None:
+                    self.confusion[expected, found] += 1
+        self.spent.add(window.spent)
+        self.stats.add(window.stats)
+
+    def footer(self) -> dict[str, object]:
+        pairs = [[*pair, rows] for pair, rows in sorted(self.confusion.items())]
+        errors = dict(sorted(self.errors.items()))
+        return {"rows": self.rows, "errors": errors, "truncated": self.truncated, "confusion": pairs}
+
+
+def write_part(
+    windows: Iterable[PredictedRows],
+    shard: Shard,
+    columns: JobColumns,
+    schema: pa.Schema,
+    *,
+    key: str,
+    path: Path,
+    lineage: Mapping[str, str],
+) -> Part:
+    """Write all rows of a shard into one file, zstd, in the order of the input.
+
+    Args:
+        windows: the rows and their predictions.
+        shard: whose rows they are.
+        columns: which source columns are kept.
+        schema: the plan's.
+        key: where the part will go.
+        path: the file to write; on failure the caller removes it.
+        lineage: what the footer says of the job: fingerprint, model, digest, variant.
+    """
+    kept = columns.kept(schema, shard.values)
+    written = columns.written_schema(schema, shard.values)
+    tally = Tally()
+    gathered: list[pa.RecordBatch] = []
+    with pq.ParquetWriter(path, written, compression="zstd", write_statistics=True) as writer:
+        for window in windows:
+            started = time.perf_counter()
+            tally.count(window, columns.label)
+            source = [window.rows.column(name) for name in [*kept, "_source", "_row"]]
+            gathered.append(pa.RecordBatch.from_arrays([*source, *window.predictions.columns], schema=written))
+            if sum(batch.nbytes for batch in gathered) > GROUP_BYTES:
+                writer.write_table(pa.Table.from_batches(gathered))
+                gathered = []
+            tally.spent.write += time.perf_counter() - started
+        if gathered:
+            writer.write_table(pa.Table.from_batches(gathered))
+        account = tally.footer() | {"shard": shard.id} | dict(lineage)
+        writer.add_key_value_metadata({FOOTER_KEY.decode(): json.dumps(account, sort_keys=True)})
+    return Part(
+        key=key,
+        path=path,
+        rows=tally.rows,
+        errors=dict(tally.errors),
+        truncated=tally.truncated,
+        confusion=tuple((*pair, rows) for pair, rows in sorted(tally.confusion.items())),
+        first_error=tally.first_error,
+        spent=tally.spent,
+        stats=tally.stats,
+    )

@@ -1,0 +1,145 @@
+"""What can be wrong with a model.
+
+ModelError                  exit code 3
+├── ModelNotFound           no such tag, folder or prefix
+├── SpecInvalid             tandem.yaml is missing, or says something it may not
+├── UnsupportedTask         a task or architecture that no family answers
+├── ArtifactRefused         pickles, code, links that leave the folder
+├── DigestMismatch          a file is not the one that was recorded
+├── MissingExtra            the package that this needs is not installed
+├── RuntimeUnavailable      this host cannot run that runtime or device
+├── ExportDisagrees         the ONNX export does not answer as the original does
+├── ContractBroken          an operator's model breaks one of the contract's promises
+└── PredictionMismatch      the arithmetic returned another number of answers than rows
+OutOfMemory                 a micro-batch did not fit; the caller may halve it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class ModelError(Exception):
+    """Something about the model, said in one line: what, where, expected, found, what to do."""
+
+    exit_code = 3
+
+
+class ModelNotFound(ModelError):
+    """A name that leads to no model."""
+
+    def __init__(self, name: str, *, looked_in: Sequence[str], known: Sequence[str] = ()) -> None:
+        have = f" Known: {', '.join(known)}." if known else ""
+        super().__init__(
+            f"No model {name!r}: looked in {'; '.join(looked_in)}.{have} "
+            "Add one with: tandem model add FOLDER --name NAME; or name a folder or s3:// prefix with a tandem.yaml."
+        )
+        self.name = name
+
+
+class SpecInvalid(ModelError):
+    """A tandem.yaml, or the folder's own configuration, that cannot be followed."""
+
+    def __init__(self, where: str, problem: str, *, remedy: str = "") -> None:
+        super().__init__(f"{where}: {problem}.{' ' + remedy if remedy else ''}")
+        self.where, self.problem = where, problem
+
+
+class UnsupportedTask(ModelError):
+    """A task that no family answers, refused by its name."""
+
+    def __init__(self, where: str, *, task: str, supported: Sequence[str]) -> None:
+        super().__init__(f"{where}: the task {task!r} is not supported. Supported: {', '.join(supported)}.")
+        self.where, self.task, self.supported = where, task, tuple(supported)
+
+
+class ArtifactRefused(ModelError):
+    """A folder that holds what may not be loaded."""
+
+    def __init__(self, folder: str, *, file: str, why: str, remedy: str) -> None:
+        super().__init__(f"{folder}: {file} is refused: {why}. {remedy}")
+        self.folder, self.file, self.why = folder, file, why
+
+
+class DigestMismatch(ModelError):
+    """A file that is not the one recorded when the model was added."""
+
+    def __init__(self, folder: str, *, file: str, expected: str, found: str) -> None:
+        super().__init__(
+            f"{folder}: {file} has sha256 {found[:16]}, recorded was {expected[:16]}. The artifact was changed or "
+            "damaged; fetch it again, or record it as a new model with: tandem model add."
+        )
+        self.folder, self.file, self.expected, self.found = folder, file, expected, found
+
+
+class MissingExtra(ModelError):
+    """A package that is not part of the base installation."""
+
+    def __init__(self, what: str, *, package: str, extra: str) -> None:
+        super().__init__(
+            f"{what} needs {package}, which is not installed. Install it with: "
+            f"pip install 'tandem-inference[{extra}]' (in a checkout: pip install -c constraints.txt -e '.[{extra}]')."
+        )
+        self.package, self.extra = package, extra
+
+
+class RuntimeUnavailable(ModelError):
+    """A runtime, device or precision that this host or artifact does not have."""
+
+    def __init__(self, runtime: str, *, why: str, available: Sequence[str] = ()) -> None:
+        have = f" Available here: {', '.join(available)}." if available else ""
+        super().__init__(f"The runtime {runtime!r} cannot be used: {why}.{have}")
+        self.runtime = runtime
+
+
+class ExportDisagrees(ModelError):
+    """The ONNX export answers otherwise than the original."""
+
+    def __init__(self, name: str, *, case: str, output: str, difference: float, tolerance: float) -> None:
+        super().__init__(
+            f"{name}: the ONNX export differs from the original by {difference:.3g} in {output!r} on {case}, "
+            f"more than the tolerance {tolerance:.3g}. The model was not added."
+        )
+        self.case, self.output, self.difference, self.tolerance = case, output, difference, tolerance
+
+
+class ContractBroken(ModelError):
+    """One promise of the Model contract that does not hold."""
+
+    def __init__(self, name: str, *, promise: str, found: str) -> None:
+        super().__init__(f"{name} breaks the contract: {promise}; found: {found}.")
+        self.promise, self.found = promise, found
+
+
+class ModelAccessDenied(ModelError):
+    """The object store refuses to show the model."""
+
+    exit_code = 77
+
+    def __init__(self, url: str, *, why: str) -> None:
+        super().__init__(f"{url}: access to the model was refused ({why}). Check credentials and bucket policy.")
+        self.url = url
+
+
+class ModelStoreUnavailable(ModelError):
+    """The object store does not answer; the same command may succeed later."""
+
+    exit_code = 75
+
+    def __init__(self, url: str, *, why: str) -> None:
+        super().__init__(f"{url}: the object store did not serve the model ({why}). Run the same command again.")
+        self.url = url
+
+
+class PredictionMismatch(ModelError):
+    """The arithmetic returned another number of answers than it was given rows."""
+
+    def __init__(self, name: str, *, given: int, got: int) -> None:
+        super().__init__(
+            f"{name} was given {given} rows and returned {got} answers; no answer can be told whose it is."
+        )
+        self.given, self.got = given, got
+
+
+class OutOfMemory(Exception):
+    """A micro-batch did not fit into memory; the caller may halve it."""

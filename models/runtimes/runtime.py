@@ -1,0 +1,36 @@
+"""The contract of a runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+
+class Runtime(Protocol):
+    """The part of a model that does arithmetic: arrays in, arrays out, no rows, no text.
+
+    Attributes:
+        name: `torch` or `onnx`.
+        precision: `fp32`.
+        device: `cpu` or `cuda`, as chosen, never `auto`.
+    """
+
+    name: str
+    precision: str
+    device: str
+
+    def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        """Run one micro-batch. Safe to call from several threads, one after another or at once.
+
+        Args:
+            inputs: name -> array of shape (rows, length, ...) or (rows, channels, height, width), padded.
+
+        Returns:
+            name -> array whose first axis is `rows`, in the order given.
+
+        Raises:
+            OutOfMemory: the micro-batch did not fit; the caller may halve it.
+        """
+        ...
