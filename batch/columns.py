@@ -106,7 +106,9 @@ def job_columns(job: JobSpec, spec: ModelSpec) -> JobColumns:
             f"it takes {spec.column!r}. Write --column {spec.column}={job.column[unknown[0]]}."
         )
     if job.label and "label" not in {field.name for field in spec.output_fields}:
-        raise UsageError(f"--label {job.label}: the task of {spec.name}, {spec.task}, gives no single label to compare.")
+        raise UsageError(
+            f"--label {job.label}: the task of {spec.name}, {spec.task}, gives no single label to compare."
+        )
     return JobColumns(
         encoded=job.column.get(spec.column, spec.column),
         kind=spec.inputs[0].kind,

@@ -20,8 +20,6 @@ Retrying is decided by type: only exit code 75 is worth the same command again. 
 pickled with its fields.
 """
 
-# ruff: noqa: N818 (a SchemaMismatch says more than a SchemaMismatchError)
-
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -58,16 +56,20 @@ class SchemaMismatch(UsageError):
         found: every column of the source -> its type.
     """
 
-    def __init__(self, source: str, *, expected: Mapping[str, str], found: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        source: str,
+        *,
+        expected: Mapping[str, str],
+        found: Mapping[str, str],
+        advice: str = "Map its columns with --column MODEL_COLUMN=SOURCE_COLUMN, as in --column text=body.",
+    ) -> None:
         missing = [f"{name} ({kind})" for name, kind in expected.items() if name not in found]
         wrong = [f"{name} as {found[name]} instead of {kind}" for name, kind in expected.items() if name in found]
         faults = [f"lacks {', '.join(missing)}"] if missing else []
         faults += [f"has {', '.join(wrong)}"] if wrong else []
         has = ", ".join(f"{name} ({kind})" for name, kind in found.items()) or "no column"
-        super().__init__(
-            f"{source} {' and '.join(faults)}; its columns are: {has}. "
-            "Map its columns with --column MODEL_COLUMN=SOURCE_COLUMN, as in --column text=body."
-        )
+        super().__init__(f"{source} {' and '.join(faults)}; its columns are: {has}. {advice}")
         self.source, self.expected, self.found = source, dict(expected), dict(found)
 
 
@@ -94,8 +96,9 @@ class WhereError(UsageError):
     """A filter that is not understood is refused: half of a filter would let the wrong rows in."""
 
     def __init__(self, text: str, reason: str) -> None:
+        shown = text if len(text) <= 200 else text[:200] + "..."
         super().__init__(
-            f"--where {text!r}: {reason}. Understood are = != <> < <= > >=, AND, OR, NOT, IN, BETWEEN, IS [NOT] NULL, "
+            f"--where {shown!r}: {reason}. Understood are = != <> < <= > >=, AND, OR, NOT, IN, BETWEEN, IS [NOT] NULL, "
             "LIKE, parentheses, columns (\"quoted\" where needed), 'text', numbers, TRUE, FALSE, DATE '2026-01-31'."
         )
         self.text, self.reason = text, reason

@@ -37,7 +37,7 @@ def make_plan(
     columns: JobColumns,
     *,
     number: int,
-    shard_mb: int,
+    shard_mb: float,
     limit: int | None = None,
 ) -> Plan:
     """Cut the objects into shards.
@@ -54,7 +54,7 @@ def make_plan(
     admitted = None
     if limit is not None:
         footers, admitted = cut_to_limit(store, footers, columns, schema, limit=limit)
-    shards = [shard for group in by_partition(footers) for shard in cut(group, shard_bytes=shard_mb * MB)]
+    shards = [shard for group in by_partition(footers) for shard in cut(group, shard_bytes=int(shard_mb * MB))]
     objects = {info.key: info.etag for info in infos}
     return Plan(number=number, objects=objects, shards=tuple(shards), schema=schema, admitted=admitted)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -23,7 +23,7 @@ class Spent:
     write: float = 0.0
 
     def add(self, other: Spent) -> None:
-        for name in ("read", "encode", "arithmetic", "write"):
+        for name in self.__slots__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
@@ -33,7 +33,7 @@ class EncodedRows:
 
     rows: pa.RecordBatch
     encoded: Encoded
-    spent: Spent = field(default_factory=Spent)
+    spent: Spent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,19 +57,22 @@ class PredictedRows:
     spent: Spent
 
 
-def encode_rows(model: Model, windows: Iterable[pa.RecordBatch], *, column: str) -> Iterator[EncodedRows]:
-    """Turn the encoded column of each window into arrays; rows at fault are settled here."""
-    windows = iter(windows)
-    while True:
+def time_reading(windows: Iterable[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, Spent]]:
+    """Say with each window how long it took to read."""
+    started = time.perf_counter()
+    for rows in windows:
+        yield rows, Spent(read=time.perf_counter() - started)
         started = time.perf_counter()
-        rows = next(windows, None)
-        if rows is None:
-            return
-        read = time.perf_counter()
+
+
+def encode_rows(model: Model, windows: Iterable[tuple[pa.RecordBatch, Spent]], *, column: str) -> Iterator[EncodedRows]:
+    """Turn the encoded column of each window into arrays; rows at fault are settled here."""
+    for rows, spent in windows:
+        started = time.perf_counter()
         encoded = model.encode(rows.column(column))
         if encoded.rows != rows.num_rows:
             raise PredictionMismatch(model.tag, given=rows.num_rows, got=encoded.rows)
-        spent = Spent(read=read - started, encode=time.perf_counter() - read)
+        spent.encode = time.perf_counter() - started
         yield EncodedRows(rows=rows, encoded=encoded, spent=spent)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ class Part:
         truncated: rows of which something was left out.
         confusion: [true label, predicted label, rows], where the job has labels.
         first_error: one error's message, for the one who has to mend it.
+        committed: these answers are the ones that count; False before the commit, or where another attempt was first.
     """
 
     key: str
@@ -46,6 +48,7 @@ class Part:
     first_error: str = ""
     spent: Spent = field(default_factory=Spent)
     stats: WindowStats = field(default_factory=WindowStats)
+    committed: bool = False
 
 
 class Tally:
@@ -71,8 +74,7 @@ class Tally:
                 if expected is not None and found is not None:
                     self.confusion[expected, found] += 1
         self.spent.add(window.spent)
-        for name in ("micro_batches", "rows", "padded", "real", "repeated", "halved"):
-            setattr(self.stats, name, getattr(self.stats, name) + getattr(window.stats, name))
+        self.stats.add(window.stats)
 
     def footer(self) -> dict[str, object]:
         pairs = [[*pair, rows] for pair, rows in sorted(self.confusion.items())]
@@ -107,12 +109,14 @@ def write_part(
     gathered: list[pa.RecordBatch] = []
     with pq.ParquetWriter(path, written, compression="zstd", write_statistics=True) as writer:
         for window in windows:
+            started = time.perf_counter()
             tally.count(window, columns.label)
             source = [window.rows.column(name) for name in [*kept, "_source", "_row"]]
             gathered.append(pa.RecordBatch.from_arrays([*source, *window.predictions.columns], schema=written))
             if sum(batch.nbytes for batch in gathered) > GROUP_BYTES:
                 writer.write_table(pa.Table.from_batches(gathered))
                 gathered = []
+            tally.spent.write += time.perf_counter() - started
         if gathered:
             writer.write_table(pa.Table.from_batches(gathered))
         account = tally.footer() | {"shard": shard.id} | dict(lineage)

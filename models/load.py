@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +24,57 @@ RUNTIMES = ("onnx", "torch")
 Fetch = Callable[[str], bytes]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """A model that was found and verified, but not loaded.
+
+    Attributes:
+        name: as the caller wrote it.
+        spec: what it promises.
+        tag: `name:version`.
+        digest: of the artifact's files.
+        folder: where they lie; None for an operator's own class.
+        own: the operator's own model, which is loaded by being made.
+    """
+
+    name: str
+    spec: ModelSpec
+    tag: str
+    digest: str
+    folder: Path | None
+    own: Model | None = None
+
+    def variant(self, runtime: str) -> str:
+        """The runtime and precision that `runtime` stands for: `auto` is the reference."""
+        if self.own is not None:
+            return self.own.variant
+        return f"{'onnx' if runtime == 'auto' else runtime}-fp32"
+
+    def variant_digest(self, runtime: str) -> str:
+        return hashlib.sha256(f"{self.digest}:{self.variant(runtime)}".encode()).hexdigest()
+
+
+def describe_model(name: str) -> Described:
+    """Find a model by its tag, folder, s3:// prefix, or `package.module:Class`, and verify it.
+
+    Every file is hashed and compared with what was recorded before anything of it is used.
+
+    Raises:
+        ModelError: not found, refused or damaged.
+    """
+    if is_class_name(name):
+        own = load_class(name)
+        return Described(name=name, spec=own.spec, tag=own.tag, digest=own.digest, folder=None, own=own)
+    located = locate_model(name)
+    refuse_unsafe(located.folder)
+    digest = verify_digest(located.folder)
+    spec = read_spec(located.folder)
+    tag = f"{spec.name}:{located.version or digest[:12]}"
+    return Described(name=name, spec=spec, tag=tag, digest=digest, folder=located.folder)
+
+
 def load_model(
-    name: str,
+    model: str | Described,
     *,
     runtime: str = "auto",
     device: str = "auto",
@@ -30,36 +82,33 @@ def load_model(
     threads: int | None = None,
     fetch: Fetch | None = None,
 ) -> Model:
-    """Load a model by its tag, folder, s3:// prefix, or `package.module:Class`.
-
-    Every file is hashed and compared with what was recorded before anything of it is used.
+    """Load a model, ready to predict.
 
     Args:
-        name: where the model is.
+        model: its name (see describe_model), or what describe_model returned.
         runtime: `onnx` or `torch`; `auto` is `onnx`, the reference.
         device: `cpu`, `cuda`, or `auto`.
         options: what the caller chooses about the answers.
-        threads: for the arithmetic of one call.
+        threads: for the arithmetic of one call; None takes OMP_NUM_THREADS, else every core.
         fetch: reads the URIs of an image column; None reads local paths only.
 
     Raises:
         ModelError: not found, refused, damaged, or not runnable here.
     """
+    described = describe_model(model) if isinstance(model, str) else model
     options = options or Options()
-    if is_class_name(name):
-        model = load_class(name)
-        model.options = options
-        return model
-    located = locate_model(name)
-    refuse_unsafe(located.folder)
-    digest = verify_digest(located.folder)
-    spec = read_spec(located.folder)
-    chosen = build_runtime(located.folder, spec, runtime=runtime, device=device, threads=threads)
-    model = family_class(spec)(folder=located.folder, spec=spec, runtime=chosen, options=options, fetch=fetch)
-    model.tag = f"{spec.name}:{located.version or digest[:12]}"
-    model.digest = digest
-    model.variant = f"{chosen.name}-{chosen.precision}"
-    return model
+    if described.own is not None:
+        described.own.options = options
+        return described.own
+    assert described.folder is not None
+    chosen = build_runtime(described.folder, described.spec, runtime=runtime, device=device, threads=threads)
+    loaded = family_class(described.spec)(
+        folder=described.folder, spec=described.spec, runtime=chosen, options=options, fetch=fetch
+    )
+    loaded.tag = described.tag
+    loaded.digest = described.digest
+    loaded.variant = f"{chosen.name}-{chosen.precision}"
+    return loaded
 
 
 def family_class(spec: ModelSpec) -> Callable[..., Model]:
@@ -74,6 +123,25 @@ def family_class(spec: ModelSpec) -> Callable[..., Model]:
     from models.rnn import RnnModel
 
     return RnnModel
+
+
+def check_runtime(described: Described, runtime: str) -> None:
+    """Whether this host and this artifact can run a runtime, found without loading anything.
+
+    Raises:
+        RuntimeUnavailable, MissingExtra: they cannot.
+    """
+    if described.own is not None:
+        return
+    assert described.folder is not None
+    if runtime == "torch":
+        if described.spec.architecture == "onnx":
+            raise RuntimeUnavailable("torch", why=f"{described.spec.name} is an ONNX file only", available=["onnx"])
+        for package in ("torch", "transformers"):
+            if importlib.util.find_spec(package) is None:
+                raise MissingExtra("--runtime torch", package=package, extra="torch")
+    elif not (described.folder / "model.onnx").is_file():
+        raise RuntimeUnavailable("onnx", why=f"{described.folder} has no model.onnx", available=["torch"])
 
 
 def build_runtime(folder: Path, spec: ModelSpec, *, runtime: str, device: str, threads: int | None) -> Runtime:
@@ -140,7 +208,6 @@ def load_class(name: str) -> Model:
 
 def class_digest(model_class: type[Model]) -> str:
     """An operator's class has no artifact: its module's source stands for it."""
-    import hashlib
     import inspect
 
     return hashlib.sha256(Path(inspect.getfile(model_class)).read_bytes()).hexdigest()

@@ -25,6 +25,10 @@ class WindowStats:
     repeated: int = 0
     halved: int = 0
 
+    def add(self, other: WindowStats) -> None:
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowResult:

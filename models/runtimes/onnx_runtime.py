@@ -63,6 +63,9 @@ class OnnxRuntime:
 
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         """Run one micro-batch; see Runtime. Inputs that the graph does not take are left out."""
+        if any(len(array) == 0 for array in inputs.values()):
+            # ONNX Runtime 1.31 ends the process by SIGSEGV where a recurrent node gets no rows.
+            raise ValueError("a micro-batch has at least one row, found none")
         feed = {
             name: np.ascontiguousarray(array, dtype=self.input_types[name])
             for name, array in inputs.items()

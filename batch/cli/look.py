@@ -1,0 +1,94 @@
+"""`tandem status`, `tandem head` and `tandem schema`: looking, without changing anything."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from batch.errors import InputNotFound
+
+
+def store_options(command: Any) -> Any:
+    for name, text in (("profile", "AWS profile."), ("region", "AWS region."), ("endpoint-url", "S3 endpoint.")):
+        command = click.option(f"--{name}", help=text)(command)
+    return command
+
+
+@click.command()
+@click.argument("output")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@store_options
+def status(output: str, as_json: bool, **where: str | None) -> None:
+    """Say how far an output has come: shards, rows, and whether it is finished."""
+    from batch.status import read_status
+
+    found = read_status(output, **where)
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    click.echo(f"job       {found['fingerprint'][:8]}, model {found['model']['tag']} ({found['model']['variant']})")
+    click.echo(f"shards    {found['shards_done']} of {found['shards']}")
+    click.echo(f"rows      {found['rows_done']:,} of {found['rows']:,} input rows are in committed parts")
+    if found["finished"]:
+        click.echo(
+            f"finished  {found['output_rows']:,} rows, {found['error_rows']} error rows; digest {found['digest'][:12]}"
+        )
+    else:
+        click.echo("finished  no; run the same `tandem run` again to go on")
+
+
+@click.command()
+@click.argument("output")
+@click.option("-n", "--rows", default=10, show_default=True, type=click.IntRange(1, 1000), help="How many rows.")
+@click.option("--columns", help="Which columns, with commas; by default all that fit.")
+@store_options
+def head(output: str, rows: int, columns: str | None, **where: str | None) -> None:
+    """Show the first predicted rows as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from batch.status import read_head
+
+    table = read_head(output, rows, **where)
+    names = [name.strip() for name in columns.split(",")] if columns else fitting(table.column_names)
+    if unknown := [name for name in names if name not in table.column_names]:
+        raise InputNotFound(
+            output, f"it has no column {unknown[0]!r}", advice=f"There are: {', '.join(table.column_names)}."
+        )
+    shown = Table(*names, show_lines=False)
+    for row in table.select(names).to_pylist():
+        shown.add_row(*(cell(row[name]) for name in names))
+    Console().print(shown)
+
+
+def fitting(names: list[str]) -> list[str]:
+    """The row number, the first kept columns, then the predictions: what fits a screen and is looked for."""
+    own = [name for name in names[names.index("_source") + 2 :] if name != "truncated"]
+    return ["_row", *names[: names.index("_source")][: max(1, 8 - len(own))], *own]
+
+
+def cell(value: Any) -> str:
+    """A value as it fits a table."""
+    if value is None:
+        return ""
+    if isinstance(value, dict) and "class" in value:
+        return f"{value['class']}: {value['message']}"[:60]
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, list) and value and isinstance(value[0], tuple):
+        return ", ".join(f"{name} {score:.3f}" for name, score in value[:3])
+    if isinstance(value, list) and len(value) > 4:
+        return f"[{', '.join(cell(item) for item in value[:3])}, ... {len(value)}]"
+    return " ".join(str(value).split())[:60]
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON schema of a job file."""
+    from batch.spec import JobSpec
+
+    click.echo(json.dumps(JobSpec.model_json_schema(), indent=1))

@@ -1,0 +1,86 @@
+"""The entry point: finds the command, and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Mapping
+
+import click
+
+#: Command -> where it is, and its line in `tandem --help`. Nothing is imported for a command that is not called.
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "run": ("batch.cli.run:run", "Run a job, or what is left of it."),
+    "plan": ("batch.cli.run:plan", "Say what a run would do, and change nothing."),
+    "status": ("batch.cli.look:status", "Say how far an output has come, from the store alone."),
+    "head": ("batch.cli.look:head", "Show the first predicted rows as a table."),
+    "schema": ("batch.cli.look:schema", "Print the JSON schema of a job file."),
+    "model": ("batch.cli.model:model", "Add, list, show, verify, check, remove and push models."),
+    "zoo": ("batch.cli.zoo:zoo", "List the models that come along, and fetch pretrained ones."),
+    "demo": ("batch.cli.demo:demo", "Three models, batch and online, on real data, on this machine."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="tandem-inference", prog_name="tandem")
+def tandem() -> None:
+    """Run one packaged model over Parquet in S3 or a folder; the same model answers over HTTP (bentoml serve).
+
+    \b
+    Exit codes: 0 done (error rows allowed); 2 usage, job file or schema; 3 model, fingerprint or changed
+    input; 4 too many error rows; 75 try the same command again; 77 no access, or credentials expired.
+    """
+
+
+def main() -> None:
+    """Run the command; a user's mistake ends in one line, never in a traceback."""
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
+    )
+    logging.getLogger("tandem").setLevel(logging.INFO)
+    try:
+        tandem.main(prog_name="tandem", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.Abort:
+        fail("interrupted; run the same command again", 75)
+    except click.ClickException as error:
+        usage = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+        fail(error.format_message() + (f" See: {usage} --help" if usage else ""), error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+    except Exception as error:
+        code = getattr(error, "exit_code", None)
+        if not isinstance(code, int):
+            raise
+        fail(str(error), code)
+
+
+def fail(message: str, code: int) -> None:
+    """One line to stderr, and the exit code that says whether trying again helps."""
+    click.echo(f"tandem: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""`tandem run` and `tandem plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from batch.report import Manifest
+from batch.spec import JobSpec, read_job
+
+
+def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A flag for each setting of JobSpec, with its description; flags win over the file."""
+    for name, field in reversed(JobSpec.model_fields.items()):
+        if name == "column":
+            option = click.option("--column", "column", multiple=True, metavar="MODEL=SOURCE", help=field.description)
+        else:
+            kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
+            choices = [kind for kind in kinds if isinstance(kind, str)]
+            number: Any = next((kind for kind in kinds if kind in (int, float)), None)
+            default = "" if field.default is None or field.is_required() else f" [{field.default}]"
+            option = click.option(
+                "--" + name.replace("_", "-"),
+                name,
+                type=click.Choice(choices) if choices else number,
+                metavar=None if choices else {int: "N", float: "SHARE"}.get(number, "TEXT"),
+                help=f"{field.description}{default}",
+            )
+        command = option(command)
+    return click.argument("file", required=False, type=click.Path(path_type=Path), metavar="[JOB.yaml]")(command)
+
+
+def job_from(file: Path | None, flags: dict[str, Any]) -> JobSpec:
+    return read_job(file, {name: value for name, value in flags.items() if value not in (None, ())})
+
+
+@click.command()
+@job_options
+@click.option("--replace", is_flag=True, help="Remove another job's parts, and parts of inputs that changed, first.")
+def run(file: Path | None, replace: bool, **flags: Any) -> None:
+    """Run a job, or what is left of it.
+
+    Every row ends as one row of the output, a prediction or an error with its reason, whatever dies and however often
+    this is called. The settings come from JOB.yaml, from flags, or both; flags win.
+    """
+    from batch.progress import BarProgress, on_terminal
+    from batch.run import run_job
+
+    job = job_from(file, flags)
+    if on_terminal():
+        with BarProgress() as bar:
+            manifest = run_job(job, replace=replace, progress=bar)
+    else:
+        manifest = run_job(job, replace=replace)
+    print_manifest(manifest, job.output)
+
+
+def print_manifest(manifest: Manifest, output: str) -> None:
+    """The last lines of a run: what was done, how well, and what to look at next."""
+    done = manifest["run"]
+    click.echo(
+        f"{manifest['rows']:,} rows in {manifest['shards']} parts, {manifest['error_rows']} error rows, "
+        f"{manifest['truncated']} truncated; model {manifest['model']['tag']} ({manifest['model']['variant']})"
+    )
+    if not done["rows"]:
+        click.echo("this run: nothing was left to do")
+    else:
+        speed = f", {done['rows_per_s']:,.0f} rows/s" if done["rows_per_s"] else ""
+        click.echo(
+            f"this run: {done['rows']:,} rows in {done['seconds']:.1f} s{speed}; "
+            f"{done['micro_batches']} micro-batches of {done['mean_micro_batch'] or 0:.1f} rows, "
+            f"{100 * (done['padding_share'] or 0):.0f} % padding"
+        )
+    for kind, rows in manifest["errors"].items():
+        click.echo(f"  {kind}: {rows} rows")
+    if manifest["quality"]:
+        print_quality(manifest["quality"])
+    click.echo(f"look at it: tandem head {output}")
+
+
+def print_quality(quality: dict[str, Any]) -> None:
+    """Accuracy, and a table of the classes beside the confusion matrix, where that fits a screen."""
+    labels = quality["labels"]
+    shown = labels if len(labels) <= 12 else []
+    widest = max(10, *(len(label) for label in labels))
+    numbers = "".join(f"{number:>6}" for number, _ in enumerate(shown, 1))
+    click.echo(f"accuracy {quality['accuracy']:.4f} on {quality['rows']:,} labelled rows")
+    click.echo(
+        f"  {'':>3}{'true label':<{widest}}  precision  recall     f1   rows{'  predicted' if shown else ''}{numbers}"
+    )
+    for number, (label, row) in enumerate(zip(labels, quality["confusion"], strict=True), 1):
+        facts = quality["classes"][label]
+        cells = " " * 11 + "".join(f"{cell:>6}" for cell in row) if shown else ""
+        click.echo(
+            f"  {number:>2} {label:<{widest}}      {facts['precision']:.3f}   {facts['recall']:.3f}  {facts['f1']:.3f} "
+            f"{facts['rows']:>6}{cells}"
+        )
+
+
+@click.command()
+@job_options
+@click.option("--replace", is_flag=True, help="Plan as a run with --replace would.")
+def plan(file: Path | None, replace: bool, **flags: Any) -> None:
+    """Say what a run would do: files, rows, shards, and what it would skip. Nothing is written."""
+    from batch.commit import list_parts
+    from batch.prepare import prepare_job
+
+    prepared = prepare_job(job_from(file, flags), replace=replace, dry=True)
+    parts = list_parts(prepared.target, prepared.record.fingerprint, list(prepared.plans))
+    shards = [shard for _, shard in prepared.shards]
+    skipped = [shard for shard in shards if shard.id in parts]
+    objects = sum(len(plan.objects) for plan in prepared.plans)
+    sizes = {piece.key: piece.size_bytes for shard in shards for piece in shard.pieces}
+    rows, rows_skipped = sum(shard.rows for shard in shards), sum(shard.rows for shard in skipped)
+    model = prepared.record.model
+    click.echo(f"model     {model['tag']} ({model['variant']}), {model['task']}, digest {model['digest'][:12]}")
+    click.echo(f"input     {prepared.job.input}: {objects} files, {rows:,} rows, {sum(sizes.values()):,} bytes")
+    click.echo(f"encoded   {prepared.columns.encoded} -> {prepared.described.spec.column}")
+    if prepared.job.where:
+        click.echo(f"condition {prepared.job.where} (rows are counted before it)")
+    click.echo(f"output    {prepared.target.url}: fingerprint {prepared.record.fingerprint[:8]}")
+    click.echo(f"shards    {len(shards)}; {len(skipped)} are committed and would be skipped ({rows_skipped:,} rows)")
+    click.echo(f"to do     {len(shards) - len(skipped)} shards, {rows - rows_skipped:,} rows")

@@ -1,0 +1,170 @@
+"""Commit: what is put into the output, and why nothing of it is ever lost, doubled or mixed.
+
+    _tandem/job.json        the fingerprint; one job to an output
+    _tandem/plan-0.json     which shards there are; whoever is first plans
+    PARTITION/part-F-S.parquet     the answers of shard S under fingerprint F: the part is its own receipt
+    _tandem/manifest.json   what the finished job says of itself
+    _SUCCESS                every planned shard has its part
+
+Every put is conditional: of two attempts the first counts, and the second is told so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from batch.errors import FingerprintMismatch
+from batch.shard import Plan, Shard
+from batch.storage import ObjectInfo, Store
+from batch.write import Part
+
+OURS = "_tandem/"
+JOB, MANIFEST, SUCCESS = f"{OURS}job.json", f"{OURS}manifest.json", "_SUCCESS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """The output's owner.
+
+    Attributes:
+        settings: what changes answers, and nothing else: never engine, workers or endpoint.
+        model: tag, digest, variant and task, for people.
+    """
+
+    settings: Mapping[str, Any]
+    model: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
+
+    def to_json(self) -> bytes:
+        content = {"tandem": 1, "fingerprint": self.fingerprint, "settings": self.settings, "model": self.model}
+        return json.dumps(content, indent=1, sort_keys=True).encode()
+
+    @classmethod
+    def from_json(cls, body: bytes) -> JobRecord:
+        content = json.loads(body)
+        return cls(settings=content["settings"], model=content["model"])
+
+
+def read_record(store: Store) -> JobRecord | None:
+    """The job that the output was begun by; None where it is fresh."""
+    return JobRecord.from_json(store.read(JOB)) if store.head(JOB) is not None else None
+
+
+def agree_on_job(store: Store, record: JobRecord, *, attempt: str) -> None:
+    """Claim the output for this job, or find that it is this job's already.
+
+    Raises:
+        FingerprintMismatch: another job's, with what differs.
+    """
+    if store.put_if_absent(JOB, record.to_json(), attempt=attempt):
+        return
+    refuse_other_job(store, JobRecord.from_json(store.read(JOB)), record)
+
+
+def refuse_other_job(store: Store, owner: JobRecord, record: JobRecord) -> None:
+    """Two jobs never mix in one place.
+
+    Raises:
+        FingerprintMismatch: the output's owner is another job; the message says what differs.
+    """
+    if owner.fingerprint == record.fingerprint:
+        return
+    differences = [
+        f"{name}: {shown(owner.settings.get(name))} there, {shown(record.settings.get(name))} now"
+        for name in sorted(owner.settings.keys() | record.settings.keys())
+        if owner.settings.get(name) != record.settings.get(name)
+    ]
+    raise FingerprintMismatch(
+        store.url,
+        expected=record.fingerprint[:8],
+        found=owner.fingerprint[:8],
+        differences="; ".join(differences),
+    )
+
+
+def shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def plan_key(number: int) -> str:
+    return f"{OURS}plan-{number}.json"
+
+
+def read_plans(store: Store) -> list[Plan]:
+    """Every agreed plan, in order."""
+    keys = {info.key for info in store.list(f"{OURS}plan-")}
+    plans: list[Plan] = []
+    while (key := plan_key(len(plans))) in keys:
+        plans.append(Plan.from_json(store.read(key)))
+    return plans
+
+
+def agree_on_plan(store: Store, plan: Plan, *, attempt: str) -> Plan:
+    """Put the plan unless somebody was first; return the one that counts.
+
+    A plan that adds to a finished job takes `_SUCCESS` and the manifest away first: they would no longer be true.
+    """
+    key = plan_key(plan.number)
+    if plan.number:
+        store.delete(SUCCESS)
+        store.delete(MANIFEST)
+    if store.put_if_absent(key, plan.to_json(), attempt=attempt):
+        return plan
+    return Plan.from_json(store.read(key))
+
+
+def part_key(fingerprint: str, shard: Shard) -> str:
+    """A function of job and shard alone, so that two attempts meet at one key."""
+    return f"{shard.partition}part-{fingerprint[:8]}-{shard.id}.parquet"
+
+
+def list_parts(store: Store, fingerprint: str, plans: list[Plan]) -> dict[str, ObjectInfo]:
+    """Shard id -> its part, for every planned shard that has one. One listing, whatever the number of shards."""
+    there = {info.key: info for info in store.list()}
+    shards = (shard for plan in plans for shard in plan.shards)
+    return {shard.id: there[key] for shard in shards if (key := part_key(fingerprint, shard)) in there}
+
+
+def commit_part(store: Store, part: Part, *, attempt: str) -> Part:
+    """Put the part. Where another attempt's was there first, it is not committed and its answers are dropped.
+
+    Raises:
+        StoreUnavailable: not known to be written; the same attempt may be made again.
+    """
+    counts = {"rows": str(part.rows), "errors": str(sum(part.errors.values()))}
+    return replace(part, committed=store.put_if_absent(part.key, part.path, attempt=attempt, metadata=counts))
+
+
+def commit_manifest(store: Store, manifest: Mapping[str, Any], *, attempt: str) -> bool:
+    """Write the manifest, then `_SUCCESS`, unless a plan was added meanwhile: then the job is not finished.
+
+    `_SUCCESS` names how many plans it covers, so one that was written beside a growing input is told from a true one.
+    """
+    body = json.dumps(manifest, indent=1, sort_keys=True).encode()
+    store.put_if_absent(MANIFEST, body, attempt=attempt)
+    plans = len(read_plans(store))
+    if plans != manifest["plans"]:
+        store.delete(MANIFEST)
+        return False
+    store.put_if_absent(SUCCESS, json.dumps({"plans": plans}).encode(), attempt=attempt)
+    return True
+
+
+def is_finished(store: Store, plans: int) -> bool:
+    """Whether `_SUCCESS` is there and covers every plan; one that does not is taken away."""
+    if store.head(SUCCESS) is None:
+        return False
+    covered = json.loads(store.read(SUCCESS) or b"{}").get("plans")
+    if covered == plans and store.head(MANIFEST) is not None:
+        return True
+    store.delete(SUCCESS)
+    store.delete(MANIFEST)
+    return False

@@ -1,0 +1,217 @@
+"""Parquet out of a store: a footer in one request, row groups in few large ones, and always of one version."""
+
+import io
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batch.errors import UnreadableParquet
+from batch.storage import ObjectInfo, Store
+
+MIB = 1024 * 1024
+_TAIL_BYTES = 64 * 1024
+_MAX_GAP_BYTES = 1 * MIB
+_MAX_REQUEST_BYTES = 16 * MIB
+_THREADS = 4
+
+Range = tuple[int, int]
+
+
+def read_footer(store: Store, info: ObjectInfo) -> pq.FileMetaData:
+    """The footer of one version of an object, by one request, or by two where it is longer than 64 KiB.
+
+    Raises:
+        UnreadableParquet: empty, truncated, encrypted, or no Parquet.
+        InputChanged: the object is no longer the one that was listed.
+        InputNotFound: it is gone.
+    """
+    url, size = store.url_of(info.key), info.size_bytes
+    if size == 0:
+        raise UnreadableParquet(url, "it is empty (0 bytes)")
+    tail = store.read(info.key, etag=info.etag, start=max(0, size - _TAIL_BYTES), stop=size)
+    magic = tail[-4:]
+    if magic == b"PARE":
+        raise UnreadableParquet(url, "its footer is encrypted")
+    if magic != b"PAR1" or size < 12:
+        raise UnreadableParquet(url, f"it ends with {magic!r}, not b'PAR1': truncated, or no Parquet file")
+    footer_bytes = int.from_bytes(tail[-8:-4], "little") + 8
+    if footer_bytes + 4 > size:
+        raise UnreadableParquet(url, f"its footer claims {footer_bytes:,} bytes and the object has {size:,}")
+    if footer_bytes > len(tail):
+        tail = store.read(info.key, etag=info.etag, start=size - footer_bytes, stop=size)
+    try:
+        footer = pq.read_metadata(pa.BufferReader(b"PAR1" + tail[-footer_bytes:]))
+    except (pa.ArrowException, OSError) as error:
+        raise UnreadableParquet(url, f"its footer is damaged ({_first_line(error)})") from error
+    end = max((stop for _, stop in column_ranges(footer, range(footer.num_row_groups)[-1:])), default=0)
+    if end > size - footer_bytes:
+        raise UnreadableParquet(url, f"its last row group should end at byte {end:,} and the object has {size:,} bytes")
+    return footer
+
+
+def column_ranges(
+    footer: pq.FileMetaData, row_groups: Iterable[int], columns: Iterable[str] | None = None
+) -> list[Range]:
+    """Where the column chunks lie, as (start, stop) in order of start; a nested column brings its leaves."""
+    wanted = None if columns is None else tuple(columns)
+    paths = [footer.schema.column(leaf).path for leaf in range(footer.num_columns)]
+    leaves = [
+        leaf
+        for leaf, path in enumerate(paths)
+        if wanted is None or any(path == name or path.startswith(f"{name}.") for name in wanted)
+    ]
+    ranges = []
+    for row_group in row_groups:
+        group = footer.row_group(row_group)
+        for leaf in leaves:
+            chunk = group.column(leaf)
+            start = chunk.data_page_offset
+            if chunk.dictionary_page_offset:
+                start = min(start, chunk.dictionary_page_offset)
+            ranges.append((start, start + chunk.total_compressed_size))
+    return sorted(ranges)
+
+
+def coalesce_ranges(ranges: Iterable[Range]) -> list[Range]:
+    """The requests that fetch these ranges: gaps up to 1 MiB are fetched along, and none is over 16 MiB."""
+    merged: list[Range] = []
+    for start, stop in sorted(ranges):
+        if stop <= start:
+            continue
+        if merged and start - merged[-1][1] <= _MAX_GAP_BYTES:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+        else:
+            merged.append((start, stop))
+    return [
+        (cut, min(cut + _MAX_REQUEST_BYTES, stop))
+        for start, stop in merged
+        for cut in range(start, stop, _MAX_REQUEST_BYTES)
+    ]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Fetch:
+    """One request under way, and how many of its bytes are still to be handed out."""
+
+    start: int
+    stop: int
+    unread_bytes: int
+    body: Future[bytes]
+
+
+class PinnedFile:
+    """One version of an object as a file, for `pq.ParquetFile(PinnedFile(store, info), metadata=footer)`.
+
+    Every read is of the version that was listed, or raises InputChanged. What `prefetch` asked for is served from
+    memory once and then let go; anything else costs a request of its own. pyarrow reads under a lock of its own, so
+    the position needs none.
+    """
+
+    def __init__(self, store: Store, info: ObjectInfo) -> None:
+        self._store = store
+        self._info = info
+        self._position = 0
+        self._fetches: list[_Fetch] = []
+        self._pool: ThreadPoolExecutor | None = None
+        self.closed = False
+
+    def prefetch(self, ranges: Sequence[Range]) -> None:
+        """Begin to fetch these ranges with four threads; costs their memory until each has been read once."""
+        size = self._info.size_bytes
+        wanted = [(start, min(stop, size)) for start, stop in ranges]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="prefetch")
+        for start, stop in coalesce_ranges(wanted):
+            unread = sum(max(0, min(stop, last) - max(start, first)) for first, last in wanted)
+            body = self._pool.submit(self._request, start, stop)
+            self._fetches.append(_Fetch(start=start, stop=stop, unread_bytes=unread, body=body))
+
+    def read(self, size: int = -1) -> bytes:
+        start = self._position
+        stop = self._info.size_bytes if size is None or size < 0 else min(start + size, self._info.size_bytes)
+        if stop <= start:
+            return b""
+        body = self._read_fetched(start, stop)
+        if body is None:
+            body = self._request(start, stop)
+        self._position = stop
+        return body
+
+    def _read_fetched(self, start: int, stop: int) -> bytes | None:
+        """The bytes out of what was fetched, or None where some were not asked for."""
+        pieces: list[bytes] = []
+        used: list[tuple[_Fetch, int]] = []
+        at = start
+        while at < stop:
+            fetch = next((fetch for fetch in self._fetches if fetch.start <= at < fetch.stop), None)
+            if fetch is None:
+                return None
+            until = min(stop, fetch.stop)
+            pieces.append(fetch.body.result()[at - fetch.start : until - fetch.start])
+            used.append((fetch, until - at))
+            at = until
+        for fetch, count in used:
+            fetch.unread_bytes -= count
+            if fetch.unread_bytes <= 0:
+                self._fetches.remove(fetch)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _request(self, start: int, stop: int) -> bytes:
+        body = self._store.read(self._info.key, etag=self._info.etag, start=start, stop=stop)
+        if len(body) != stop - start:
+            url = self._store.url_of(self._info.key)
+            raise UnreadableParquet(url, f"{len(body):,} of {stop - start:,} bytes came from byte {start:,} on")
+        return body
+
+    @property
+    def held_bytes(self) -> int:
+        """What is fetched or being fetched and not yet let go."""
+        return sum(fetch.stop - fetch.start for fetch in self._fetches)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._info.size_bytes}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def size(self) -> int:
+        return self._info.size_bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def flush(self) -> None:
+        """Nothing is ever written; pyarrow calls it."""
+
+    def close(self) -> None:
+        """Let everything go; requests not yet begun are not made."""
+        self.closed = True
+        self._fetches.clear()
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".")

@@ -1,0 +1,183 @@
+"""Prepare: everything that can be refused is refused here, before a model is loaded or money spent."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batch.columns import JobColumns, job_columns
+from batch.commit import JobRecord, agree_on_job, agree_on_plan, read_plans, read_record, refuse_other_job
+from batch.errors import InputChanged, InputNotFound, RuntimeMissing
+from batch.plan import make_plan
+from batch.probe import check_conditional_puts
+from batch.replace import clear_output
+from batch.shard import Plan, Shard
+from batch.spec import JobSpec
+from batch.storage import ObjectInfo, Store, list_sources, open_store
+from models.errors import MissingExtra, RuntimeUnavailable
+from models.load import Described, check_runtime, describe_model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A job that may begin: its model is verified, its input listed and checked, its output claimed, its plans agreed.
+
+    Attributes:
+        job: with `runtime` resolved.
+        attempt: names this run in the metadata of what it writes.
+    """
+
+    job: JobSpec
+    described: Described
+    columns: JobColumns
+    record: JobRecord
+    source: Store
+    target: Store
+    plans: Sequence[Plan]
+    attempt: str
+
+    @property
+    def shards(self) -> list[tuple[Plan, Shard]]:
+        return [(plan, shard) for plan in self.plans for shard in plan.shards]
+
+
+def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Prepared:
+    """Check the job and agree with every other run of it on what there is to do.
+
+    Args:
+        job: the settings.
+        replace: what stands in the way of this job in the output is removed: another job's parts, and parts of inputs
+            that changed. Not while another run is at work there.
+        dry: nothing is written; what would be agreed is only made.
+
+    Raises:
+        ModelError: the model is not found, refused, or not runnable here.
+        JobError: anything else that is wrong, said in one line.
+    """
+    described = describe_model(job.model)
+    columns = job_columns(job, described.spec)
+    target = open_store(job.output, **job.where_from)
+    owner = None if replace else read_record(target)
+    job = resolve_runtime(job, described, owner)
+    record = make_record(job, described)
+    if owner is not None:
+        refuse_other_job(target, owner, record)
+    plans = [] if replace else read_plans(target)
+    source, infos = list_input(job, target, plans)
+    check_unchanged(source, infos, plans)
+    attempt = uuid.uuid4().hex
+    if not dry:
+        check_conditional_puts(target)
+    if replace and not dry:
+        plan = make_plan(source, infos, columns, number=0, shard_mb=job.shard_mb, limit=job.limit)
+        clear_output(target, record, plan)
+    if not dry:
+        agree_on_job(target, record, attempt=attempt)
+    while new := uncovered(infos, plans, limit=job.limit):
+        left = None if job.limit is None else job.limit - sum(plan.admitted or 0 for plan in plans)
+        plan = make_plan(source, new, columns, number=len(plans), shard_mb=job.shard_mb, limit=left)
+        plans = [*plans, plan if dry else agree_on_plan(target, plan, attempt=attempt)]
+    return Prepared(
+        job=job,
+        described=described,
+        columns=columns,
+        record=record,
+        source=source,
+        target=target,
+        plans=tuple(plans),
+        attempt=attempt,
+    )
+
+
+def resolve_runtime(job: JobSpec, described: Described, owner: JobRecord | None) -> JobSpec:
+    """Settle `--runtime auto` once for the output: what the first run chose, every later run takes.
+
+    Raises:
+        RuntimeMissing: this host cannot run it.
+    """
+    runtime = job.runtime
+    if runtime == "auto":
+        runtime = owner.model["runtime"] if owner is not None and owner.model["digest"] == described.digest else "onnx"
+    try:
+        check_runtime(described, runtime)
+    except (RuntimeUnavailable, MissingExtra) as error:
+        raise RuntimeMissing(runtime, str(error), advice="Run it where that runtime is.") from None
+    return job.model_copy(update={"runtime": runtime})
+
+
+def make_record(job: JobSpec, described: Described) -> JobRecord:
+    """The settings that change answers, and who answers."""
+    settings: dict[str, Any] = {
+        "input": normal_url(job.input),
+        "column": job.column,
+        "keep": job.keep,
+        "where": job.where,
+        "limit": job.limit,
+        "label": job.label,
+        "on_long": job.on_long,
+        "top_k": job.top_k,
+        "shard_mb": float(job.shard_mb),
+        "model": described.digest,
+        "variant": described.variant_digest(job.runtime),
+    }
+    model = {
+        "tag": described.tag,
+        "digest": described.digest,
+        "variant": described.variant(job.runtime),
+        "runtime": job.runtime,
+        "family": described.spec.family,
+        "task": described.spec.task,
+    }
+    return JobRecord(settings=settings, model=model)
+
+
+def normal_url(url: str) -> str:
+    """One spelling for one place, so that `in`, `./in/` and `/here/in` are one input."""
+    if url.startswith("s3://"):
+        return url.rstrip("/")
+    return str(Path(url.removeprefix("file://")).absolute())
+
+
+def list_input(job: JobSpec, target: Store, plans: Sequence[Plan]) -> tuple[Store, list[ObjectInfo]]:
+    """List the input; where the output lies inside it, what lies there is no input.
+
+    Raises:
+        InputChanged: there was input when the job was planned, and now there is none.
+    """
+    try:
+        source, infos = list_sources(job.input, **job.where_from)
+    except InputNotFound as error:
+        first = next((key for plan in plans for key in plan.objects), None)
+        if first is None:
+            raise
+        raise InputChanged(f"{job.input} ({first})", expected=plans[0].objects[first], found=error.reason) from None
+    if target.url.startswith(source.url):
+        inside = target.url.removeprefix(source.url)
+        infos = [info for info in infos if not info.key.startswith(inside)]
+        if not infos:
+            raise InputNotFound(job.input, "everything there is this job's own output")
+    return source, infos
+
+
+def check_unchanged(source: Store, infos: Sequence[ObjectInfo], plans: Sequence[Plan]) -> None:
+    """Every planned object must be there as it was planned.
+
+    Raises:
+        InputChanged: names the first that is not.
+    """
+    now = {info.key: info.etag for info in infos}
+    for plan in plans:
+        for key, etag in plan.objects.items():
+            if now.get(key) != etag:
+                raise InputChanged(source.url_of(key), expected=etag, found=now.get(key, "nothing: it was deleted"))
+
+
+def uncovered(infos: Sequence[ObjectInfo], plans: Sequence[Plan], *, limit: int | None) -> list[ObjectInfo]:
+    """The objects that no plan has yet; none once the limit is reached."""
+    if plans and limit is not None and sum(plan.admitted or 0 for plan in plans) >= limit:
+        return []
+    covered = {key for plan in plans for key in plan.objects}
+    return [info for info in infos if info.key not in covered]

@@ -1,0 +1,76 @@
+"""Progress: state changes as log lines; on a terminal, a bar with rows/s and time left besides."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from types import TracebackType
+from typing import Protocol, Self
+
+log = logging.getLogger("tandem")
+
+
+class Progress(Protocol):
+    """Who is told how a job goes on. Called from one thread."""
+
+    def planned(self, *, shards: int, rows: int, done_rows: int) -> None:
+        """The plan is agreed; `done_rows` of `rows` were committed before."""
+
+    def advanced(self, rows: int) -> None:
+        """So many more input rows are answered."""
+
+    def told(self, event: str, **facts: object) -> None:
+        """The job's state changed."""
+
+
+class LogProgress:
+    """One log line for each state change; nothing for each row."""
+
+    def planned(self, *, shards: int, rows: int, done_rows: int) -> None:
+        self.told("planned", shards=shards, rows=rows, done_rows=done_rows)
+
+    def advanced(self, rows: int) -> None:
+        pass
+
+    def told(self, event: str, **facts: object) -> None:
+        log.info("%s %s", event, " ".join(f"{name}={value}" for name, value in facts.items()))
+
+
+class BarProgress:
+    """A bar on the terminal. Parts are counted in it instead of named."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("rows  {task.fields[rate]}  "),
+            TimeRemainingColumn(),
+        )
+        self.task = self.bar.add_task("predict", total=None, rate="")
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def planned(self, *, shards: int, rows: int, done_rows: int) -> None:
+        self.bar.update(self.task, total=rows, completed=done_rows)
+
+    def advanced(self, rows: int) -> None:
+        speed = self.bar.tasks[0].speed
+        self.bar.update(self.task, advance=rows, rate=f"{speed:,.0f} rows/s" if speed else "")
+
+    def told(self, event: str, **facts: object) -> None:
+        if event not in ("committed", "already committed"):
+            self.bar.console.print(event, " ".join(f"{name}={value}" for name, value in facts.items()), style="dim")
+
+
+def on_terminal() -> bool:
+    return sys.stderr.isatty() and sys.stdout.isatty()

@@ -1,0 +1,140 @@
+"""Report: what a finished job says of itself, read from its parts alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from batch.commit import JobRecord, list_parts
+from batch.parquet_source import read_footer
+from batch.predict import Spent
+from batch.shard import Plan
+from batch.storage import ObjectInfo, Store
+from batch.write import FOOTER_KEY
+from models.window import WindowStats
+
+Manifest = dict[str, Any]
+
+
+def build_manifest(store: Store, record: JobRecord, plans: Sequence[Plan], run: Mapping[str, Any]) -> Manifest | None:
+    """Gather the manifest from the parts' footers; None where a planned shard has no part yet.
+
+    Its `digest` covers shard ids, row counts and error rows: an interrupted and an uninterrupted run agree on it.
+
+    Args:
+        store: the output's.
+        record: the job's.
+        plans: every agreed plan.
+        run: of the run that finished the job: when, how long, where the time went.
+    """
+    shards = [shard for plan in plans for shard in plan.shards]
+    parts = list_parts(store, record.fingerprint, list(plans))
+    if len(parts) < len({shard.id for shard in shards}):
+        return None
+    with ThreadPoolExecutor(16, thread_name_prefix="footer") as pool:
+        accounts = dict(zip(parts, pool.map(lambda info: read_account(store, info), parts.values()), strict=True))
+    errors: Counter[str] = Counter()
+    confusion: Counter[tuple[str, str]] = Counter()
+    for account in accounts.values():
+        errors.update(account["errors"])
+        for expected, found, rows in account["confusion"]:
+            confusion[expected, found] += rows
+    identity = sorted([shard, account["rows"], sum(account["errors"].values())] for shard, account in accounts.items())
+    return {
+        "tandem": 1,
+        "fingerprint": record.fingerprint,
+        "model": dict(record.model),
+        "settings": dict(record.settings),
+        "plans": len(plans),
+        "shards": len(parts),
+        "input_objects": sum(len(plan.objects) for plan in plans),
+        "input_rows": sum(plan.rows for plan in plans),
+        "rows": sum(account["rows"] for account in accounts.values()),
+        "error_rows": sum(errors.values()),
+        "errors": dict(sorted(errors.items())),
+        "truncated": sum(account["truncated"] for account in accounts.values()),
+        "quality": measure_quality(confusion) if confusion else None,
+        "digest": hashlib.sha256(json.dumps(identity).encode()).hexdigest(),
+        "parts": [
+            {"key": parts[shard].key, "shard": shard, "size_bytes": parts[shard].size_bytes, **counts(account)}
+            for shard, account in accounts.items()
+        ],
+        "run": dict(run),
+    }
+
+
+def read_account(store: Store, info: ObjectInfo) -> dict[str, Any]:
+    """What a part's footer says of it."""
+    account: dict[str, Any] = json.loads(read_footer(store, info).metadata[FOOTER_KEY])
+    return account
+
+
+def counts(account: Mapping[str, Any]) -> dict[str, int]:
+    return {"rows": account["rows"], "error_rows": sum(account["errors"].values()), "truncated": account["truncated"]}
+
+
+def measure_quality(confusion: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+    """Accuracy, per-class precision, recall and F1, and the confusion matrix, by scikit-learn.
+
+    Args:
+        confusion: (true label, predicted label) -> rows; error rows and rows without a label are not in it.
+
+    Returns:
+        `labels` name the rows (true) and columns (predicted) of `confusion`.
+    """
+    from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
+    truth = [expected for expected, _ in confusion]
+    found = [predicted for _, predicted in confusion]
+    weights = list(confusion.values())
+    labels = sorted({*truth, *found})
+    precision, recall, f1, support = precision_recall_fscore_support(
+        truth, found, labels=labels, sample_weight=weights, zero_division=0.0
+    )
+    return {
+        "rows": sum(weights),
+        "accuracy": float(accuracy_score(truth, found, sample_weight=weights)),
+        "labels": labels,
+        "classes": {
+            label: {
+                "precision": float(precision[i]),
+                "recall": float(recall[i]),
+                "f1": float(f1[i]),
+                "rows": int(support[i]),
+            }
+            for i, label in enumerate(labels)
+        },
+        "confusion": confusion_matrix(truth, found, labels=labels, sample_weight=weights).astype(int).tolist(),
+    }
+
+
+def describe_run(*, started: str, seconds: float, rows: int, spent: Spent, stats: WindowStats) -> dict[str, Any]:
+    """What one run did: its rows only, not those that an earlier run had committed."""
+    return {
+        "started": started,
+        "seconds": round(seconds, 3),
+        "rows": rows,
+        "rows_per_s": round(rows / seconds, 1) if seconds else None,
+        "spent_s": {name: round(getattr(spent, name), 3) for name in ("read", "encode", "arithmetic", "write")},
+        "micro_batches": stats.micro_batches,
+        "mean_micro_batch": round(stats.rows / stats.micro_batches, 2) if stats.micro_batches else None,
+        "padding_share": round(1 - stats.real / stats.padded, 4) if stats.padded else None,
+        "repeated_rows": stats.repeated,
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for package in ("tandem-inference", "numpy", "pyarrow", "onnxruntime", "tokenizers", "torch", "boto3"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

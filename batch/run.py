@@ -1,0 +1,80 @@
+"""Run: one job from its settings to its manifest, resumed wherever an earlier run had come to."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from batch.commit import MANIFEST, commit_manifest, is_finished, list_parts, read_plans
+from batch.errors import Interrupted
+from batch.predict import Spent
+from batch.prepare import Prepared, prepare_job
+from batch.progress import LogProgress, Progress
+from batch.report import Manifest, build_manifest, describe_run
+from batch.spec import JobSpec, make_job
+from batch.stop import Stop
+from batch.worker import Done, load_for, run_shards
+from batch.workers import run_in_processes
+from models.window import WindowStats
+
+
+def run_job(job: JobSpec | dict[str, Any], *, replace: bool = False, progress: Progress | None = None) -> Manifest:
+    """Run a job, or what is left of it, and return its manifest.
+
+    Every row that the filter lets in ends as one row of the output, a prediction or an error with its reason, whatever
+    dies and however often this is called. Calls at the same time are safe: of two attempts at a shard the first counts.
+
+    Args:
+        job: the settings, as a JobSpec or a mapping.
+        replace: remove from the output what another job left there, and parts of inputs that changed.
+        progress: who is told; None writes log lines.
+
+    Returns:
+        The manifest, as in `_tandem/manifest.json`; where nothing was left to do, its `run` says so.
+
+    Raises:
+        JobError, ModelError: one line says what, where, expected, found, and what to do; `exit_code` is the command's.
+    """
+    spec = make_job(job) if isinstance(job, dict) else job
+    progress = progress or LogProgress()
+    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+    with Stop() as stop:
+        prepared = prepare_job(spec, replace=replace)
+        if is_finished(prepared.target, len(prepared.plans)):
+            progress.told("already done", output=prepared.target.url)
+            idle = describe_run(started=started, seconds=0.0, rows=0, spent=Spent(), stats=WindowStats())
+            return read_manifest(prepared) | {"run": idle}
+        parts = list_parts(prepared.target, prepared.record.fingerprint, list(prepared.plans))
+        todo = [(plan, shard) for plan, shard in prepared.shards if shard.id not in parts]
+        rows = sum(plan.rows for plan in prepared.plans)
+        left = sum(shard.rows for _, shard in todo)
+        progress.planned(shards=len(todo), rows=rows, done_rows=rows - left)
+        done = Done()
+        if todo and prepared.job.workers > 1:
+            done = run_in_processes(prepared, todo, progress, stop)
+        elif todo:
+            done = run_shards(prepared, load_for(prepared), todo, progress, stop)
+        seconds = time.perf_counter() - clock
+        run = describe_run(started=started, seconds=seconds, rows=done.rows, spent=done.spent, stats=done.stats)
+        return finish(prepared, run, progress)
+
+
+def finish(prepared: Prepared, run: dict[str, Any], progress: Progress) -> Manifest:
+    """Write the manifest and `_SUCCESS`, if every planned shard has its part.
+
+    Raises:
+        Interrupted: a plan was added meanwhile, or another run holds the last shards.
+    """
+    target = prepared.target
+    manifest = build_manifest(target, prepared.record, read_plans(target), run)
+    if manifest is None or not commit_manifest(target, manifest, attempt=prepared.attempt):
+        raise Interrupted("another run added input or has not yet committed its shards")
+    progress.told("done", rows=manifest["rows"], errors=manifest["error_rows"], parts=manifest["shards"])
+    return read_manifest(prepared)
+
+
+def read_manifest(prepared: Prepared) -> Manifest:
+    manifest: Manifest = json.loads(prepared.target.read(MANIFEST))
+    return manifest

@@ -1,0 +1,78 @@
+"""Status: what an output says of its job, read from the store alone, also while the job runs elsewhere."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batch.commit import MANIFEST, is_finished, list_parts, read_plans, read_record
+from batch.errors import InputNotFound
+from batch.parquet_source import PinnedFile
+from batch.storage import Store, open_store
+
+
+def open_output(output: str, **where: str | None) -> Store:
+    """Open an output that a job has begun.
+
+    Raises:
+        InputNotFound: no job has begun there.
+    """
+    store = open_store(output, **where)
+    if read_record(store) is None:
+        raise InputNotFound(output, "no job has begun here", advice="Name the --output of a `tandem run`.")
+    return store
+
+
+def read_status(output: str, **where: str | None) -> dict[str, Any]:
+    """How far a job has come: shards and input rows, committed and planned; the manifest's counts once it is done."""
+    store = open_output(output, **where)
+    record = read_record(store)
+    assert record is not None
+    plans = read_plans(store)
+    parts = list_parts(store, record.fingerprint, plans)
+    shards = [shard for plan in plans for shard in plan.shards]
+    found: dict[str, Any] = {
+        "fingerprint": record.fingerprint,
+        "model": dict(record.model),
+        "shards": len(shards),
+        "shards_done": len(parts),
+        "rows": sum(shard.rows for shard in shards),
+        "rows_done": sum(shard.rows for shard in shards if shard.id in parts),
+        "finished": bool(plans) and is_finished(store, len(plans)),
+    }
+    if found["finished"]:
+        manifest = json.loads(store.read(MANIFEST))
+        found |= {
+            "output_rows": manifest["rows"],
+            "error_rows": manifest["error_rows"],
+            "errors": manifest["errors"],
+            "quality": manifest["quality"],
+            "digest": manifest["digest"],
+        }
+    return found
+
+
+def read_head(output: str, rows: int, **where: str | None) -> pa.Table:
+    """The first rows of the committed parts, in the order of the input.
+
+    Raises:
+        InputNotFound: no part is committed yet.
+    """
+    store = open_output(output, **where)
+    record = read_record(store)
+    assert record is not None
+    plans = read_plans(store)
+    parts = list_parts(store, record.fingerprint, plans)
+    gathered: list[pa.Table] = []
+    for shard in (shard for plan in plans for shard in plan.shards if shard.id in parts):
+        with PinnedFile(store, parts[shard.id]) as file:
+            batches = pq.ParquetFile(file).iter_batches(rows)
+            gathered += [pa.Table.from_batches([batch]) for batch in [next(batches, None)] if batch is not None]
+        if sum(table.num_rows for table in gathered) >= rows:
+            break
+    if not gathered:
+        raise InputNotFound(output, "no part with rows is committed yet", advice="See: tandem status.")
+    return pa.concat_tables(gathered, promote_options="permissive").slice(0, rows)

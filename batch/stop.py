@@ -1,0 +1,34 @@
+"""Stop: SIGTERM and Ctrl-C let the shard in hand be committed; a second one ends at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+
+class Stop:
+    """Whether the job was asked to stop. Signals are caught between `with` and its end, in the main thread only."""
+
+    def __init__(self) -> None:
+        self.asked: str | None = None
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self.before[number] = signal.signal(number, self._hear)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+        self.before = {}
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self.asked = signal.Signals(number).name
+        # The next one finds the default: whoever asks twice wants it now.
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

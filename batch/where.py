@@ -1,0 +1,185 @@
+"""--where: a part of SQL, as a filter that Arrow evaluates and pushes down.
+
+Understood: = == != <> < <= > >=, AND, OR, NOT, IN (...), BETWEEN, IS [NOT] NULL, LIKE (% and _, no escape),
+parentheses, columns (in double quotes where needed; a boolean column is a condition), 'text', numbers, TRUE, FALSE,
+DATE '2026-01-31', TIMESTAMP '2026-01-31 12:00:00'. Everything else is refused by name. NULL means what it means in SQL:
+a comparison with it is neither true nor false, under NOT too, and lets no row in.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from batch.errors import SchemaMismatch, WhereError
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Where:
+    """A filter: the text it was given as, the columns it reads, and the expression that lets rows in."""
+
+    text: str
+    columns: frozenset[str]
+    expression: pc.Expression
+
+
+def parse_where(text: str) -> Where:
+    """Translate a condition in SQL; the import of sqlglot costs 0.1 s the first time.
+
+    Raises:
+        WhereError: no SQL, or SQL that is not understood here.
+    """
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        statements = sqlglot.parse(text)
+        tree = statements[0]
+        if tree is None or len(statements) != 1:
+            raise WhereError(text, "one condition is expected" if text.strip() else "it is empty")
+        expression = _Translation(text).condition(tree)
+        columns = frozenset(column.name for column in tree.find_all(exp.Column))
+    except sqlglot.errors.SqlglotError as error:
+        found = getattr(error, "errors", None) or [{}]
+        near = f" near {found[0]['highlight']!r}" if found[0].get("highlight") else ""
+        raise WhereError(text, f"this is no SQL condition{near}") from error
+    except RecursionError as error:
+        raise WhereError(text, "it is nested too deeply") from error
+    return Where(text=text, columns=columns, expression=expression)
+
+
+def check_where(where: Where, schema: pa.Schema, source: str) -> None:
+    """See, without reading a row, that the filter fits a source's columns and their types.
+
+    Raises:
+        SchemaMismatch: a column is missing.
+        WhereError: a column's type does not compare with what it is compared with.
+    """
+    found = {field.name: str(field.type) for field in schema}
+    if missing := sorted(where.columns - found.keys()):
+        advice = "--where names it; text stands in single quotes."
+        raise SchemaMismatch(source, expected=dict.fromkeys(missing, "any type"), found=found, advice=advice)
+    # One row of nulls: some kernels refuse their types only when there is a row to compare.
+    row = pa.table({name: pa.nulls(1, schema.field(name).type) for name in sorted(where.columns)} or {"none": [None]})
+    try:
+        ds.dataset(row).scanner(filter=where.expression).to_table()
+    except (pa.ArrowException, TypeError) as error:
+        kinds = ", ".join(f"{name} is {found[name]}" for name in sorted(where.columns))
+        hint = " (a date is written DATE '2026-01-31')" if re.search(r"date|timestamp", kinds.lower()) else ""
+        reason = f"its types do not go together: in {source}, {kinds}{hint}"
+        raise WhereError(where.text, reason) from error
+
+
+class _Translation:
+    """sqlglot's tree to Arrow's; Arrow's &, | and ~ on expressions are three-valued, as SQL's are."""
+
+    def __init__(self, text: str) -> None:
+        from sqlglot import exp
+
+        self._text = text
+        self._exp = exp
+        self._comparisons: dict[type[exp.Expr], Callable[[Any, Any], Any]] = {
+            exp.EQ: operator.eq,
+            exp.NEQ: operator.ne,
+            exp.LT: operator.lt,
+            exp.LTE: operator.le,
+            exp.GT: operator.gt,
+            exp.GTE: operator.ge,
+        }
+
+    def condition(self, node: "exp.Expr") -> pc.Expression:
+        """What is true, false or neither of a row."""
+        exp = self._exp
+        match node:
+            case exp.Paren():
+                return self.condition(node.this)
+            case exp.And():
+                return self.condition(node.this) & self.condition(node.expression)
+            case exp.Or():
+                return self.condition(node.this) | self.condition(node.expression)
+            case exp.Not():
+                return ~self.condition(node.this)
+            case exp.Column():
+                return self._value(node)
+            case exp.Is() if isinstance(node.expression, exp.Null):
+                return self._value(node.this).is_null()
+            case exp.Between() if not node.args.get("symmetric"):
+                value = self._value(node.this)
+                return (value >= self._value(node.args["low"])) & (value <= self._value(node.args["high"]))
+            case exp.In() if node.expressions and not node.args.get("unnest"):
+                # Arrow's is_in calls a NULL false, and NOT would let it in; SQL's IN is an OR of equals.
+                value = self._value(node.this)
+                return _any_of([value == self._value(item) for item in node.expressions])
+            case exp.Like() if isinstance(node.expression, exp.Literal) and node.expression.is_string:
+                pattern = _like_regex(node.expression.this)
+                return pc.match_substring_regex(self._value(node.this), pattern)
+        if compare := self._comparisons.get(type(node)):
+            return compare(self._value(node.this), self._value(node.expression))
+        raise WhereError(self._text, f"{self._name(node)} is not understood as a condition")
+
+    def _value(self, node: "exp.Expr") -> pc.Expression:
+        """A column or a literal."""
+        exp = self._exp
+        match node:
+            case exp.Paren():
+                return self._value(node.this)
+            case exp.Column() if isinstance(node.this, exp.Identifier) and not node.table:
+                return pc.field(node.name)
+            case exp.Boolean():
+                return pc.scalar(bool(node.this))
+            case exp.Literal() if node.is_string:
+                return pc.scalar(node.this)
+            case exp.Literal():
+                return pc.scalar(self._number(node.this))
+            case exp.Neg() if isinstance(node.this, exp.Literal) and not node.this.is_string:
+                return pc.scalar(self._number("-" + node.this.this))
+            case exp.Cast() if isinstance(node.this, exp.Literal) and node.this.is_string:
+                return self._moment(node)
+            case exp.Null():
+                raise WhereError(self._text, "NULL equals nothing; write IS NULL or IS NOT NULL")
+        raise WhereError(self._text, f"{self._name(node)} is not understood as a value")
+
+    def _number(self, digits: str) -> int | float:
+        try:
+            number = int(digits) if re.fullmatch(r"-?\d+", digits) else float(digits)
+        except ValueError:
+            raise WhereError(self._text, f"{digits} is no number") from None
+        if isinstance(number, int) and not -(2**63) <= number < 2**63:
+            raise WhereError(self._text, f"{digits} does not fit 64 bits")
+        return number
+
+    def _moment(self, node: "exp.Cast") -> pc.Expression:
+        kinds = self._exp.DataType.Type
+        try:
+            if node.to.this == kinds.DATE:
+                return pc.scalar(date.fromisoformat(node.this.this))
+            if node.to.this in (kinds.TIMESTAMP, kinds.TIMESTAMPTZ):
+                return pc.scalar(datetime.fromisoformat(node.this.this))
+        except ValueError:
+            raise WhereError(self._text, f"{node.this.this!r} is no {node.to.sql()} in ISO form") from None
+        raise WhereError(self._text, f"{self._name(node)} is not understood as a value")
+
+    def _name(self, node: "exp.Expr") -> str:
+        return f"{node.key.upper()} ({node.sql()})"
+
+
+def _any_of(conditions: Sequence[pc.Expression]) -> pc.Expression:
+    """A balanced OR, so that a list of thousands does not nest thousands deep."""
+    if len(conditions) == 1:
+        return conditions[0]
+    half = len(conditions) // 2
+    return _any_of(conditions[:half]) | _any_of(conditions[half:])
+
+
+def _like_regex(pattern: str) -> str:
+    tokens = ({"%": ".*", "_": "."}.get(character, re.escape(character)) for character in pattern)
+    return f"(?s)^{''.join(tokens)}$"

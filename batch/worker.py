@@ -1,0 +1,134 @@
+"""One worker: takes shards one after another, until none is left or it is asked to stop."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from batch.commit import commit_part, part_key
+from batch.errors import Interrupted, TooManyErrors
+from batch.overlap import overlap
+from batch.predict import PredictedRows, Spent, decode_rows, encode_rows, predict_batches, time_reading
+from batch.prepare import Prepared
+from batch.progress import Progress
+from batch.read import read_rows
+from batch.shard import Plan, Shard
+from batch.stop import Stop
+from batch.uris import UriReader
+from batch.write import Part, write_part
+from models.load import load_model
+from models.model import Model, Options
+from models.window import WindowStats
+
+#: Error rates are judged from so many rows on; before that, one bad row would be a high share.
+JUDGED_ROWS = 100
+
+
+@dataclass(slots=True, kw_only=True)
+class Done:
+    """What a worker has done so far."""
+
+    rows: int = 0
+    errors: int = 0
+    spent: Spent = field(default_factory=Spent)
+    stats: WindowStats = field(default_factory=WindowStats)
+
+    def join(self, other: Done) -> None:
+        self.rows += other.rows
+        self.errors += other.errors
+        self.spent.add(other.spent)
+        self.stats.add(other.stats)
+
+    def add(self, part: Part) -> None:
+        self.rows += part.rows
+        self.errors += sum(part.errors.values())
+        self.spent.add(part.spent)
+        self.stats.add(part.stats)
+
+
+def load_for(prepared: Prepared) -> Model:
+    """Load the job's model with the job's options."""
+    job = prepared.job
+    return load_model(
+        prepared.described,
+        runtime=job.runtime,
+        device=job.device,
+        options=Options(on_long=job.on_long, top_k=job.top_k),
+        threads=job.threads,
+        fetch=UriReader(**job.where_from),
+    )
+
+
+def run_shards(
+    prepared: Prepared, model: Model, shards: Iterable[tuple[Plan, Shard]], progress: Progress, stop: Stop
+) -> Done:
+    """Run shards until none is left.
+
+    Raises:
+        Interrupted: asked to stop; the shard in hand was committed, no other begun.
+        TooManyErrors: the share of error rows passed the job's bound.
+    """
+    done = Done()
+    for plan, shard in shards:
+        if stop.asked:
+            raise Interrupted(f"it was asked to stop by {stop.asked}")
+        started = time.perf_counter()
+        part = run_shard(prepared, model, plan, shard, progress)
+        done.add(part)
+        progress.told(
+            "committed" if part.committed else "already committed",
+            shard=shard.id,
+            rows=part.rows,
+            errors=sum(part.errors.values()),
+            seconds=round(time.perf_counter() - started, 2),
+        )
+        if done.rows >= JUDGED_ROWS and done.errors > prepared.job.max_error_rate * done.rows:
+            raise TooManyErrors(
+                errors=done.errors, rows=done.rows, max_error_rate=prepared.job.max_error_rate, first=part.first_error
+            )
+    return done
+
+
+def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progress: Progress) -> Part:
+    """Carry one shard from stored rows to a committed part.
+
+    Reading, encoding and the arithmetic each run in a thread of their own, a window or two ahead of the next step;
+    decoding and writing run here. Every name on the left is the next line's input.
+    """
+    job, columns = prepared.job, prepared.columns
+    rows = time_reading(read_rows(prepared.source, shard, columns, plan.schema, window_rows=job.window_rows))
+    encoded = encode_rows(model, overlap(rows, ahead=2, name="read"), column=columns.encoded)
+    answered = predict_batches(model, overlap(encoded, ahead=2, name="encode"))
+    predicted = decode_rows(model, overlap(answered, ahead=2, name="arithmetic"))
+    with tempfile.TemporaryDirectory(prefix="tandem-") as folder:
+        part = write_part(
+            counted(predicted, progress),
+            shard,
+            columns,
+            plan.schema,
+            key=part_key(prepared.record.fingerprint, shard),
+            path=Path(folder) / "part.parquet",
+            lineage=lineage(prepared),
+        )
+        return commit_part(prepared.target, part, attempt=prepared.attempt)
+
+
+def counted(windows: Iterable[PredictedRows], progress: Progress) -> Iterator[PredictedRows]:
+    """Tell the progress of each window that passes."""
+    for window in windows:
+        yield window
+        progress.advanced(window.rows.num_rows)
+
+
+def lineage(prepared: Prepared) -> dict[str, str]:
+    """What every part says of where it came from."""
+    model = prepared.record.model
+    return {
+        "fingerprint": prepared.record.fingerprint,
+        "model": str(model["tag"]),
+        "digest": str(model["digest"]),
+        "variant": str(model["variant"]),
+    }

@@ -1,0 +1,19 @@
+"""What an ONNX graph says of its inputs, for a model that comes without a configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def input_names(runtime: Any) -> tuple[str, ...]:
+    """The graph's inputs; none where the runtime has no graph, as torch."""
+    return tuple(getattr(runtime, "input_names", ()))
+
+
+def input_shape(runtime: Any, name: str) -> tuple[int | None, ...] | None:
+    """The shape of an input, None for each free axis; None where the runtime has no such input."""
+    session = getattr(runtime, "session", None)
+    for node in session.get_inputs() if session is not None else ():
+        if node.name == name:
+            return tuple(axis if isinstance(axis, int) else None for axis in node.shape)
+    return None

@@ -1,0 +1,120 @@
+"""infra/containers/batch.Dockerfile, read as text: no container is built where the tests run."""
+
+import fnmatch
+import json
+import re
+import tomllib
+from importlib.metadata import requires
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.infra.conftest import ROOT
+
+DOCKERFILE = ROOT / "infra" / "containers" / "batch.Dockerfile"
+HEAVY = {"torch", "transformers", "bentoml"}
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The Dockerfile's instructions in order, as (name, arguments), continued lines joined."""
+    lines = [line for line in DOCKERFILE.read_text().splitlines() if line and not line.startswith("#")]
+    joined = "\n".join(lines).replace("\\\n", " ")
+    return [(name, rest.strip()) for name, _, rest in (line.partition(" ") for line in joined.splitlines())]
+
+
+def last_stage() -> list[tuple[str, str]]:
+    found = instructions()
+    begins = max(index for index, (name, _) in enumerate(found) if name == "FROM")
+    return found[begins:]
+
+
+def arguments(name: str) -> list[str]:
+    return [rest for found, rest in last_stage() if found == name]
+
+
+def test_the_image_is_slim_and_of_the_python_that_is_tested() -> None:
+    assert {rest.split()[0] for name, rest in instructions() if name == "FROM"} == {"python:3.11-slim"}
+
+
+def test_the_base_installation_is_pinned_and_has_no_extra() -> None:
+    (install,) = [rest for name, rest in instructions() if name == "RUN" and " install " in rest]
+    assert install.endswith("-c constraints.txt .")
+    assert "--no-cache-dir" in install
+    assert "[" not in install
+
+
+def test_nothing_that_the_base_installation_needs_is_heavy() -> None:
+    seen: set[str] = set()
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        waiting = list(tomllib.load(file)["project"]["dependencies"])
+    while waiting:
+        requirement = Requirement(waiting.pop())
+        if requirement.name in seen or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+            continue
+        seen.add(requirement.name)
+        waiting += requires(requirement.name) or []
+    assert "onnxruntime" in seen
+    assert not seen & HEAVY
+
+
+def test_the_build_itself_fails_where_something_heavy_was_installed() -> None:
+    checks = [json.loads(rest) for name, rest in instructions() if name == "RUN" and "find_spec" in rest]
+    ((python, flag, code),) = checks
+    assert (python, flag) == ("/opt/tandem/bin/python", "-c")
+    lean = code.replace("'torch', 'transformers', 'bentoml'", "'no_such_module'")
+    with pytest.raises(SystemExit) as ends:
+        exec(lean, {})
+    assert ends.value.code == 0
+    with pytest.raises(SystemExit, match="would hold \\['json'\\]"):
+        exec(code.replace("'torch', 'transformers', 'bentoml'", "'json', 'no_such_module'"), {})
+    assert {name for name in HEAVY if f"'{name}'" in code} == HEAVY
+
+
+def test_the_image_runs_as_nobody_special() -> None:
+    (user,) = arguments("USER")
+    assert int(user) >= 10000
+    names = [name for name, _ in last_stage()]
+    assert names.index("USER") < names.index("ENTRYPOINT")
+
+
+def test_a_signal_reaches_the_job_and_not_a_shell() -> None:
+    (entrypoint,) = arguments("ENTRYPOINT")
+    assert json.loads(entrypoint) == ["tandem"]
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        assert json.loads(entrypoint)[0] in tomllib.load(file)["project"]["scripts"]
+
+
+def test_the_image_carries_no_settings_of_the_machine_that_built_it() -> None:
+    text = DOCKERFILE.read_text()
+    assert not re.search(r"index-url|trusted-host|AWS_(ACCESS|SECRET|SESSION)|COPY .*\.(pem|crt)", text)
+
+
+@pytest.mark.parametrize(
+    ("path", "is_sent"),
+    [
+        ("pyproject.toml", True),
+        ("constraints.txt", True),
+        ("README.md", True),
+        ("LICENSE", True),
+        ("batch/plan.py", True),
+        ("models/runtimes/onnx_runtime.py", True),
+        ("service/__init__.py", True),
+        ("batch/__pycache__/plan.cpython-311.pyc", False),
+        ("models/zoo/data/fashion.parquet", False),
+        ("tests/conftest.py", False),
+        (".git/config", False),
+        (".venv/bin/python", False),
+        ("out/part-1.parquet", False),
+    ],
+)
+def test_the_build_is_sent_the_sources_and_nothing_else(path: str, is_sent: bool) -> None:
+    sent = True
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        if line and not line.startswith("#"):
+            pattern = line.removeprefix("!").rstrip("/")
+            parts = path.split("/")
+            ancestors = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+            anywhere = pattern.removeprefix("**/") if pattern.startswith("**/") else None
+            if any(fnmatch.fnmatchcase(ancestor, pattern) for ancestor in ancestors) or anywhere in parts:
+                sent = line.startswith("!")
+    assert sent is is_sent
