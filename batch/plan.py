@@ -15,6 +15,7 @@ from batch.parquet_source import read_footer
 from batch.read import matching_rows
 from batch.shard import Piece, Plan, Shard, make_shard, partition_of, partition_values
 from batch.storage import ObjectInfo, Store
+from batch.where import check_where
 
 MB = 1_000_000
 
@@ -47,10 +48,13 @@ def make_plan(
 
     Raises:
         SchemaMismatch: an object lacks a column or has it with a type that does not fit.
+        WhereError: the filter compares a column with what its type is not.
         UnreadableParquet: an object is none.
     """
     footers = list(read_footers(store, infos, columns))
     schema = with_partitions(unify(store, footers), footers)
+    if columns.where is not None:
+        check_where(columns.where, schema, store.url)
     admitted = None
     if limit is not None:
         footers, admitted = cut_to_limit(store, footers, columns, schema, limit=limit)
