@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,25 @@ def broken(model: Model) -> dict[str, str]:
 @pytest.mark.parametrize("name", ["bbc-bert", "fashion-resnet", "vowels-bilstm", "language-bigru"])
 def test_every_family_keeps_the_contract_on_every_runtime(name: str, runtime: str, artifact: Artifact) -> None:
     assert broken(load_model(str(artifact(name)), runtime=runtime, threads=1)) == {}
+
+
+WITHOUT_TORCH = """
+import sys
+for name in ("torch", "transformers", "bentoml", "onnx", "safetensors"):
+    sys.modules[name] = None
+from models.contract import check_contract
+from models.load import load_model
+for folder in sys.argv[1:]:
+    print([promise for promise in check_contract(load_model(folder, threads=1)) if not promise.kept])
+"""
+
+
+def test_onnx_runtime_keeps_the_contract_where_torch_cannot_be_imported(artifact: Artifact) -> None:
+    folders = [str(artifact(name)) for name in ("bbc-bert", "fashion-resnet", "vowels-bilstm", "language-bigru")]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", WITHOUT_TORCH, *folders], capture_output=True, text=True, timeout=120
+    )
+    assert (done.stdout, done.stderr) == ("[]\n" * 4, "")
 
 
 @pytest.mark.parametrize("on_long", ["error", "chunk"])
