@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
 
+from models import zoo
+from models.artifact import record_digest
 from models.compare import answer_distance
 from models.contract import CHECKS, Promise, check_contract
+from models.detect import detect_spec
 from models.load import load_model
 from models.model import Model, OnLong, Options
+from models.spec import write_spec
 from tests.models import own_model
-from tests.models.conftest import Artifact, make_artifact
+
+ZOO = Path(zoo.__file__).parent
 
 ORDER = "answers in the order of the rows"
 ALONE = "a row is answered the same alone as among others"
@@ -35,27 +42,54 @@ def broken(model: Model) -> dict[str, str]:
     return {promise.name: promise.found for promise in promises if not promise.kept}
 
 
+def load_unexported(folder: Path) -> Model:
+    """A Hugging Face folder as torch runs it, without an export."""
+    write_spec(detect_spec(folder, name=folder.name), folder)
+    record_digest(folder)
+    return load_model(str(folder), runtime="torch", threads=1)
+
+
 @pytest.mark.parametrize("runtime", ["onnx", "torch"])
 @pytest.mark.parametrize("name", ["bbc-bert", "fashion-resnet", "vowels-bilstm", "language-bigru"])
-def test_every_family_keeps_the_contract_on_every_runtime(name: str, runtime: str, artifact: Artifact) -> None:
-    assert broken(load_model(str(artifact(name)), runtime=runtime, threads=1)) == {}
+def test_every_family_keeps_the_contract_on_every_runtime(name: str, runtime: str) -> None:
+    assert broken(load_model(str(ZOO / name), runtime=runtime, threads=1)) == {}
+
+
+WITHOUT_TORCH = """
+import sys
+for name in ("torch", "transformers", "bentoml", "onnx", "safetensors"):
+    sys.modules[name] = None
+from models.contract import check_contract
+from models.detect import detect_spec
+from models.load import load_model
+for folder in sys.argv[1:]:
+    print([promise for promise in check_contract(load_model(folder, threads=1)) if not promise.kept])
+"""
+
+
+def test_onnx_runtime_keeps_the_contract_where_torch_cannot_be_imported() -> None:
+    folders = [str(ZOO / name) for name in ("bbc-bert", "fashion-resnet", "vowels-bilstm", "language-bigru")]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", WITHOUT_TORCH, *folders], capture_output=True, text=True, timeout=120
+    )
+    assert (done.stdout, done.stderr) == ("[]\n" * 4, "")
 
 
 @pytest.mark.parametrize("on_long", ["error", "chunk"])
 @pytest.mark.parametrize("name", ["bbc-bert", "language-bigru"])
-def test_long_texts_are_answered_alike_alone_and_among_others(name: str, on_long: OnLong, artifact: Artifact) -> None:
-    model = load_model(str(artifact(name)), options=Options(on_long=on_long), threads=1)
+def test_long_texts_are_answered_alike_alone_and_among_others(name: str, on_long: OnLong) -> None:
+    model = load_model(str(ZOO / name), options=Options(on_long=on_long), threads=1)
     assert broken(model) == {}
 
 
-def test_embeddings_keep_the_contract(artifact: Artifact, tmp_path: Path) -> None:
+def test_embeddings_keep_the_contract(tmp_path: Path) -> None:
     torch.manual_seed(1)
-    config = transformers.AutoConfig.from_pretrained(artifact("bbc-bert"))
+    config = transformers.AutoConfig.from_pretrained(ZOO / "bbc-bert")
     source = tmp_path / "embedder"
     transformers.BertModel(config).save_pretrained(source)
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        (source / name).write_bytes((artifact("bbc-bert") / name).read_bytes())
-    model = load_model(str(make_artifact(source, tmp_path / "model", export=False)), runtime="torch", threads=1)
+        (source / name).write_bytes((ZOO / "bbc-bert" / name).read_bytes())
+    model = load_unexported(source)
     assert model.spec.task == "text-embedding"
     assert broken(model) == {}
 
@@ -71,7 +105,7 @@ def test_image_transformers_keep_the_contract(tmp_path: Path) -> None:
     (source / "preprocessor_config.json").write_text(
         '{"image_processor_type": "ViTImageProcessor", "size": {"height": 32, "width": 32}}', encoding="utf-8"
     )
-    model = load_model(str(make_artifact(source, tmp_path / "model", export=False)), runtime="torch", threads=1)
+    model = load_unexported(source)
     assert model.spec.family == "transformer"
     assert broken(model) == {}
 

@@ -25,7 +25,6 @@ from models.rnn import RnnModel, cut_long_rows
 from models.runtimes.onnx_runtime import OnnxRuntime
 from models.sequences import read_sequences
 from models.spec import InputColumn, ModelSpec
-from tests.models.conftest import Artifact
 
 ZOO = Path(zoo.__file__).parent
 
@@ -55,12 +54,12 @@ def make_rows(*lengths: int) -> list[Any]:
     return [rng.normal(size=(length, 3)).tolist() for length in lengths]
 
 
-def test_vowels_are_told_apart_as_well_as_after_training(artifact: Artifact) -> None:
+def test_vowels_are_told_apart_as_well_as_after_training() -> None:
     table = pq.read_table(ZOO / "data" / "vowels.parquet")
     promised = json.loads((ZOO / "vowels-bilstm" / "accuracy.json").read_text(encoding="utf-8"))
     answers = {}
     for runtime in ("onnx", "torch"):
-        model = load_model(str(artifact("vowels-bilstm")), runtime=runtime, threads=1)
+        model = load_model(str(ZOO / "vowels-bilstm"), runtime=runtime, threads=1)
         answers[runtime] = model.predict_values(table["steps"])
         found = np.mean(np.array(answers[runtime]["label"].to_pylist()) == np.array(table["speaker"].to_pylist()))
         assert table.num_rows == promised["rows"]
@@ -69,8 +68,8 @@ def test_vowels_are_told_apart_as_well_as_after_training(artifact: Artifact) -> 
     assert difference < 1e-5
 
 
-def test_language_of_a_text_is_told(artifact: Artifact) -> None:
-    model = load_model(str(artifact("language-bigru")), threads=1)
+def test_language_of_a_text_is_told() -> None:
+    model = load_model(str(ZOO / "language-bigru"), threads=1)
     texts = ["Das ist ein langer deutscher Satz über das Wetter.", "This sentence was written in English, of course."]
     assert [answer["label"] for answer in model.predict(texts)] == ["de", "en"]
 
@@ -212,18 +211,18 @@ def test_normalisation_is_that_of_the_config(tmp_path: Path) -> None:
     assert model.predict(rows)[0]["score"] != pytest.approx(expected, abs=1e-3)
 
 
-def test_text_without_a_token_and_what_is_no_text_are_faults(artifact: Artifact) -> None:
-    model = load_model(str(artifact("language-bigru")), threads=1)
+def test_text_without_a_token_and_what_is_no_text_are_faults() -> None:
+    model = load_model(str(ZOO / "language-bigru"), threads=1)
     answers = model.predict(["", "ein Satz", None, 7, "half \ud800 a pair", b"bytes"])
     kinds = [None if answer["error"] is None else answer["error"]["class"] for answer in answers]
     assert kinds == ["EmptySequence", None, "NullValue", "WrongType", "WrongType", "WrongType"]
     assert "at character 5" in answers[4]["error"]["message"]
 
 
-def test_text_of_a_damaged_arrow_column_is_a_fault(artifact: Artifact) -> None:
+def test_text_of_a_damaged_arrow_column_is_a_fault() -> None:
     offsets = pa.array([0, 3, 6], pa.int32()).buffers()[1]
     column = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"ab\xff\xc3\xa4b")])
-    model = load_model(str(artifact("language-bigru")), threads=1)
+    model = load_model(str(ZOO / "language-bigru"), threads=1)
     faults = model.encode(column).faults
     assert list(faults) == [0]
     assert "cannot be read ('utf-8' codec can't decode byte 0xff" in faults[0].message
