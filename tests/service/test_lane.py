@@ -168,7 +168,8 @@ def test_a_model_that_drops_a_row_gives_errors_and_never_shifted_answers() -> No
         texts = [f"row {i}" if i != 3 else "drop" for i in range(10)]
         async with running_lane(DroppingModel()) as lane:
             results = await asyncio.gather(*(lane.submit([text]) for text in texts), return_exceptions=True)
-            assert all(isinstance(result, PredictionMismatch) for result in results)
+            assert all(isinstance(result, ModelFailed) for result in results)
+            assert all(isinstance(result.cause, PredictionMismatch) for result in results)
             assert "was given 10 rows and returned 9 answers" in str(results[0])
             assert await lane.submit(["afterwards"]) == alone(["afterwards"])
 
