@@ -6,8 +6,13 @@ import tomllib
 from pathlib import Path
 
 import bentoml
+from bentoml.exceptions import BentoMLException
+from bentoml.models import BentoModel
+from bentoml.models import Model as StoredModel
 
+from models.errors import ModelError
 from models.load import is_class_name
+from models.locate import locate_model, zoo_folders
 from service.settings import Settings
 
 
@@ -22,9 +27,30 @@ def describe_image(root: Path, settings: Settings) -> bentoml.images.Image:
     return bentoml.images.Image(python_version="3.11", lock_python_packages=False).python_packages(*packages)
 
 
-def model_references(settings: Settings) -> list[bentoml.models.BentoModel]:
+class PackagedModel(BentoModel):
+    """A model that a bento holds. One of the zoo comes into the store when it is first asked for."""
+
+    @property
+    def stored(self) -> StoredModel:
+        """The model in the store.
+
+        Raises:
+            BentoMLException: it is neither there nor in the zoo.
+        """
+        from models.store import save_model  # imports bentoml's store: not before it is needed
+
+        try:
+            located = locate_model(str(self.tag))
+            if located.folder in zoo_folders():
+                save_model(located.folder, self.tag.name)
+        except ModelError as error:
+            raise BentoMLException(str(error)) from None
+        return bentoml.models.get(f"{self.tag.name}:{located.version}")
+
+
+def model_references(settings: Settings) -> list[PackagedModel]:
     """The models that a bento holds: those named by a tag. A folder or a class of the operator's own is none."""
-    return [bentoml.models.BentoModel(name) for name in settings.models if is_tag(name)]
+    return [PackagedModel(name) for name in settings.models if is_tag(name)]
 
 
 def is_tag(name: str) -> bool:

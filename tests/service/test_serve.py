@@ -142,7 +142,7 @@ def test_a_full_queue_answers_503_with_retry_after_while_those_inside_are_answer
                 Connection(server.port) as full,
                 Connection(server.port) as late,
             ):
-                begun = server.metric("wait_seconds_count", "gated:1")
+                begun = await asyncio.to_thread(server.metric, "wait_seconds_count", "gated:1")
                 holder.send("POST", "/predict", predict_body("gated", ["holder"]))
                 await until(lambda: server.metric("wait_seconds_count", "gated:1") == begun + 1)
                 full.send("POST", "/predict", predict_body("gated", [f"inside {i}" for i in range(QUEUE_ROWS)]))
