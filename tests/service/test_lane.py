@@ -22,7 +22,7 @@ LIMIT_S = 30.0
 
 @asynccontextmanager
 async def running_lane(model: Model, **limits: Any) -> AsyncIterator[Lane]:
-    lane = Lane(model, **({"max_queue_rows": 512} | limits))
+    lane = Lane(model, **({"max_queue_rows": 512, "max_window_s": 60.0} | limits))
     try:
         yield lane
     finally:
