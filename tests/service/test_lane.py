@@ -266,7 +266,7 @@ def test_a_request_larger_than_the_queue_is_told_the_limit() -> None:
 
 def test_the_seconds_to_wait_grow_with_what_waits() -> None:
     async def check() -> None:
-        async with running_lane(SlowModel(), max_queue_rows=600) as lane:
+        async with running_lane(SlowModel(), max_queue_rows=600, max_window_rows=32) as lane:
             await lane.submit([f"measure {i}" for i in range(32)])
             waiting = [asyncio.create_task(lane.submit([f"{k} {i}" for i in range(100)])) for k in range(5)]
             await until(lambda: lane.queued_rows > 400)
