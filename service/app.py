@@ -38,7 +38,9 @@ except SettingsInvalid as error:
     workers=1,
     traffic={"timeout": 60},
     logging={"access": {"enabled": False}},  # a line for each request costs more than a small model; /metrics counts
-    envs=[{"name": "OMP_NUM_THREADS", "value": str(SETTINGS.threads)}],
+    # One OpenMP thread for what is not told otherwise: idle teams spin, and slow a small model a hundredfold. The
+    # runtimes are given SETTINGS.threads themselves.
+    envs=[{"name": "OMP_NUM_THREADS", "value": "1"}],
 )
 class Tandem:
     """Predicts rows with the models that it serves: POST /predict; GET /models lists them."""

@@ -22,7 +22,7 @@ def find_problem(settings: Settings) -> str:
     """Try the models in a process of its own, so that this one stays small; what is wrong, or nothing."""
     environ = os.environ | {
         "TANDEM_MODELS": ",".join(settings.models),
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(settings.threads)),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
     }
     tried = subprocess.run([sys.executable, "-m", "service.check"], env=environ, capture_output=True, text=True)

@@ -67,7 +67,7 @@ class ModelFailed(ServiceError):
 
     def __init__(self, model: str, *, rows: int, cause: BaseException) -> None:
         super().__init__(f"{model} failed over a window of {rows} rows: {type(cause).__name__}: {str(cause)[:300]}")
-        self.model, self.rows = model, rows
+        self.model, self.rows, self.cause = model, rows, cause
 
 
 class CallerGone(ServiceError):

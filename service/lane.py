@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
-from models.errors import ModelError, PredictionMismatch
+from models.errors import PredictionMismatch
 from models.model import MicroBatch, Model
 from models.window import run_window
 from service.errors import LaneClosed, ModelFailed, QueueFull, TooManyRows
@@ -167,8 +167,6 @@ class Lane:
             answers: list[Answer] = []
             try:
                 answers = self._answer(window.values)
-            except ModelError as error:
-                failure = error
             except Exception as error:
                 failure = ModelFailed(self.model.tag, rows=len(window.values), cause=error)
             if failure is not None:

@@ -6,10 +6,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from models.locate import zoo_folders
 from service.errors import SettingsInvalid
 
-#: Served where nothing else is said; imported into a store that lacks them.
-ZOO = ("bbc-bert", "fashion-resnet", "vowels-bilstm")
 RUNTIMES = ("onnx", "torch")
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -46,12 +45,14 @@ def read_settings(environ: Mapping[str, str], *, built_with: tuple[str, ...] = (
         SettingsInvalid: a value that cannot be followed.
     """
     models = tuple(name.strip() for name in environ.get("TANDEM_MODELS", "").split(",") if name.strip())
-    models = models or built_with or ZOO
+    models = models or built_with or tuple(folder.name for folder in zoo_folders())
     twice = sorted({name for name in models if models.count(name) > 1})
     if twice:
         raise SettingsInvalid(
             "TANDEM_MODELS", found=",".join(models), expected=f"each model once ({twice[0]} is there twice)"
         )
+    if not models:
+        raise SettingsInvalid("TANDEM_MODELS", found="", expected="names of models: there is no zoo here to stand in")
     cores = len(os.sched_getaffinity(0))
     return Settings(
         models=models,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -151,3 +153,16 @@ class NaNModel(LetterModel):
         logits = super().forward(micro_batch)["logits"]
         logits[[text == "nan" for text in self.computed[-micro_batch.rows :]]] = np.nan
         return {"logits": logits}
+
+
+class GatedModel(LetterModel):
+    """A model in another process that is busy for as long as the file named by TANDEM_TEST_GATE is there."""
+
+    tag = "gated:1"
+    spec = LetterModel.spec.model_copy(update={"name": "gated"})
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        gate, ends = Path(os.environ["TANDEM_TEST_GATE"]), time.monotonic() + 20
+        while gate.exists() and time.monotonic() < ends:
+            time.sleep(0.005)
+        return super().forward(micro_batch)

@@ -22,7 +22,7 @@ LIMIT_S = 30.0
 
 @asynccontextmanager
 async def running_lane(model: Model, **limits: Any) -> AsyncIterator[Lane]:
-    lane = Lane(model, **({"max_queue_rows": 512} | limits))
+    lane = Lane(model, **({"max_queue_rows": 512, "max_window_s": 60.0} | limits))
     try:
         yield lane
     finally:
@@ -168,7 +168,8 @@ def test_a_model_that_drops_a_row_gives_errors_and_never_shifted_answers() -> No
         texts = [f"row {i}" if i != 3 else "drop" for i in range(10)]
         async with running_lane(DroppingModel()) as lane:
             results = await asyncio.gather(*(lane.submit([text]) for text in texts), return_exceptions=True)
-            assert all(isinstance(result, PredictionMismatch) for result in results)
+            assert all(isinstance(result, ModelFailed) for result in results)
+            assert all(isinstance(result.cause, PredictionMismatch) for result in results)
             assert "was given 10 rows and returned 9 answers" in str(results[0])
             assert await lane.submit(["afterwards"]) == alone(["afterwards"])
 
@@ -265,7 +266,7 @@ def test_a_request_larger_than_the_queue_is_told_the_limit() -> None:
 
 def test_the_seconds_to_wait_grow_with_what_waits() -> None:
     async def check() -> None:
-        async with running_lane(SlowModel(), max_queue_rows=600) as lane:
+        async with running_lane(SlowModel(), max_queue_rows=600, max_window_rows=32) as lane:
             await lane.submit([f"measure {i}" for i in range(32)])
             waiting = [asyncio.create_task(lane.submit([f"{k} {i}" for i in range(100)])) for k in range(5)]
             await until(lambda: lane.queued_rows > 400)

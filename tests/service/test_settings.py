@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from models.locate import zoo_folders
 from service.bento import models_of_bento
 from service.errors import SettingsInvalid
-from service.settings import ZOO, read_settings
+from service.settings import read_settings
 
 
 def test_nothing_said_means_the_zoo_on_onnx() -> None:
     settings = read_settings({})
-    assert settings.models == ZOO
+    assert settings.models == tuple(folder.name for folder in zoo_folders())
     assert (settings.runtime, settings.device, settings.max_body_bytes) == ("onnx", "auto", 16 * 1024 * 1024)
     assert settings.threads >= 1
 
@@ -37,7 +38,7 @@ def test_in_a_bento_its_own_models_stand_in_for_the_zoo_and_the_environment_wins
 )
 def test_a_bad_value_is_named_with_what_was_expected(variable: str, value: str, expected: str) -> None:
     with pytest.raises(SettingsInvalid, match=f"{variable}='{value}': expected {expected}"):
-        read_settings({variable: value})
+        read_settings({"TANDEM_MODELS": "a", variable: value})
 
 
 def test_the_models_of_a_bento_are_read_from_its_description(tmp_path: Path) -> None:
