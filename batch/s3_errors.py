@@ -3,6 +3,7 @@
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionError,  # noqa: A004 (botocore's own: no connection was made)
     CredentialRetrievalError,
     HTTPClientError,
     IncompleteReadError,
@@ -57,10 +58,10 @@ def as_job_error(error: Exception, operation: str, url: str) -> JobError:
     if isinstance(error, _NO_CREDENTIALS):
         advice = f"{error}. Give credentials the boto3 way: a profile, AWS_ACCESS_KEY_ID, or an instance role."
         return AccessDenied(operation, url, code="no credentials", advice=advice)
-    if isinstance(error, HTTPClientError | IncompleteReadError):
+    if isinstance(error, ConnectionError | HTTPClientError | IncompleteReadError):
         return StoreUnavailable(operation, url, str(error).rstrip("."))
     if not isinstance(error, ClientError):
-        return UsageError(f"cannot {operation} {url}: {error}")
+        return UsageError(f"cannot {operation} {url}: {' '.join(str(error).split())}")
     if code in _ADVICE:
         return AccessDenied(operation, url, code=code, advice=_ADVICE[code])
     if status in (401, 403):

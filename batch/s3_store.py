@@ -219,7 +219,7 @@ class S3Store:
         with self._making:
             if self._made is None:
                 config = Config(
-                    retries={"mode": "standard", "max_attempts": self._max_attempts},
+                    retries={"mode": "standard", "total_max_attempts": self._max_attempts},
                     max_pool_connections=32,
                     **self._timeouts,
                 )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from models.compare import answer_distance, fault_class
-from models.model import Model
+from models.model import Model, Values
 from models.samples import default_samples
 from models.spec import ERROR_TYPE
 from models.trial import Broken, Trial
@@ -32,16 +32,19 @@ class Promise:
     found: str
 
 
-def check_contract(model: Model, samples: Sequence[Any] | None = None) -> list[Promise]:
+def check_contract(model: Model, samples: Values = None) -> list[Promise]:
     """Try every promise of the contract, on the given rows or on rows made for the model's kind.
 
     Never raises for what the model does: an exception breaks the promise that was being tried, and is what is found.
 
     Args:
         model: any Model, an operator's own class as well.
-        samples: values of the input column that the model shall answer; the first `MOST_SAMPLES` are tried.
+        samples: values of the input column that the model shall answer, Arrow or a list; None makes some. The first
+            `MOST_SAMPLES` are tried.
     """
-    trial = Trial(model, list(samples if samples is not None else default_samples(model))[:MOST_SAMPLES])
+    rows = default_samples(model) if samples is None else samples
+    rows = rows.to_pylist() if isinstance(rows, pa.Array | pa.ChunkedArray) else list(rows)
+    trial = Trial(model, rows[:MOST_SAMPLES])
     promises = []
     for name, check in CHECKS.items():
         try:

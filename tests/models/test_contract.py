@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
+import torch
+import transformers
 
 from models.compare import answer_distance
 from models.contract import CHECKS, Promise, check_contract
 from models.load import load_model
-from models.model import Model
+from models.model import Model, OnLong, Options
 from tests.models import own_model
+from tests.models.conftest import Artifact, make_artifact
 
 ORDER = "answers in the order of the rows"
 ALONE = "a row is answered the same alone as among others"
@@ -29,6 +33,47 @@ def broken(model: Model) -> dict[str, str]:
     promises = check_contract(model)
     assert [promise.name for promise in promises] == list(CHECKS)
     return {promise.name: promise.found for promise in promises if not promise.kept}
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "torch"])
+@pytest.mark.parametrize("name", ["bbc-bert", "fashion-resnet", "vowels-bilstm", "language-bigru"])
+def test_every_family_keeps_the_contract_on_every_runtime(name: str, runtime: str, artifact: Artifact) -> None:
+    assert broken(load_model(str(artifact(name)), runtime=runtime, threads=1)) == {}
+
+
+@pytest.mark.parametrize("on_long", ["error", "chunk"])
+@pytest.mark.parametrize("name", ["bbc-bert", "language-bigru"])
+def test_long_texts_are_answered_alike_alone_and_among_others(name: str, on_long: OnLong, artifact: Artifact) -> None:
+    model = load_model(str(artifact(name)), options=Options(on_long=on_long), threads=1)
+    assert broken(model) == {}
+
+
+def test_embeddings_keep_the_contract(artifact: Artifact, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    config = transformers.AutoConfig.from_pretrained(artifact("bbc-bert"))
+    source = tmp_path / "embedder"
+    transformers.BertModel(config).save_pretrained(source)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (source / name).write_bytes((artifact("bbc-bert") / name).read_bytes())
+    model = load_model(str(make_artifact(source, tmp_path / "model", export=False)), runtime="torch", threads=1)
+    assert model.spec.task == "text-embedding"
+    assert broken(model) == {}
+
+
+def test_image_transformers_keep_the_contract(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    config = transformers.ViTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=32, patch_size=8,
+        id2label={0: "cat", 1: "dog", 2: "bird"},
+    )  # fmt: skip
+    source = tmp_path / "vit"
+    transformers.ViTForImageClassification(config).save_pretrained(source)
+    (source / "preprocessor_config.json").write_text(
+        '{"image_processor_type": "ViTImageProcessor", "size": {"height": 32, "width": 32}}', encoding="utf-8"
+    )
+    model = load_model(str(make_artifact(source, tmp_path / "model", export=False)), runtime="torch", threads=1)
+    assert model.spec.family == "transformer"
+    assert broken(model) == {}
 
 
 def test_operators_own_class_keeps_the_contract() -> None:

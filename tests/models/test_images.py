@@ -210,6 +210,9 @@ def test_image_is_the_same_whatever_holds_it(value: Any, expected: NDArray[Any])
         pa.array([save(Image.fromarray(COLOURED)), None, save(Image.fromarray(COLOURED[:4]))], pa.binary()),
         pa.array([save(Image.fromarray(COLOURED)), None, save(Image.fromarray(COLOURED[:4]))], pa.large_binary()),
         pa.array([save(Image.fromarray(COLOURED)), None, save(Image.fromarray(COLOURED[:4]))]).dictionary_encode(),
+        pa.array(
+            [{"bytes": save(Image.fromarray(COLOURED)), "path": "a.png"}, None, {"bytes": None, "path": "no.png"}]
+        ),
     ],
     ids=lambda column: str(column.type),
 )
