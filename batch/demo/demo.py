@@ -154,7 +154,7 @@ def kill_and_resume(case: Case, environment: Mapping[str, str]) -> list[str]:
     rows = Counter(
         zip(*(read_predictions(output).column(name).to_pylist() for name in ("_source", "_row")), strict=True)
     )
-    expected = Counter(read_source(case))
+    expected = Counter(list(read_source(case)))
     missing, double = expected - rows, rows - expected
     click.echo(f"  resumed: {rows.total()} rows, {missing.total()} missing, {double.total()} double")
     failures = (
