@@ -82,7 +82,7 @@ def trace(traced: nn.Module, names: Sequence[str], examples: tuple[Tensor, ...],
 
 @contextmanager
 def plain_attention(network: nn.Module) -> Iterator[None]:
-    """Attention spelled out in matrix products: some networks, such as Swin, cannot be traced with torch's fused one."""
+    """Attention in plain matrix products: some networks, such as Swin, cannot be traced with torch's fused one."""
     body: Any = getattr(network, "body", None)
     if not hasattr(body, "set_attn_implementation"):
         raise TypeError("the network has no attention to be set")
