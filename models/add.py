@@ -129,6 +129,8 @@ def copy_files(folder: Path, staging: Path) -> None:
     staging.mkdir(parents=True)
     staging.chmod(0o755)
     for place in dict.fromkeys((folder, *(place for _, place in read_steps(folder)))):
+        if not place.is_dir():  # a step without settings, such as 2_Normalize, is often not stored
+            continue
         target = staging / place.relative_to(folder)
         target.mkdir(parents=True, exist_ok=True)
         for path in sorted(place.iterdir()):

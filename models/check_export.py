@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.decode import width
-from models.errors import ExportDisagrees, SpecInvalid
+from models.errors import ContractBroken, ExportDisagrees, SpecInvalid
 from models.export import image_shape
 from models.model import pad
 from models.runtimes.runtime import Runtime
@@ -35,13 +35,14 @@ class Inside:
 def check_export(original: Runtime, export: Runtime, spec: ModelSpec, inside: Inside) -> float:
     """Compare on random rows of lengths 1, 17 and the longest: each alone, then all in one padded micro-batch.
 
-    The original always answers a row alone, so padding that leaks into an answer is found too.
+    The original answers each row alone, too, so padding that leaks into an answer is found.
 
     Returns:
         The largest difference met, relative to the answer where that is above 1.
 
     Raises:
         ExportDisagrees: a difference above `spec.tolerance`; names the case.
+        ContractBroken: the original itself answers a row otherwise among others.
         SpecInvalid: the original does not take the longest input, or answers in another shape than the spec says.
     """
     rows = list(random_rows(spec, inside))
@@ -51,7 +52,14 @@ def check_export(original: Runtime, export: Runtime, spec: ModelSpec, inside: In
         largest = max(largest, compare(f"one row of {name}", run(export, row), answer, spec))
     together = join_rows([row for _, row in rows], inside.pad_id)
     case = "a mixed batch of " + ", ".join(name for name, _ in rows)
-    return max(largest, compare(case, run(export, together), np.concatenate(expected), spec))
+    answers = np.concatenate(expected)
+    if not (leak := difference(run(original, together), answers)) <= spec.tolerance:
+        raise ContractBroken(
+            spec.name,
+            promise="a row is answered alike alone and among others",
+            found=f"{case} changes the original's own answers by {leak:.3g}: the network looks at padding",
+        )
+    return max(largest, compare(case, run(export, together), answers, spec))
 
 
 def random_rows(spec: ModelSpec, inside: Inside) -> Iterator[tuple[str, Inputs]]:
@@ -94,7 +102,7 @@ def answer_alone(original: Runtime, name: str, row: Inputs, spec: ModelSpec) -> 
         raise SpecInvalid(
             spec.name,
             f"the network fails on {name}: {type(error).__name__}: {str(error).splitlines()[0][:150]}",
-            remedy="Is the limit in tokenizer_config.json (model_max_length) what the network takes?",
+            remedy="Does the network take as many tokens as tokenizer_config.json (model_max_length) says?",
         ) from None
     if answer.shape != (1, width(spec)):
         raise SpecInvalid(
@@ -113,12 +121,16 @@ def compare(case: str, found: NDArray[Any], expected: NDArray[Any], spec: ModelS
     Raises:
         ExportDisagrees: it is above the spec's tolerance, or no number, or the shapes differ.
     """
-    same_shape = found.shape == expected.shape
-    difference = float(np.max(np.abs(found - expected) / np.maximum(1, np.abs(expected)))) if same_shape else np.inf
-    if not difference <= spec.tolerance:
+    if not (largest := difference(found, expected)) <= spec.tolerance:
         output = "embedding" if spec.task == "text-embedding" else "logits"
-        raise ExportDisagrees(spec.name, case=case, output=output, difference=difference, tolerance=spec.tolerance)
-    return difference
+        raise ExportDisagrees(spec.name, case=case, output=output, difference=largest, tolerance=spec.tolerance)
+    return largest
+
+
+def difference(found: NDArray[Any], expected: NDArray[Any]) -> float:
+    if found.shape != expected.shape:
+        return float("inf")
+    return float(np.max(np.abs(found - expected) / np.maximum(1, np.abs(expected))))
 
 
 def describe_inside(network: Any, spec: ModelSpec, folder: Path) -> Inside:

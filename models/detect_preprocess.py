@@ -89,7 +89,7 @@ def detect_preprocess(folder: Path) -> Preprocess:
 def detect_sizes(
     settings: Mapping[str, Any], processor: Processor, kind: str, *, where: str
 ) -> tuple[tuple[int, int] | int | None, tuple[int, int] | None]:
-    """Resize and crop. ConvNeXT's and PoolFormer's share that is cropped away is worked out here."""
+    """Resize and crop; what ConvNeXT, LeViT and PoolFormer resize to beyond the size they name is worked out here."""
     resize = read_size(settings.get("size", processor.size), square=processor.square, where=where)
     crop = read_size(settings.get("crop_size", processor.crop), square=True, where=where)
     crop = (crop, crop) if isinstance(crop, int) else crop
@@ -102,6 +102,8 @@ def detect_sizes(
         if resize >= CONVNEXT_WARPS_FROM:
             return (resize, resize), crop
         return int(resize / share), (resize, resize)
+    if kind == "Levit" and isinstance(resize, int):
+        return int(256 / 224 * resize), crop
     if kind == "PoolFormer" and isinstance(resize, int):
         return int(resize / share), crop
     return resize, crop

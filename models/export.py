@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,22 +55,43 @@ def export_onnx(network: nn.Module, spec: ModelSpec, path: Path) -> None:
         axes: dict[int, Any] = {0: rows} if sized else {0: rows, 2: height, 3: width}
     else:
         axes = {0: rows, 1: length}
-    output = "embedding" if spec.task == "text-embedding" else "logits"
+    traced = ByPosition(network).eval()
     with quiet_exporter():
         try:
-            program = torch.onnx.export(
-                ByPosition(network),
-                (examples,),
-                dynamic_shapes={"inputs": tuple(axes for _ in names)},
-                input_names=list(names),
-                dynamo=True,
-                verbose=False,
-            )
+            program = trace(traced, names, examples, axes)
         except Exception as error:  # whatever the traced network raised, wrapped in the exporter's own
-            raise SpecInvalid(spec.name, f"torch cannot export it to ONNX ({reason(error)})") from None
-    assert program is not None
-    name_output(program.model.graph, output)
+            try:
+                with plain_attention(network):
+                    program = trace(traced, names, examples, axes)
+            except Exception:
+                raise SpecInvalid(spec.name, f"torch cannot export it to ONNX ({reason(error)})") from None
+    name_output(program.model.graph, "embedding" if spec.task == "text-embedding" else "logits")
     save_graph(program.model_proto, path)
+
+
+def trace(traced: nn.Module, names: Sequence[str], examples: tuple[Tensor, ...], axes: dict[int, Any]) -> Any:
+    return torch.onnx.export(
+        traced,
+        (examples,),
+        dynamic_shapes={"inputs": tuple(axes for _ in names)},
+        input_names=list(names),
+        dynamo=True,
+        verbose=False,
+    )
+
+
+@contextmanager
+def plain_attention(network: nn.Module) -> Iterator[None]:
+    """Attention in plain matrix products: some networks, such as Swin, cannot be traced with torch's fused one."""
+    body: Any = getattr(network, "body", None)
+    if not hasattr(body, "set_attn_implementation"):
+        raise TypeError("the network has no attention to be set")
+    before = body.config._attn_implementation
+    body.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        body.set_attn_implementation(before)
 
 
 def export_recurrent(network: nn.Module, path: Path) -> None:
