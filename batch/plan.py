@@ -45,7 +45,7 @@ def make_plan(
     columns: JobColumns,
     *,
     before: Sequence[Plan] = (),
-    shard_mb: int,
+    shard_mb: float,
     limit: int | None = None,
 ) -> Plan:
     """Cut the objects into shards.
@@ -57,9 +57,9 @@ def make_plan(
 
     Raises:
         SchemaMismatch: an object lacks a column or has it with a type that does not fit.
+        WhereError: the filter compares a column with what its type is not.
         UnreadableParquet: an object is none.
         UsageError: objects lie in folders of different partition columns, or a kept column finds no free name.
-        WhereError: the filter does not fit the columns' types.
     """
     footers = list(read_footers(store, infos, columns))
     check_layout(store, infos, before)
@@ -72,7 +72,7 @@ def make_plan(
     admitted = None
     if limit is not None:
         footers, admitted = cut_to_limit(store, footers, columns, schema, limit=limit)
-    shards = [shard for group in by_partition(footers) for shard in cut(group, shard_bytes=shard_mb * MB)]
+    shards = [shard for group in by_partition(footers) for shard in cut(group, shard_bytes=int(shard_mb * MB))]
     objects = {info.key: info.etag for info in infos}
     return Plan(number=len(before), objects=objects, shards=tuple(shards), schema=schema, admitted=admitted)
 

@@ -128,7 +128,7 @@ def make_record(job: JobSpec, described: Described) -> JobRecord:
         "label": job.label,
         "on_long": job.on_long,
         "top_k": job.top_k,
-        "shard_mb": job.shard_mb,
+        "shard_mb": float(job.shard_mb),
         "model": described.digest,
         "variant": described.variant_digest(job.runtime),
     }

@@ -43,8 +43,8 @@ class JobSpec(BaseModel):
         "truncate", description="What happens to a text longer than the model takes."
     )
     top_k: int | None = Field(None, ge=1, description="Scores kept a row; by default all up to 20 labels, else 5.")
-    shard_mb: int = Field(
-        128, ge=1, le=4096, description="Compressed input of a shard, the unit that is retried, in MB."
+    shard_mb: float = Field(
+        128, gt=0, le=4096, description="Compressed input of a shard, the unit that is retried, in MB."
     )
     runtime: Literal["auto", "onnx", "torch"] = Field("auto", description="What does the arithmetic; auto is onnx.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the arithmetic is done.")

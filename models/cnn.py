@@ -30,14 +30,20 @@ class CnnModel(Model):
     """
 
     def __init__(
-        self, *, folder: Path, spec: ModelSpec, runtime: Runtime, options: Options, fetch: Fetch | None = None
+        self,
+        *,
+        folder: Path,
+        spec: ModelSpec,
+        runtime: Runtime,
+        options: Options | None = None,
+        fetch: Fetch | None = None,
     ) -> None:
         """Join a spec with the runtime of its weights.
 
         Raises:
             SpecInvalid: preprocess does not fit its own mode, or the graph takes no images.
         """
-        self.spec, self.runtime, self.options, self.fetch = spec, runtime, options, fetch
+        self.spec, self.runtime, self.options, self.fetch = spec, runtime, options or Options(), fetch
         if spec.preprocess is None:
             raise SpecInvalid(str(folder), "the family 'cnn' needs preprocess (mode, resize, mean, std)")
         self.preprocess = spec.preprocess

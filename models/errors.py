@@ -127,7 +127,7 @@ class ModelStoreUnavailable(ModelError):
     exit_code = 75
 
     def __init__(self, url: str, *, why: str) -> None:
-        super().__init__(f"{url}: the model could not be fetched ({why}). Run the same command again.")
+        super().__init__(f"{url}: the object store did not serve the model ({why}). Run the same command again.")
         self.url = url
 
 

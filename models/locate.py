@@ -12,6 +12,9 @@ from models.artifact import DIGEST_FILE, verify_digest
 from models.errors import ModelAccessDenied, ModelNotFound, ModelStoreUnavailable, SpecInvalid
 from models.spec import SPEC_FILE
 
+#: Hex digits of the digest that name a version.
+VERSION_LENGTH = 12
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Located:
@@ -36,7 +39,7 @@ def locate_model(name: str) -> Located:
 
     `s3://bucket/prefix` is fetched once into the cache and its digest verified. A name with a slash or a dot in front,
     or one that is a folder with a tandem.yaml, is a local folder. Everything else is a tag
-    `name[:version]` of the store.
+    `name[:version]` of the store, or of the zoo where the store has no such name.
 
     Raises:
         ModelNotFound: nothing is there.
@@ -66,9 +69,24 @@ def locate_tag(tag: str) -> Located:
         latest = home / name / "latest"
         version = latest.read_text(encoding="utf-8").strip() if latest.is_file() else ""
     folder = home / name / version
-    if not version or not (folder / SPEC_FILE).is_file():
-        raise ModelNotFound(tag, looked_in=[f"the model store {home}"], known=known_tags())
-    return Located(folder=folder, version=version)
+    if version and (folder / SPEC_FILE).is_file():
+        return Located(folder=folder, version=version)
+    for folder in zoo_folders():
+        recorded = recorded_version(folder)
+        if folder.name == name and tag in (name, f"{name}:latest", f"{name}:{recorded}"):
+            return Located(folder=folder, version=recorded)
+    known = [*known_tags(), *(folder.name for folder in zoo_folders())]
+    raise ModelNotFound(tag, looked_in=[f"the model store {home}", "the zoo"], known=known)
+
+
+def zoo_folders() -> list[Path]:
+    """The models that come along with the package."""
+    return sorted(path.parent for path in (Path(__file__).parent / "zoo").glob(f"*/{SPEC_FILE}"))
+
+
+def recorded_version(folder: Path) -> str:
+    """The version that the store gives to an artifact: the beginning of its digest."""
+    return verify_digest(folder)[:VERSION_LENGTH]
 
 
 def known_tags() -> list[str]:

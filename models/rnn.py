@@ -38,14 +38,20 @@ class RnnModel(Model):
     """
 
     def __init__(
-        self, *, folder: Path, spec: ModelSpec, runtime: Runtime, options: Options, fetch: Fetch | None = None
+        self,
+        *,
+        folder: Path,
+        spec: ModelSpec,
+        runtime: Runtime,
+        options: Options | None = None,
+        fetch: Fetch | None = None,
     ) -> None:
         """Join a spec with the runtime of its weights; `fetch` is not needed for numbers and text.
 
         Raises:
             SpecInvalid: config.json, tokenizer.json, the graph and tandem.yaml do not fit together.
         """
-        self.spec, self.runtime, self.options = spec, runtime, options
+        self.spec, self.runtime, self.options = spec, runtime, options or Options()
         self.normalize: Normalize | None = None
         self.channels, self.max_length = 0, spec.max_length
         vocab_size = None

@@ -57,20 +57,11 @@ def read_sentence_modules(folder: Path) -> SentenceModules:
         UnsupportedTask: a step or a pooling that is not supported, by its name.
         SpecInvalid: a file is missing or says something it may not.
     """
-    path = folder / "modules.json"
-    if not path.is_file():
-        return SentenceModules()
-    try:
-        items = json.loads(path.read_text(encoding="utf-8"))
-        steps = [(str(item["type"]).rsplit(".", 1)[-1], folder / str(item["path"])) for item in items]
-    except (ValueError, KeyError, TypeError) as error:
-        raise SpecInvalid(str(path), f"is no list of modules ({error})") from None
+    path, steps = folder / "modules.json", read_steps(folder)
     poolings: tuple[str, ...] = ("mean",)
     dense: list[DenseLayer] = []
     normalize = False
     for position, (kind, place) in enumerate(steps):
-        if not place.resolve().is_relative_to(folder.resolve()):
-            raise SpecInvalid(str(path), f"names a module outside the folder: {place}")
         if kind == "Pooling" and position == 1:
             poolings = read_poolings(place)
         elif kind == "Dense" and position > 1:
@@ -84,6 +75,26 @@ def read_sentence_modules(folder: Path) -> SentenceModules:
                 supported=["Transformer (in the folder itself), then Pooling, Dense, Normalize at the end"],
             )
     return SentenceModules(poolings=poolings, dense=tuple(dense), normalize=normalize)
+
+
+def read_steps(folder: Path) -> list[tuple[str, Path]]:
+    """The kind and folder of each step in `modules.json`; none where there is no such file.
+
+    Raises:
+        SpecInvalid: it is no list of modules, or names one outside the folder.
+    """
+    path = folder / "modules.json"
+    if not path.is_file():
+        return []
+    try:
+        items = json.loads(path.read_text(encoding="utf-8"))
+        steps = [(str(item["type"]).rsplit(".", 1)[-1], folder / str(item["path"])) for item in items]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SpecInvalid(str(path), f"is no list of modules ({error})") from None
+    for kind, place in steps:
+        if not place.resolve().is_relative_to(folder.resolve()):
+            raise SpecInvalid(str(path), f"names the module {kind} outside the folder: {place}")
+    return steps
 
 
 def read_poolings(place: Path) -> tuple[str, ...]:

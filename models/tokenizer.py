@@ -51,11 +51,7 @@ class FolderTokenizer:
         self.tokenizer.enable_truncation(max_length, direction="left" if from_left else "right")
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
-        """Tokenise all texts at once, in parallel outside the GIL; a long text's further windows are its `overflowing`.
-
-        Raises:
-            TypeError: a text is no valid Unicode.
-        """
+        """Tokenise all texts at once, outside the GIL; a long text's further windows are its `overflowing`."""
         if self.strip:
             texts = [text.strip() for text in texts]
         if self.prompt:

@@ -53,16 +53,22 @@ def read_tokens(values: Values, tokenizer: Tokenizer) -> list[NDArray[np.int64] 
 
 
 def read_text(value: Any) -> str:
-    """A row's text; halves of surrogate pairs, which no tokenizer takes, become question marks.
+    """A row's text.
 
     Raises:
-        FaultFound: null, or another type.
+        FaultFound: null, another type, or no Unicode: half of a surrogate pair.
     """
     if is_null(value):
         raise null_value(EXPECTED)
     if not isinstance(value, str):
         raise wrong_type(EXPECTED, value)
-    return value.encode("utf-8", "replace").decode("utf-8")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise FaultFound(
+            "WrongType", f"expected text, found half a surrogate pair (no Unicode) at character {error.start}"
+        ) from None
+    return value
 
 
 def ids_or_fault(ids: list[int]) -> NDArray[np.int64] | RowFault:

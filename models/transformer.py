@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tokenizers import Encoding
 
+from models.cnn import CnnModel
 from models.decode import decode_outputs, width
 from models.errors import SpecInvalid
+from models.graph import input_names
+from models.images import Fetch
 from models.model import Encoded, MicroBatch, Model, Options, Outputs, RowFault, Values
 from models.runtimes.runtime import Runtime
 from models.spec import ModelSpec
 from models.tokenizer import FolderTokenizer
+from models.tokens import read_text
+from models.values import FaultFound, iterate_values
 
 
 class TransformerModel(Model):
@@ -33,39 +38,32 @@ class TransformerModel(Model):
         spec: ModelSpec,
         runtime: Runtime,
         options: Options | None = None,
-        fetch: Callable[[str], bytes] | None = None,
+        fetch: Fetch | None = None,
     ) -> None:
         """Read the tokenizer out of the folder.
 
         Raises:
-            SpecInvalid: the folder has no tokenizer that could be read.
+            SpecInvalid: the folder has no tokenizer that could be read, or the graph takes no such input.
         """
-        self.spec, self.runtime, self.options, self.fetch = spec, runtime, options or Options(), fetch
-        self.input_names: tuple[str, ...] = tuple(getattr(runtime, "input_names", ()))
-        self.tokenizer: FolderTokenizer | None = None
-        if spec.task != "image-classification":
-            self.tokenizer = FolderTokenizer(folder, max_length=spec.max_length, on_long=self.options.on_long)
-
-    @property
-    def takes_types(self) -> bool:
-        """Whether the network asks for the type of each token."""
-        return "token_type_ids" in self.input_names
+        self.spec, self.runtime, self.options = spec, runtime, options or Options()
+        self.takes_types = "token_type_ids" in input_names(runtime)
+        self.images: CnnModel | None = None
+        if spec.task == "image-classification":
+            self.images = CnnModel(folder=folder, spec=spec, runtime=runtime, options=self.options, fetch=fetch)
+            self.budget = self.images.budget
+            return
+        self.tokenizer = FolderTokenizer(folder, max_length=spec.max_length, on_long=self.options.on_long)
 
     def encode(self, values: Values) -> Encoded:
-        """Tokenise texts, or hand images to the preprocessing that all families share."""
-        if self.tokenizer is None:
-            from models.images import encode_images
-
-            assert self.spec.preprocess is not None  # ModelSpec sees to it
-            encoded: Encoded = encode_images(values, self.spec.preprocess, self.fetch)
-            return encoded
+        """Tokenise texts; images are encoded, and go on, as those of every image classifier."""
+        if self.images is not None:
+            return self.images.encode(values)
         texts, faults, rows = read_texts(values)
-        encodings = encode_texts(self.tokenizer, texts, faults)
+        encodings = dict(zip(texts, self.tokenizer.encode(list(texts.values())), strict=True))
         return self._cut(encodings, faults, rows)
 
     def _cut(self, encodings: Mapping[int, Encoding], faults: dict[int, RowFault], rows: int) -> Encoded:
         """Turn each row's tokens into its pieces: one, none where it is too long to be taken, or a window each."""
-        assert self.tokenizer is not None
         limit, on_long = self.spec.max_length, self.options.on_long
         truncated = np.zeros(rows, dtype=np.bool_)
         pieces: list[Encoding] = []
@@ -97,8 +95,8 @@ class TransformerModel(Model):
 
     def collate(self, encoded: Encoded, pieces: NDArray[np.int64]) -> MicroBatch:
         """Pad the token ids to the longest of the named pieces; the mask says what is real."""
-        if self.tokenizer is None:
-            return super().collate(encoded, pieces)
+        if self.images is not None:
+            return self.images.collate(encoded, pieces)
         lengths = encoded.lengths[pieces]
         shape = (len(pieces), int(lengths.max()))
         real = np.arange(shape[1]) < lengths[:, None]
@@ -114,10 +112,7 @@ class TransformerModel(Model):
 
     def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
         """Arithmetic, and of a graph that returns a vector for each token, the pooling that the spec names."""
-        inputs = micro_batch.inputs
-        if self.tokenizer is None and len(self.input_names) == 1:
-            inputs = dict(zip(self.input_names, inputs.values(), strict=True))  # whatever the graph calls its image
-        return {self.output_name: self._pick(self.runtime.forward(inputs), micro_batch)}
+        return {self.output_name: self._pick(self.runtime.forward(micro_batch.inputs), micro_batch)}
 
     @property
     def output_name(self) -> str:
@@ -148,51 +143,15 @@ class TransformerModel(Model):
 
 def read_texts(values: Values) -> tuple[dict[int, str], dict[int, RowFault], int]:
     """Tell texts from what is none: row -> text, row -> fault, and how many rows there are."""
-    items = values.to_pylist() if isinstance(values, pa.Array | pa.ChunkedArray) else list(values)
     texts: dict[int, str] = {}
     faults: dict[int, RowFault] = {}
-    for row, item in enumerate(items):
-        if isinstance(item, str):
-            texts[row] = item
-        elif is_missing(item):
-            faults[row] = RowFault(kind="NullValue", message="expected text, found null")
-        else:
-            faults[row] = RowFault(
-                kind="WrongType", message=f"expected text, found {type(item).__name__}: {repr(item)[:60]}"
-            )
-    return texts, faults, len(items)
-
-
-def is_missing(item: Any) -> bool:
-    """None, and what pandas has in place of it: NaN, NaT, NA."""
-    return item is None or (isinstance(item, float) and item != item) or type(item).__name__ in ("NAType", "NaTType")
-
-
-def encode_texts(
-    tokenizer: FolderTokenizer, texts: Mapping[int, str], faults: dict[int, RowFault]
-) -> dict[int, Encoding]:
-    """Tokenise all texts in one call; texts that are no valid Unicode become faults."""
-    try:
-        return dict(zip(texts, tokenizer.encode(list(texts.values())), strict=True))
-    except TypeError:
-        good = dict(texts)
-    for row, text in texts.items():
-        if (position := find_surrogate(text)) is not None:
-            faults[row] = RowFault(
-                kind="WrongType",
-                message=f"expected text, found half a surrogate pair (no Unicode) at character {position}",
-            )
-            del good[row]
-    return dict(zip(good, tokenizer.encode(list(good.values())), strict=True))
-
-
-def find_surrogate(text: str) -> int | None:
-    """Where a text cannot be written as UTF-8, None where it can."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        return error.start
-    return None
+    row = -1
+    for row, value in enumerate(iterate_values(values)):
+        try:
+            texts[row] = read_text(value)
+        except FaultFound as error:
+            faults[row] = error.fault
+    return texts, faults, row + 1
 
 
 def pool_tokens(vectors: NDArray[Any], mask: NDArray[Any], pooling: str) -> NDArray[Any]:

@@ -107,6 +107,8 @@ def wrong_type(expected: str, value: Any) -> FaultFound:
 
 def describe(value: Any) -> str:
     """What a value is, in some 60 characters, however large it is."""
+    if is_null(value):
+        return "null"
     if isinstance(value, Unreadable):
         return f"a value that cannot be read ({value.reason})"
     if isinstance(value, np.ndarray):

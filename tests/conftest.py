@@ -4,12 +4,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import boto3
 import pytest
 
 from tests.fault_proxy import FaultProxy
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 # Ends with its stdin, so that it never outlives the tests.
 _MOTO = """
@@ -60,13 +64,19 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.stdout.close()
 
 
+@pytest.fixture(scope="session")
+def s3_client(s3: str) -> Iterator["S3Client"]:
+    """boto3's client of the server, for what a test prepares or looks up; made once, for it takes 0.1 s."""
+    client = boto3.client("s3", endpoint_url=s3)
+    yield client
+    client.close()
+
+
 @pytest.fixture
-def bucket(s3: str) -> str:
+def bucket(s3_client: "S3Client") -> str:
     """The name of a bucket that nobody else uses."""
     name = f"test-{uuid4().hex}"
-    client = boto3.client("s3", endpoint_url=s3)
-    client.create_bucket(Bucket=name)
-    client.close()
+    s3_client.create_bucket(Bucket=name)
     return name
 
 

@@ -64,7 +64,7 @@ def head(output: str, rows: int, columns: str | None, **where: str | None) -> No
 
 
 def fitting(names: list[str]) -> list[str]:
-    """Row number and predictions first, then what else fits a screen; where a row came from is rarely what is looked for."""
+    """The row number, the first kept columns, then the predictions: what fits a screen and is looked for."""
     own = [name for name in names[names.index("_source") + 2 :] if name != "truncated"]
     return ["_row", *names[: names.index("_source")][: max(1, 8 - len(own))], *own]
 

@@ -20,7 +20,7 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
         else:
             kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
             choices = [kind for kind in kinds if isinstance(kind, str)]
-            number = next((kind for kind in kinds if kind in (int, float)), None)
+            number: Any = next((kind for kind in kinds if kind in (int, float)), None)
             default = "" if field.default is None or field.is_required() else f" [{field.default}]"
             option = click.option(
                 "--" + name.replace("_", "-"),

@@ -24,6 +24,6 @@ ENV PATH=/opt/tandem/bin:$PATH \
 USER 10001
 WORKDIR /home/tandem
 # As the user that will run it: an image whose command does not start is not built.
-RUN ["tandem", "--help"]
+RUN ["tandem", "run", "--help"]
 # No HEALTHCHECK: a job ends, and its exit code is what its scheduler acts on.
 ENTRYPOINT ["tandem"]

@@ -6,7 +6,7 @@ writes `bbc-bert/`, a plain Hugging Face folder. Most epochs see a random piece 
 a random position, so that all 512 positions are learned cheaply; the last ones see whole articles. The weights are
 stored rounded to float16 (half the size) and the accuracy is that of the rounded weights, computed in float32.
 
-Printed: accuracy 0.973 on the 445 held-out articles, 277 CPU-s.
+Printed: accuracy 0.9618 on the 445 held-out articles, 312 CPU-s.
 """
 
 import argparse
@@ -30,20 +30,23 @@ PIECE_EPOCHS = 24
 WHOLE_EPOCHS = 2
 BATCH_ROWS = 16
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-PAD, UNK, CLS, SEP, MASK = range(5)
+PAD, _, CLS, SEP, MASK = range(5)
 
 
 def train_tokenizer(texts: list[str]) -> Tokenizer:
     """A lower-cased WordPiece vocabulary of the training articles."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(vocab_size=2500, special_tokens=SPECIAL, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    # The trainer finds the same pieces every time but numbers some of them in the order of a hash table.
+    pieces = SPECIAL + sorted(set(tokenizer.get_vocab()) - set(SPECIAL))
+    numbered = {piece: number for number, piece in enumerate(pieces)}
+    tokenizer.model = models.WordPiece(numbered, unk_token="[UNK]", max_input_chars_per_word=100)
     tokenizer.decoder = decoders.WordPiece()
-    tokenizer.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=2500, special_tokens=SPECIAL))
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)],
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)]
     )
     return tokenizer
 
@@ -57,7 +60,6 @@ def new_model(tokens: int) -> BertForSequenceClassification:
         num_attention_heads=2,
         intermediate_size=128,
         max_position_embeddings=MAX_TOKENS,
-        pad_token_id=PAD,
         id2label=dict(enumerate(BBC_LABELS)),
         label2id={label: number for number, label in enumerate(BBC_LABELS)},
     )
@@ -68,8 +70,7 @@ def batch_of(articles: list[NDArray[np.int64]], piece: int, rng: np.random.Gener
     """Pad a piece of each article, placed at a random position, a tenth of its tokens masked."""
     cut = []
     for article in articles:
-        start = rng.integers(max(1, len(article) - piece + 1))
-        tokens = article[start : start + piece].copy()
+        tokens = article[rng.integers(max(1, len(article) - piece + 1)) :][:piece].copy()
         tokens[rng.random(len(tokens)) < 0.1] = MASK
         cut.append(np.concatenate([[CLS], tokens, [SEP]]))
     length = max(map(len, cut))
@@ -120,13 +121,14 @@ def accuracy(folder: Path, test: pa.Table) -> float:
 
 def main(folder: Path) -> None:
     """Train, store and measure."""
+    torch.set_num_threads(1)  # sums in one order: a second run gives the same bytes
     torch.manual_seed(SEED)
     articles, test = bbc_news("train"), bbc_news("test")
     tokenizer = train_tokenizer(articles["text"].to_pylist())
     model = new_model(tokenizer.get_vocab_size())
-    encodings = tokenizer.encode_batch(articles["text"].to_pylist(), add_special_tokens=False)
+    encoded = tokenizer.encode_batch(articles["text"].to_pylist(), add_special_tokens=False)
     labels = torch.tensor([BBC_LABELS.index(label) for label in articles["label"].to_pylist()])
-    train(model, [np.array(encoding.ids) for encoding in encodings], labels)
+    train(model, [np.array(article.ids) for article in encoded], labels)
 
     model.half()  # type: ignore[no-untyped-call]
     model.save_pretrained(folder)
@@ -138,8 +140,8 @@ def main(folder: Path) -> None:
     (folder / "accuracy.json").write_text(json.dumps(record, indent=2) + "\n")
     for file in folder.iterdir():
         file.chmod(0o644)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    print(f"accuracy {value} on {test.num_rows} articles, {parameters} parameters, {time.process_time():.0f} CPU-s")
+    size = f"{model.num_parameters()} parameters, {time.process_time():.0f} CPU-s"
+    print(f"accuracy {value} on {test.num_rows} articles, {size}")
 
 
 if __name__ == "__main__":

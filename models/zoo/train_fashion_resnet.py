@@ -7,7 +7,7 @@ so by `"image_mode": "L"`, and an image in colour is turned into grey first (ITU
 set shows light garments on black; a photograph on white wants inverting first. The weights are stored rounded to
 float16 (half the size) and the accuracy is that of the rounded weights, computed in float32.
 
-Printed: accuracy 0.9078 on the official test set of 10,000 (0.924 on the committed 1,000), 183 CPU-s.
+Printed: accuracy 0.9188 on the official test set of 10,000 (0.929 on the committed 1,000), 152 CPU-s.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from transformers import ResNetConfig, ResNetForImageClassification
 from models.zoo.datasets import DATA, FASHION_LABELS, fashion
 
 SEED = 20
-EPOCHS = 3
+EPOCHS = 8
 BATCH_ROWS = 128
 MEAN, STD = 0.286, 0.353  # of the 60,000 training images
 
@@ -98,6 +98,7 @@ def predict(folder: Path, images: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 def main(folder: Path) -> None:
     """Train, store and measure."""
+    torch.set_num_threads(1)  # sums in one order: a second run gives the same bytes
     torch.manual_seed(SEED)
     model = new_model()
     train(model, *fashion("train"))

@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import boto3
 import pytest
 
 from batch.errors import (
@@ -20,6 +20,9 @@ from batch.errors import (
 )
 from batch.s3_store import S3Store
 from tests.fault_proxy import FaultProxy, Rule
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 _COMPLETE = {"method": "POST", "path": "uploadId="}
 
@@ -51,11 +54,9 @@ def part(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left_behind(bucket: str, s3: str) -> Iterator[None]:
+def _nothing_is_left_behind(bucket: str, s3_client: "S3Client") -> Iterator[None]:
     yield
-    client = boto3.client("s3", endpoint_url=s3)
-    assert client.list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
-    client.close()
+    assert s3_client.list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
 
 
 @pytest.mark.parametrize("fault", ["lose_answer", "error_after"])

@@ -24,10 +24,14 @@ KEYS = [
 ]
 
 
-@pytest.fixture(params=["s3", "local"])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(scope="module", params=["s3", "local"])
+def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The url of a place that holds KEYS and, beside it, what must not be found."""
-    place = f"s3://{request.getfixturevalue('bucket')}" if request.param == "s3" else str(tmp_path)
+    if request.param == "s3":
+        request.getfixturevalue("s3_client").create_bucket(Bucket="test-sources")
+        place = "s3://test-sources"
+    else:
+        place = str(tmp_path_factory.mktemp("sources"))
     store = open_store(place)
     for key in KEYS:
         store.put_if_absent(f"in/{key}", b"", attempt="one")

@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 import pytest
 
+from batch.cli.run import run
 from tests.infra.conftest import REGION, TEMPLATE, Stack, actions, as_list
 
 # ecr:GetAuthorizationToken is the one action that AWS offers for no narrower resource.
@@ -113,3 +114,10 @@ def test_log_lines_are_not_kept_for_ever(stack: Stack) -> None:
     logs = boto3.client("logs", region_name=REGION)
     (group,) = logs.describe_log_groups(logGroupNamePrefix=stack.outputs["LogGroupName"])["logGroups"]
     assert group["retentionInDays"] == 30
+
+
+def test_the_jobs_command_is_one_that_tandem_takes(template: dict[str, Any]) -> None:
+    command = template["Resources"]["JobDefinition"]["Properties"]["ContainerProperties"]["Command"]
+    options = {option for parameter in run.params for option in parameter.opts}
+    assert command[0] == run.name
+    assert {word for word in command if word.startswith("-")} <= options

@@ -1,0 +1,89 @@
+"""The demo's online half: the same rows as single requests, compared with what the job wrote."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from batch.demo.cases import Case, as_json, largest_difference, read_predictions, read_source
+from batch.demo.processes import DemoFailed
+
+CLIENTS, ROWS = 32, 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """How the endpoint's answers stand to the job's, over the same rows.
+
+    Attributes:
+        difference: the largest between two scores.
+        agreement: share of rows with the same label.
+        micro_batch: mean rows that went through the model together.
+    """
+
+    rows: int
+    difference: float
+    agreement: float
+    micro_batch: float
+
+
+def compare(case: Case, url: str) -> Comparison:
+    """Post rows one by one from many clients, and hold each answer against the job's.
+
+    Raises:
+        DemoFailed: a request failed, or the job has no row of that name.
+    """
+    predicted = {
+        (row["_source"], row["_row"]): row for row in read_predictions(case.output).to_pylist() if row["error"] is None
+    }
+    source = read_source(case)
+    chosen = sorted(predicted)[:: max(1, len(predicted) // ROWS)][:ROWS]
+    before = micro_batches(url, case.model)
+    answers = post_all(url, case, [source[key] for key in chosen])
+    after = micro_batches(url, case.model)
+    pairs = [(predicted[key], answer) for key, answer in zip(chosen, answers, strict=True)]
+    batches = after[1] - before[1]
+    return Comparison(
+        rows=len(pairs),
+        difference=max(largest_difference(batch, online) for batch, online in pairs),
+        agreement=sum(batch["label"] == online["label"] for batch, online in pairs) / len(pairs),
+        micro_batch=(after[0] - before[0]) / batches if batches else 0.0,
+    )
+
+
+def post_all(url: str, case: Case, values: Sequence[Any]) -> list[dict[str, Any]]:
+    """One request a row, from CLIENTS threads that begin together."""
+    together = threading.Barrier(CLIENTS)
+
+    def begin() -> None:
+        together.wait(30)
+
+    with ThreadPoolExecutor(CLIENTS, initializer=begin, thread_name_prefix="client") as pool:
+        return list(pool.map(lambda value: post(url, case, value), values))
+
+
+def post(url: str, case: Case, value: Any) -> dict[str, Any]:
+    body = json.dumps({"model": case.model, "rows": [{case.takes: as_json(value)}]}).encode()
+    request = urllib.request.Request(f"{url}/predict", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as response:
+        prediction: dict[str, Any] = json.load(response)["predictions"][0]
+    if prediction.get("error"):
+        raise DemoFailed(f"{case.model} answered a good row with {prediction['error']}")
+    return prediction
+
+
+def micro_batches(url: str, model: str) -> tuple[float, float]:
+    """(rows, micro-batches) of a model's lane so far, from /metrics."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as response:
+        lines = response.read().decode().splitlines()
+    totals = {"sum": 0.0, "count": 0.0}
+    for line in lines:
+        for kind in totals:
+            if line.startswith(f"tandem_lane_micro_batch_rows_{kind}{{") and f'model="{model}' in line:
+                totals[kind] += float(line.rsplit(" ", 1)[1])
+    return totals["sum"], totals["count"]

@@ -1,0 +1,241 @@
+"""The BentoML model store: save, list, verify, push and remove models.
+
+Reading needs no bentoml: the store's layout is folders, `$BENTOML_HOME/models/NAME/VERSION` and a file `latest`
+beside the versions. Writing and removing are left to bentoml, which keeps a model.yaml of its own in each.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from models.artifact import DIGEST_FILE, model_files, verify_digest
+from models.errors import (
+    DigestMismatch,
+    MissingExtra,
+    ModelAccessDenied,
+    ModelError,
+    ModelNotFound,
+    ModelStoreUnavailable,
+    SpecInvalid,
+)
+from models.locate import known_tags, locate_model, locate_tag, store_home
+from models.spec import SPEC_FILE, ModelSpec, read_spec
+
+#: A version is the beginning of the artifact's digest: equal content is one version.
+VERSION_LETTERS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredModel:
+    """One model as the store has it. `size_bytes` counts the files that the digest covers."""
+
+    tag: str
+    folder: Path
+    spec: ModelSpec
+    digest: str
+    size_bytes: int
+    added: datetime
+
+
+def save_model(folder: Path, name: str) -> str:
+    """Copy an artifact folder with its digest.json into the store, and make it the latest of its name.
+
+    Saving what is there already changes nothing but `latest`; a copy that was cut short or damaged is replaced.
+
+    Returns:
+        The tag, `name:version`.
+
+    Raises:
+        MissingExtra: bentoml is not installed.
+        DigestMismatch: the folder is not as recorded.
+        SpecInvalid: a name that the store does not take, or a store that cannot be written.
+    """
+    version = verify_digest(folder)[:VERSION_LETTERS]
+    tag = f"{name}:{version}"
+    place = store_home() / name / version
+    if place.is_dir() and not is_whole(place, folder):
+        shutil.rmtree(place)
+    if not place.is_dir():
+        with bentoml_store(tag) as (bentoml, store), bentoml.models.create(tag, _model_store=store) as model:
+            shutil.copytree(folder, model.path, dirs_exist_ok=True)
+    (place.parent / "latest").write_text(version, encoding="utf-8")
+    return tag
+
+
+def is_whole(place: Path, folder: Path) -> bool:
+    """Whether a version in the store is what `folder` is."""
+    try:
+        return (place / DIGEST_FILE).is_file() and verify_digest(place) == verify_digest(folder)
+    except (DigestMismatch, SpecInvalid):
+        return False
+
+
+def list_models() -> list[StoredModel]:
+    """Every model of ours in the store, by name, the newest of a name first. Models that others put there are left out.
+
+    Raises:
+        SpecInvalid: a tandem.yaml in the store cannot be read.
+    """
+    stored = [read_stored(tag, locate_tag(tag).folder) for tag in known_tags()]
+    return sorted(sorted(stored, key=lambda model: model.added, reverse=True), key=lambda model: model.spec.name)
+
+
+def show_model(name: str) -> StoredModel:
+    """What a tag, folder or s3:// prefix leads to; files are not verified.
+
+    Raises:
+        ModelNotFound: nothing is there.
+    """
+    located = locate_model(name)
+    spec = read_spec(located.folder)
+    model = read_stored(f"{spec.name}:{located.version}", located.folder)
+    return model if located.version else read_stored(f"{spec.name}:{model.digest[:VERSION_LETTERS]}", located.folder)
+
+
+def read_stored(tag: str, folder: Path) -> StoredModel:
+    files = list(model_files(folder))
+    return StoredModel(
+        tag=tag,
+        folder=folder,
+        spec=read_spec(folder),
+        digest=recorded_digest(folder),
+        size_bytes=sum(path.stat().st_size for path in files),
+        added=datetime.fromtimestamp((folder / SPEC_FILE).stat().st_mtime, tz=UTC),
+    )
+
+
+def recorded_digest(folder: Path) -> str:
+    """The digest as digest.json has it, without hashing; a folder without one is hashed."""
+    from models.tokenizer import read_json
+
+    return str(read_json(folder / DIGEST_FILE).get("digest") or verify_digest(folder))
+
+
+def verify_model(name: str) -> str:
+    """Hash every file of a model and compare with what was recorded.
+
+    Returns:
+        The digest.
+
+    Raises:
+        DigestMismatch: names the file.
+        SpecInvalid: nothing was recorded to compare with.
+    """
+    folder = locate_model(name).folder
+    if not (folder / DIGEST_FILE).is_file():
+        raise SpecInvalid(
+            str(folder),
+            f"has no {DIGEST_FILE}, so there is nothing to verify against",
+            remedy="tandem model add records one.",
+        )
+    return verify_digest(folder)
+
+
+def remove_model(tag: str) -> str:
+    """Remove one version from the store; `latest` goes to the newest that is left.
+
+    Args:
+        tag: `name:version`; `name` alone where there is one version only.
+
+    Returns:
+        The tag removed.
+
+    Raises:
+        ModelNotFound: it is not in the store.
+        SpecInvalid: several versions, and none was named.
+    """
+    located = locate_tag(tag)
+    name = tag.partition(":")[0]
+    versions = [known for known in known_tags() if known.startswith(f"{name}:")]
+    if ":" not in tag and len(versions) > 1:
+        raise SpecInvalid(tag, f"has {len(versions)} versions: {', '.join(versions)}", remedy="Name one of them.")
+    removed = f"{name}:{located.version}"
+    with bentoml_store(removed) as (bentoml, store):
+        bentoml.models.delete(removed, _model_store=store)
+    return removed
+
+
+@contextmanager
+def bentoml_store(tag: str) -> Iterator[tuple[Any, Any]]:
+    """bentoml, and its store at the BENTOML_HOME of now; its own errors become ours.
+
+    bentoml reads BENTOML_HOME once in a process, so the store is named to it. It reports every saved model to its
+    makers unless told not to: adding a model here tells nobody.
+    """
+    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+    try:
+        import bentoml
+        from bentoml._internal.models import ModelStore
+        from bentoml.exceptions import BentoMLException
+    except ModuleNotFoundError as error:
+        raise MissingExtra("The model store", package=str(error.name), extra="serve") from None
+    home = store_home()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        yield bentoml, ModelStore(home)
+    except (BentoMLException, ValueError, OSError) as error:
+        raise SpecInvalid(tag, f"the store {home} refuses it ({str(error).splitlines()[0][:200]})") from None
+
+
+def push_model(name: str, url: str, *, client: Any = None) -> int:
+    """Put a model's files under an s3:// prefix, from where any machine may name it.
+
+    digest.json comes last, and tandem.yaml before it: a reader sees a whole model or none, and one that reads
+    while another version is pushed finds that the digest does not fit.
+
+    Returns:
+        How many objects were put.
+
+    Raises:
+        SpecInvalid: no s3:// prefix, or a model without a recorded digest.
+        ModelNotFound, ModelAccessDenied, ModelStoreUnavailable: the object store said so.
+    """
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    if not url.startswith("s3://") or not bucket:
+        raise SpecInvalid(url, "expected a place such as s3://bucket/models/name")
+    verify_model(name)
+    folder = locate_model(name).folder
+    files = sorted(model_files(folder), key=lambda path: (path.name == SPEC_FILE, path))
+    prefix = prefix.rstrip("/") + "/" if prefix.rstrip("/") else ""
+    with s3_errors(url):
+        if client is None:
+            import boto3
+
+            client = boto3.client("s3")
+        for path in (*files, folder / DIGEST_FILE):
+            client.upload_file(str(path), bucket, prefix + path.relative_to(folder).as_posix())
+    return len(files) + 1
+
+
+@contextmanager
+def s3_errors(url: str) -> Iterator[None]:
+    """boto3's errors as ours, by what can be done about them."""
+    from boto3.exceptions import S3UploadFailedError
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+    try:
+        yield
+    except NoCredentialsError as error:
+        raise ModelAccessDenied(url, why=str(error)) from None
+    except ClientError as error:
+        raise s3_error(url, error.response["Error"]["Code"]) from None
+    except S3UploadFailedError as error:  # carries the code in its text only
+        code = str(error).partition("(")[2].partition(")")[0]
+        raise s3_error(url, code or str(error)) from None
+    except BotoCoreError as error:
+        raise ModelStoreUnavailable(url, why=str(error)) from None
+
+
+def s3_error(url: str, code: str) -> ModelError:
+    if code in ("NoSuchBucket", "404", "NoSuchKey"):
+        return ModelNotFound(url, looked_in=[f"the bucket, which does not exist ({code})"])
+    if code in ("AccessDenied", "403", "401", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"):
+        return ModelAccessDenied(url, why=code)
+    return ModelStoreUnavailable(url, why=code)

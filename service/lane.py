@@ -1,0 +1,225 @@
+"""Lane: one model, one bounded queue, one thread; concurrent requests share its windows."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+from models.errors import PredictionMismatch
+from models.model import MicroBatch, Model
+from models.window import run_window
+from service.errors import LaneClosed, ModelFailed, QueueFull, TooManyRows
+from service.lane_queue import LaneQueue, Request, Window
+from service.metrics import LaneMetrics
+from service.schemas import Answer, answers_of
+
+log = logging.getLogger("bentoml.tandem")
+
+#: How many turns of the event loop without an arrival end the gathering of requests that are just being read.
+QUIET_TURNS = 4
+
+
+class Lane:
+    """Answers rows of one model, those of concurrent requests together.
+
+    The thread never waits while there is something to do, and nobody waits for company: an idle lane takes a
+    request as soon as the event loop has read what had arrived with it; while the lane is busy, arrivals gather,
+    and the next window takes them up to `max_window_rows` and `max_window_s` of predicted time. A large request is
+    spread over several windows and lets small ones pass. Rows keep their order within a request.
+
+    A row at fault costs only its own answer. Where the model itself breaks down, the callers of that one window are
+    told (ModelFailed), and nobody gets another row's answer. A caller who has gone is dropped uncomputed.
+
+    Args:
+        model: whose encode, forward and decode run in this lane's thread and nowhere else.
+        max_queue_rows: rows that may wait; more are refused with QueueFull.
+        max_wait_s: predicted seconds that a request may have to wait for its turn; beyond that it is refused too.
+        max_window_rows: rows that one window takes at most.
+        max_window_s: what a window may take by the measured rate; a single row may take longer.
+        max_gather_s: how long an idle lane lets the event loop read requests that keep arriving.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        max_queue_rows: int,
+        max_wait_s: float = 30.0,
+        max_window_rows: int = 256,
+        max_window_s: float = 0.25,
+        max_gather_s: float = 0.01,
+    ) -> None:
+        self.model = model
+        self.max_queue_rows, self.max_wait_s, self.max_gather_s = max_queue_rows, max_wait_s, max_gather_s
+        self._queue = LaneQueue(kind=model.spec.inputs[0].kind, max_rows=max_window_rows, max_seconds=max_window_s)
+        self._gathering: list[Request] = []
+        self._gathered_rows = 0
+        self._metrics = LaneMetrics(model.tag)
+        self._thread = threading.Thread(target=self._work, name=f"lane-{model.tag}", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the lane can answer."""
+        return self._thread.is_alive() and not self._queue.closed
+
+    @property
+    def queued_rows(self) -> int:
+        """Rows that wait for a window."""
+        return self._queue.rows + self._gathered_rows
+
+    @property
+    def gathering(self) -> bool:
+        """Whether requests are being gathered: the next window has not been released yet."""
+        return bool(self._gathering)
+
+    async def submit(self, values: list[Any]) -> list[Answer]:
+        """Answer the values of the input column: one entry for each, in their order.
+
+        Raises:
+            TooManyRows: more values than the queue ever holds.
+            QueueFull: the queue is full now, or the wait would be too long.
+            ModelFailed: the model broke down over a window that held rows of this request.
+            LaneClosed: the lane is being stopped.
+        """
+        if not values:
+            return []
+        self._admit(len(values))
+        loop = asyncio.get_running_loop()
+        request = Request(values, loop.create_future())
+        if not self._gathering:
+            loop.call_soon(
+                self._gather, loop, len(self._gathering) + 1, QUIET_TURNS, time.monotonic() + self.max_gather_s
+            )
+        self._gathering.append(request)
+        self._gathered_rows += len(values)
+        self._metrics.queue_rows.set(self.queued_rows)
+        try:
+            return await request.future
+        finally:
+            if not request.answered:
+                self._abandon(request)
+
+    def close(self, *, timeout_s: float = 10.0) -> None:
+        """Take no more rows, answer those that wait, and end the thread."""
+        self._release()
+        self._queue.close()
+        self._thread.join(timeout_s)
+
+    def _admit(self, rows: int) -> None:
+        """Refuse rows that the queue does not hold."""
+        if not self.alive:
+            raise LaneClosed(self.model.tag)
+        if rows > self.max_queue_rows:
+            raise TooManyRows(rows=rows, limit=self.max_queue_rows)
+        queued, wait_s = self.queued_rows, self._queue.predicted_wait_s()
+        if queued + rows > self.max_queue_rows or (queued and wait_s > self.max_wait_s):
+            self._metrics.rejected.inc(rows)
+            raise QueueFull(
+                self.model.tag,
+                queued=queued,
+                rows=rows,
+                limit=self.max_queue_rows,
+                retry_after_s=max(1, math.ceil(wait_s)),
+            )
+
+    def _gather(self, loop: asyncio.AbstractEventLoop, seen: int, turns: int, until: float) -> None:
+        """Hand the gathered requests over once the event loop brings no more, or at `until`.
+
+        Requests that were sent together are read one after another by this one event loop. Starting the thread at the
+        first of them would not answer it sooner (both want the same interpreter lock), only without its company.
+        """
+        if len(self._gathering) > seen:
+            seen, turns = len(self._gathering), QUIET_TURNS
+        if turns and time.monotonic() < until:
+            loop.call_soon(self._gather, loop, seen, turns - 1, until)
+        else:
+            self._release()
+
+    def _release(self) -> None:
+        gathered, self._gathering, self._gathered_rows = self._gathering, [], 0
+        self._queue.put(gathered)
+
+    def _abandon(self, request: Request) -> None:
+        """Forget the rows of a caller who has gone, as far as they have not been taken."""
+        if request in self._gathering:
+            self._gathering.remove(request)
+            self._gathered_rows -= len(request.values)
+            dropped = len(request.values)
+        else:
+            dropped = self._queue.drop(request)
+        if request.future.cancelled():
+            self._metrics.abandoned_rows.inc(dropped)
+        self._metrics.queue_rows.set(self.queued_rows)
+
+    def _work(self) -> None:
+        while (window := self._queue.take()) is not None:
+            self._metrics.queue_rows.set(self.queued_rows)
+            now = time.monotonic()
+            for request in window.begun:
+                self._metrics.wait_seconds.observe(now - request.arrived)
+            failure: Exception | None = None
+            answers: list[Answer] = []
+            try:
+                answers = self._answer(window.values)
+            except Exception as error:
+                failure = ModelFailed(self.model.tag, rows=len(window.values), cause=error)
+            if failure is not None:
+                log.error(
+                    "window failed", exc_info=failure, extra={"model": self.model.tag, "rows": len(window.values)}
+                )
+                self._metrics.failed_rows.inc(len(window.values))
+            self._queue.done(window, seconds=time.monotonic() - now)
+            self._deliver(window, answers, failure)
+
+    def _answer(self, values: list[Any]) -> list[Answer]:
+        """One window through the model.
+
+        Raises:
+            PredictionMismatch: a step of the model returned another number of rows than it was given.
+            ModelError: the model cannot answer, whatever the row.
+        """
+        metrics, tag = self._metrics, self.model.tag
+        encoded = self.model.encode(values)
+        if encoded.rows != len(values):
+            raise PredictionMismatch(tag, given=len(values), got=encoded.rows)
+        counter = MicroBatchCounter(self.model, metrics.micro_batch_rows.observe)
+        result = run_window(cast(Model, counter), encoded)
+        batch = self.model.decode(result.outputs, encoded)
+        if batch.num_rows != len(values):
+            raise PredictionMismatch(tag, given=len(values), got=batch.num_rows)
+        answers = answers_of(batch)
+        metrics.padded.inc(result.stats.padded)
+        metrics.real.inc(result.stats.real)
+        metrics.repeated_rows.inc(result.stats.repeated)
+        metrics.rows.inc(len(values))
+        metrics.error_rows.inc(sum("error" in answer for answer in answers))
+        return answers
+
+    def _deliver(self, window: Window, answers: list[Answer], failure: Exception | None) -> None:
+        """Hand the answers to the event loop that awaits them, all in one call."""
+        loop = window.slices[0].request.future.get_loop()
+        try:
+            loop.call_soon_threadsafe(window.settle, answers, failure)
+        except RuntimeError:  # the loop was closed under us: nobody is waiting any more
+            log.info("answers dropped", extra={"model": self.model.tag, "rows": len(window.values)})
+
+
+class MicroBatchCounter:
+    """The model, telling how many rows each micro-batch has as it passes."""
+
+    def __init__(self, model: Model, observe: Callable[[float], None]) -> None:
+        self._model, self._observe = model, observe
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def forward(self, micro_batch: MicroBatch) -> Any:
+        answers = self._model.forward(micro_batch)
+        self._observe(micro_batch.rows)
+        return answers

@@ -1,0 +1,97 @@
+"""The lanes of one server process: opened at start, found by the name in a request."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from models.load import load_model
+from models.model import Model
+from service.bento import folder_in_bento
+from service.errors import UnknownModel
+from service.lane import Lane
+from service.schemas import ModelCard
+from service.settings import Settings
+from service.warm_up import warm_up
+
+log = logging.getLogger("bentoml.tandem")
+
+
+class Lanes:
+    """A lane for each model, in the order in which the models were named."""
+
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self._by_tag = {lane.model.tag: lane for lane in lanes}
+        self._by_name: dict[str, Lane] = {}
+        for lane in lanes:
+            self._by_name.setdefault(lane.model.tag.partition(":")[0], lane)
+
+    def find(self, name: str) -> Lane:
+        """The lane of `name:version`, or of `name`: its first version, as TANDEM_MODELS lists them.
+
+        Raises:
+            UnknownModel: none of that name; the error lists those that are here.
+        """
+        lane = self._by_tag.get(name) or self._by_name.get(name.removesuffix(":latest"))
+        if lane is None:
+            raise UnknownModel(name, known=list(self._by_tag))
+        return lane
+
+    @property
+    def ready(self) -> bool:
+        """Whether every lane can answer."""
+        return all(lane.alive for lane in self._by_tag.values())
+
+    def cards(self) -> list[ModelCard]:
+        return [card_of(lane.model) for lane in self._by_tag.values()]
+
+    def close(self) -> None:
+        for lane in self._by_tag.values():
+            lane.close()
+
+
+def open_lanes(settings: Settings) -> Lanes:
+    """Load every model, let it answer a row, and open its lane.
+
+    Raises:
+        ModelError: a model that is not there, is damaged, or cannot run here.
+    """
+    lanes = []
+    for name in settings.models:
+        begun = time.monotonic()
+        model = load_named(name, settings)
+        answer = warm_up(model)
+        log.info("model ready: %s %s %s in %.1f s (first row: %s)", model.tag, model.variant, model.digest[:12],
+                 time.monotonic() - begun, answer)  # fmt: skip
+        lanes.append(Lane(model, max_queue_rows=settings.max_queue_rows))
+    return Lanes(lanes)
+
+
+def load_named(name: str, settings: Settings) -> Model:
+    """Load one model; in a container, the bento holds it itself."""
+    folder = folder_in_bento(name)
+    model = load_model(
+        str(folder) if folder else name, runtime=settings.runtime, device=settings.device, threads=settings.threads
+    )
+    if folder:
+        model.tag = name
+    return model
+
+
+def card_of(model: Model) -> ModelCard:
+    spec = model.spec
+    return ModelCard(
+        name=spec.name,
+        model=model.tag,
+        digest=model.digest,
+        variant=model.variant,
+        family=spec.family,
+        task=spec.task,
+        input=spec.inputs[0],
+        output=[field.name for field in spec.output_fields],
+        labels=list(spec.labels),
+        dimension=spec.dimension,
+        max_length=spec.max_length,
+        tolerance=spec.tolerance,
+    )

@@ -1,0 +1,131 @@
+"""What goes over HTTP: the request, its rows as values for a model, the predictions."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.model import RowFault
+from models.spec import InputColumn
+
+#: One row's prediction columns, or `{"error": {...}}`.
+Answer = dict[str, Any]
+
+
+class PredictRequest(BaseModel):
+    """Rows for one model."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = Field(min_length=1, description="`name` or `name:version`, as GET /models lists them")
+    rows: list[Any] = Field(
+        description="One entry for each row: an object keyed by the model's input column, such as "
+        '{"text": "..."}, {"image": "<base64 of a PNG or JPEG>"} or {"steps": [[0.1, 0.2], ...]}, or the bare value.'
+    )
+
+
+class PredictResponse(BaseModel):
+    """The answers, one for each row, in the order of the rows."""
+
+    model: str = Field(description="`name:version` of the model that answered")
+    digest: str = Field(description="sha256 over the model's files")
+    variant: str = Field(description="runtime and precision that answered, such as `onnx-fp32`")
+    predictions: list[Answer] = Field(
+        description="Each an object of the model's output columns (label, score, scores by label; labels; embedding) "
+        "with `truncated`, or {error: {class, message, attempts}}."
+    )
+
+
+class ModelCard(BaseModel):
+    """One model as GET /models shows it."""
+
+    name: str
+    model: str = Field(description="`name:version`")
+    digest: str
+    variant: str
+    family: str
+    task: str
+    input: InputColumn
+    output: list[str] = Field(description="the columns of a prediction")
+    labels: list[str]
+    dimension: int | None = None
+    max_length: int | None = None
+    tolerance: float
+
+
+class ErrorResponse(BaseModel):
+    """Why a whole request was not answered."""
+
+    error: str
+
+
+def read_rows(column: InputColumn, rows: Sequence[Any]) -> tuple[list[Any], dict[int, RowFault]]:
+    """Turn the rows of a request into values for `Model.encode`.
+
+    Returns:
+        The values of the rows that are good so far, in order, and the faults of the others by their position.
+    """
+    values: list[Any] = []
+    faults: dict[int, RowFault] = {}
+    for position, row in enumerate(rows):
+        if isinstance(row, Mapping) and column.name not in row:
+            faults[position] = RowFault(
+                kind="MissingColumn",
+                message=f"the row lacks {column.name!r}; it has {', '.join(map(repr, list(row)[:5])) or 'nothing'}",
+            )
+            continue
+        value = row[column.name] if isinstance(row, Mapping) else row
+        if column.kind == "image" and isinstance(value, str):
+            try:
+                value = read_base64(value)
+            except (binascii.Error, ValueError):
+                shown = value if len(value) <= 60 else value[:57] + "..."
+                faults[position] = RowFault(
+                    kind="UndecodableImage",
+                    message=f"{column.name!r}: expected base64 of an encoded image (or a data: URL, or numbers); "
+                    f"found {shown!r}. Addresses are not read over HTTP.",
+                )
+                continue
+        values.append(value)
+    return values, faults
+
+
+def read_base64(text: str) -> bytes:
+    """Decode base64, alone or in a data: URL; line breaks are let through.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if text[:5].lower() == "data:":
+        head, comma, text = text.partition(",")
+        if not comma or not head.lower().endswith(";base64"):
+            raise ValueError("a data: URL without ;base64")
+    data = base64.b64decode("".join(text.split()), validate=True)
+    if not data:
+        raise ValueError("nothing")
+    return data
+
+
+def merge_answers(rows: int, answers: Sequence[Answer], faults: Mapping[int, RowFault]) -> list[Answer]:
+    """Put the answers of the good rows and the faults of the others into the order of the request."""
+    remaining = iter(answers)
+    return [error_answer(faults[row]) if row in faults else next(remaining) for row in range(rows)]
+
+
+def error_answer(fault: RowFault) -> Answer:
+    return {"error": {"class": fault.kind, "message": fault.message, "attempts": fault.attempts}}
+
+
+def answers_of(batch: pa.RecordBatch) -> list[Answer]:
+    """A decoded batch as JSON objects: scores become an object by label, an error row is its error alone."""
+    answers: list[Answer] = batch.to_pylist(maps_as_pydicts="strict")
+    for position, answer in enumerate(answers):
+        error = answer.pop("error", None)
+        if error is not None:
+            answers[position] = {"error": error}
+    return answers

@@ -1,0 +1,294 @@
+"""A lane in process: what concurrent callers get, and what it costs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from models.errors import PredictionMismatch
+from models.model import Model
+from service.errors import LaneClosed, ModelFailed, QueueFull, TooManyRows
+from service.lane import QUIET_TURNS, Lane
+from service.schemas import answers_of
+from tests.service.models import BrokenModel, DroppingModel, HeldModel, LetterModel, PoisonModel, SlowModel
+
+LIMIT_S = 30.0
+
+
+@asynccontextmanager
+async def running_lane(model: Model, **limits: Any) -> AsyncIterator[Lane]:
+    lane = Lane(model, **({"max_queue_rows": 512, "max_window_s": 60.0} | limits))
+    try:
+        yield lane
+    finally:
+        if isinstance(model, HeldModel):
+            model.go.set()
+        await asyncio.to_thread(lane.close)
+
+
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(test(), LIMIT_S))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the event loop run until the condition holds."""
+    ends = time.monotonic() + LIMIT_S / 2
+    while not condition():
+        assert time.monotonic() < ends, "the condition never came true"
+        await asyncio.sleep(0.002)
+
+
+async def hold(lane: Lane, model: HeldModel) -> asyncio.Task[Any]:
+    """Make the lane busy with a row of its own."""
+    task = asyncio.create_task(lane.submit(["holder"]))
+    await asyncio.to_thread(model.busy.wait, 10)
+    return task
+
+
+def alone(values: list[Any]) -> list[Any]:
+    """What each value is answered when it is alone."""
+    model = LetterModel()
+    return [answers_of(model.predict_values([value]))[0] for value in values]
+
+
+def test_every_row_is_answered_in_its_order_as_if_it_were_alone() -> None:
+    async def check() -> None:
+        texts = [f"{'zebra' if i % 3 else 'ape'} {i}" * (1 + i % 7) for i in range(100)]
+        async with running_lane(LetterModel(), max_window_rows=16) as lane:
+            together = await lane.submit(texts)
+            singles = await asyncio.gather(*(lane.submit([text]) for text in texts))
+        assert together == alone(texts)
+        assert [answer for (answer,) in singles] == alone(texts)
+
+    run(check)
+
+
+def test_requests_that_arrive_while_the_lane_is_busy_share_the_next_window() -> None:
+    async def check() -> None:
+        model = HeldModel()
+        sizes: list[int] = []
+        async with running_lane(model) as lane:
+            forward = model.forward
+            model.forward = lambda batch: (sizes.append(batch.rows), forward(batch))[1]  # type: ignore[method-assign]
+            holder = await hold(lane, model)
+            callers = [asyncio.create_task(lane.submit([f"row {i}"])) for i in range(40)]
+            await until(lambda: lane.queued_rows == 40)
+            model.go.set()
+            await asyncio.gather(holder, *callers)
+        assert sizes == [1, 40]
+
+    run(check)
+
+
+def test_requests_that_are_sent_together_share_a_window_though_the_lane_is_idle() -> None:
+    async def check() -> None:
+        model = LetterModel()
+        sizes: list[int] = []
+        forward = model.forward
+        model.forward = lambda batch: (sizes.append(batch.rows), forward(batch))[1]  # type: ignore[method-assign]
+        async with running_lane(model) as lane:
+            await asyncio.gather(*(lane.submit([f"row {i}"]) for i in range(32)))
+        assert sizes == [32]
+
+    run(check)
+
+
+def test_a_lone_caller_waits_for_nobody_even_right_after_a_burst() -> None:
+    """Counted in turns of the event loop until the row is taken: no measured wait is ever imposed on a later caller."""
+
+    async def turns_until_taken(lane: Lane, model: HeldModel) -> int:
+        model.busy.clear()
+        model.go.clear()
+        task = asyncio.create_task(lane.submit([f"lone {time.monotonic()}"]))
+        await asyncio.sleep(0)
+        turns = 0
+        while lane.gathering:
+            turns += 1
+            await asyncio.sleep(0)
+        await asyncio.to_thread(model.busy.wait, 10)
+        model.go.set()
+        await task
+        return turns
+
+    async def check() -> None:
+        model = HeldModel()
+        async with running_lane(model) as lane:
+            before = await turns_until_taken(lane, model)
+            await asyncio.gather(*(lane.submit([f"burst {i}"]) for i in range(400)))
+            after = await turns_until_taken(lane, model)
+        assert before == after == QUIET_TURNS + 1
+
+    run(check)
+
+
+def test_equal_rows_are_computed_once_and_answered_each() -> None:
+    async def check() -> None:
+        model = HeldModel()
+        async with running_lane(model) as lane:
+            holder = await hold(lane, model)
+            callers = [asyncio.create_task(lane.submit(["the same"])) for _ in range(20)]
+            await until(lambda: lane.queued_rows == 20)
+            model.go.set()
+            answers = await asyncio.gather(holder, *callers)
+        assert model.computed == ["holder", "the same"]
+        assert answers[1:] == [alone(["the same"])] * 20
+
+    run(check)
+
+
+def test_a_poison_row_fails_only_itself() -> None:
+    async def check() -> None:
+        texts = [f"row {i}" if i != 7 else "poison" for i in range(20)]
+        async with running_lane(PoisonModel()) as lane:
+            answers = [answer for (answer,) in await asyncio.gather(*(lane.submit([text]) for text in texts))]
+        assert answers[7] == {
+            "error": {"class": "FloatingPointError", "message": "overflow over a poison row", "attempts": 1}
+        }
+        assert answers[:7] + answers[8:] == alone(texts[:7] + texts[8:])
+
+    run(check)
+
+
+def test_a_bad_value_is_an_error_row_among_answers() -> None:
+    async def check() -> None:
+        async with running_lane(LetterModel()) as lane:
+            answers = await lane.submit(["good", None, 7, "also good"])
+        assert [answer.get("error", {}).get("class") for answer in answers] == [None, "NullValue", "WrongType", None]
+
+    run(check)
+
+
+def test_a_model_that_drops_a_row_gives_errors_and_never_shifted_answers() -> None:
+    async def check() -> None:
+        texts = [f"row {i}" if i != 3 else "drop" for i in range(10)]
+        async with running_lane(DroppingModel()) as lane:
+            results = await asyncio.gather(*(lane.submit([text]) for text in texts), return_exceptions=True)
+            assert all(isinstance(result, ModelFailed) for result in results)
+            assert all(isinstance(result.cause, PredictionMismatch) for result in results)
+            assert "was given 10 rows and returned 9 answers" in str(results[0])
+            assert await lane.submit(["afterwards"]) == alone(["afterwards"])
+
+    run(check)
+
+
+def test_a_model_that_breaks_down_fails_the_callers_of_that_window_alone() -> None:
+    async def check() -> None:
+        async with running_lane(BrokenModel()) as lane:
+            first = await asyncio.gather(*(lane.submit([text]) for text in ("a", "break")), return_exceptions=True)
+            assert [type(result) for result in first] == [ModelFailed, ModelFailed]
+            assert "ZeroDivisionError: decoding divided by nothing" in str(first[0])
+            assert await lane.submit(["afterwards"]) == alone(["afterwards"])
+
+    run(check)
+
+
+def test_callers_who_have_gone_are_never_computed() -> None:
+    async def check() -> None:
+        model = HeldModel()
+        async with running_lane(model) as lane:
+            holder = await hold(lane, model)
+            leaving = [asyncio.create_task(lane.submit([f"gone {i}"])) for i in range(10)]
+            staying = asyncio.create_task(lane.submit(["still here"]))
+            await until(lambda: lane.queued_rows == 11)
+            for task in leaving:
+                task.cancel()
+            await asyncio.gather(*leaving, return_exceptions=True)
+            assert lane.queued_rows == 1
+            model.go.set()
+            await asyncio.gather(holder, staying)
+        assert model.computed == ["holder", "still here"]
+
+    run(check)
+
+
+def test_a_caller_who_goes_in_the_middle_of_many_rows_is_not_computed_further() -> None:
+    async def check() -> None:
+        model = HeldModel()
+        async with running_lane(model, max_window_rows=4) as lane:
+            task = asyncio.create_task(lane.submit([f"row {i}" for i in range(40)]))
+            await asyncio.to_thread(model.busy.wait, 10)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            model.go.set()
+            assert await lane.submit(["afterwards"]) == alone(["afterwards"])
+        assert model.computed == ["row 0", "row 1", "row 2", "row 3", "afterwards"]
+
+    run(check)
+
+
+def test_many_rows_of_one_caller_let_a_single_row_pass() -> None:
+    async def check() -> None:
+        model = HeldModel()
+        async with running_lane(model, max_window_rows=8) as lane:
+            holder = await hold(lane, model)
+            many = asyncio.create_task(lane.submit([f"many {i:03d}" for i in range(200)]))
+            await until(lambda: lane.queued_rows == 200)
+            one = asyncio.create_task(lane.submit(["one"]))
+            await until(lambda: lane.queued_rows == 201)
+            model.go.set()
+            answers = await asyncio.gather(holder, many, one)
+        assert model.computed.index("one") <= 8
+        assert answers[1] == alone([f"many {i:03d}" for i in range(200)])
+
+    run(check)
+
+
+def test_a_full_queue_refuses_with_the_seconds_to_wait_and_serves_those_inside() -> None:
+    async def check() -> None:
+        model = HeldModel()
+        async with running_lane(model, max_queue_rows=8) as lane:
+            holder = await hold(lane, model)
+            inside = [asyncio.create_task(lane.submit([f"row {i}"])) for i in range(8)]
+            await until(lambda: lane.queued_rows == 8)
+            with pytest.raises(QueueFull, match="held:1 is busy: 8 rows wait, 1 more are too many") as refused:
+                await lane.submit(["too many"])
+            assert int(refused.value.headers["Retry-After"]) >= 1
+            assert refused.value.status == 503
+            model.go.set()
+            assert len(await asyncio.gather(holder, *inside)) == 9
+
+    run(check)
+
+
+def test_a_request_larger_than_the_queue_is_told_the_limit() -> None:
+    async def check() -> None:
+        async with running_lane(LetterModel(), max_queue_rows=8) as lane:
+            with pytest.raises(TooManyRows, match="found 9 rows, at most 8"):
+                await lane.submit(["row"] * 9)
+
+    run(check)
+
+
+def test_the_seconds_to_wait_grow_with_what_waits() -> None:
+    async def check() -> None:
+        async with running_lane(SlowModel(), max_queue_rows=600, max_window_rows=32) as lane:
+            await lane.submit([f"measure {i}" for i in range(32)])
+            waiting = [asyncio.create_task(lane.submit([f"{k} {i}" for i in range(100)])) for k in range(5)]
+            await until(lambda: lane.queued_rows > 400)
+            with pytest.raises(QueueFull) as refused:
+                await lane.submit([f"late {i}" for i in range(200)])
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        assert 2 <= refused.value.retry_after_s <= 10  # about 480 rows at 133 a second
+
+    run(check)
+
+
+def test_a_closed_lane_answers_those_inside_and_refuses_the_next() -> None:
+    async def check() -> None:
+        lane = Lane(LetterModel(), max_queue_rows=8)
+        inside = asyncio.create_task(lane.submit(["inside"]))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(lane.close)
+        assert await inside == alone(["inside"])
+        assert not lane.alive
+        with pytest.raises(LaneClosed, match="being stopped"):
+            await lane.submit(["late"])
+
+    run(check)

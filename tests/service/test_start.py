@@ -1,0 +1,36 @@
+"""A server that cannot start says why in one line, and ends."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.service.server import ROOT, bentoml_command, environment, free_port
+
+
+def serve(home: Path, settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = bentoml_command("serve", "--host", "127.0.0.1", "--port", str(free_port()))
+    return subprocess.run(
+        command, cwd=ROOT, env=environment(home, settings), capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"TANDEM_RUNTIME": "tensorrt"}, "TANDEM_RUNTIME='tensorrt': expected one of onnx, torch."),
+        ({"TANDEM_MAX_QUEUE_ROWS": "many"}, "TANDEM_MAX_QUEUE_ROWS='many': expected a whole number"),
+        ({"TANDEM_MODELS": "no-such-model"}, "No model 'no-such-model': looked in the model store"),
+        ({"TANDEM_MODELS": "./no/such/folder"}, "No model './no/such/folder': looked in the folder"),
+        ({"TANDEM_MODELS": "tests.service.models:Nobody"}, "tests.service.models, which has no Nobody"),
+    ],
+)
+def test_what_cannot_be_served_is_said_in_one_line_and_the_exit_code_is_not_0(
+    tmp_path: Path, settings: dict[str, str], said: str
+) -> None:
+    ended = serve(tmp_path / "home", {"TANDEM_MODELS": "tests.service.models:LetterModel"} | settings)
+    assert ended.returncode != 0
+    assert said in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
