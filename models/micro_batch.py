@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 FEW_ROWS, FEW_BUDGETS = 8, 4
 
 
-def plan_micro_batches(lengths: NDArray[np.int64], *, budget: int, max_rows: int = 256) -> Iterator[NDArray[np.int64]]:
+def plan_micro_batches(lengths: NDArray[np.int64], *, budget: int, max_rows: int) -> Iterator[NDArray[np.int64]]:
     """Cut a window into micro-batches of like length.
 
     Pieces are ordered by length, longest first, so that the batch that needs the most memory comes first, and are cut

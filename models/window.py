@@ -52,7 +52,7 @@ def run_window(model: Model, encoded: Encoded) -> WindowResult:
     faults: dict[int, RowFault] = {}
     first, inverse = distinct_pieces(encoded)
     stats.repeated = len(inverse) - len(first)
-    for chosen in plan_micro_batches(encoded.lengths[first], budget=model.budget):
+    for chosen in plan_micro_batches(encoded.lengths[first], budget=model.budget, max_rows=model.max_rows):
         pending = [chosen]
         while pending:
             part = pending.pop()

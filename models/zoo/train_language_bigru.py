@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordLevel
 
+from models.locate import cache_home
 from models.networks.recurrent_config import RecurrentConfig
-from models.zoo.fetch import build_folder, cache_home, fetch_deb
+from models.zoo.fetch import build_folder, fetch_deb
 from models.zoo.fit_recurrent import fit_recurrent, measure_accuracy, save_recurrent
 
 #: Language -> package, version, sha256 (Debian 12).
