@@ -51,7 +51,9 @@ class CnnModel(Model):
         self.input_name = name_image_input(runtime, where=str(folder))
         shape = input_shape(runtime, self.input_name)
         self.image_size = shape[2:] if shape is not None and len(shape) == 4 else (None, None)
-        self.budget = 1 if shape is not None and shape[:1] == (1,) else 16
+        self.budget = 16
+        if shape is not None and shape[:1] == (1,):
+            self.max_rows = 1
 
     def encode(self, values: Values) -> Encoded:
         """Images as `pixel_values`; see `encode_images`."""

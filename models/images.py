@@ -44,7 +44,8 @@ def encode_images(values: Values, preprocess: Preprocess, fetch: Fetch | None = 
     Args:
         values: the input column.
         preprocess: how an image becomes numbers.
-        fetch: reads a URI. None reads local paths and `file:` URIs only; a service gives one that refuses those.
+        fetch: reads a URI. OSError and ValueError of it are the row's fault; anything else, such as a store that is
+            down, ends the call. None reads local paths and `file:` URIs only; a service gives one that refuses those.
 
     Returns:
         The feature `pixel_values`, float32 of (channels, height, width); the length of an image is 1.
@@ -86,6 +87,9 @@ def encode_image(
     """One row; `decoding` is held while a picture is unpacked."""
     try:
         source = read_source(value, fetch)
+    except FaultFound as error:
+        return error.fault
+    try:
         with decoding:
             return image_to_pixels(open_image(source), preprocess)
     except FaultFound as error:
@@ -112,7 +116,7 @@ def read_source(value: Any, fetch: Fetch) -> Any:
     if isinstance(value, str):
         try:
             value = read_data_uri(value) if value.startswith("data:") else fetch(value)
-        except Exception as error:  # whatever a caller's fetch raises
+        except (OSError, ValueError) as error:
             why = f"{type(error).__name__}: {cut(str(error), 200)}"
             raise FaultFound("UnreadableUri", f"cannot read {cut(value)!r}: {why}") from None
     if isinstance(value, bytes | bytearray | memoryview | list | tuple | np.ndarray | Image.Image):

@@ -7,13 +7,17 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+#: MiniLM on two cores: 8 rows of 512 tokens cost within a tenth of the best cut, and are one call instead of four.
+FEW_ROWS, FEW_BUDGETS = 8, 4
 
-def plan_micro_batches(lengths: NDArray[np.int64], *, budget: int, max_rows: int = 256) -> Iterator[NDArray[np.int64]]:
+
+def plan_micro_batches(lengths: NDArray[np.int64], *, budget: int, max_rows: int) -> Iterator[NDArray[np.int64]]:
     """Cut a window into micro-batches of like length.
 
     Pieces are ordered by length, longest first, so that the batch that needs the most memory comes first, and are cut
-    where rows x longest would pass `budget`. Every piece is in exactly one micro-batch; a piece longer than
-    the budget is a micro-batch of its own. Ties keep their order, so the same window is always cut the same way.
+    where rows x longest would pass `budget`; long pieces still go up to FEW_ROWS together while that stays below
+    FEW_BUDGETS times the budget. Every piece is in exactly one micro-batch, and a very long one is alone. Ties keep
+    their order, so the same window is always cut the same way.
 
     Args:
         lengths: shape (pieces,), the cost of each piece.
@@ -27,6 +31,7 @@ def plan_micro_batches(lengths: NDArray[np.int64], *, budget: int, max_rows: int
     start = 0
     while start < len(order):
         longest = max(int(lengths[order[start]]), 1)
-        rows = min(max(budget // longest, 1), max_rows)
+        few = min(FEW_ROWS, FEW_BUDGETS * budget // longest)
+        rows = min(max(budget // longest, few, 1), max_rows)
         yield order[start : start + rows]
         start += rows

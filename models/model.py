@@ -113,7 +113,8 @@ class Model(ABC):
         digest: of every file of the artifact; an operator's own class states one of its own.
         variant: runtime and precision, such as `onnx-fp32`.
         options: what the caller chose.
-        budget: padded cost that a micro-batch may reach; one piece alone may exceed it.
+        budget: padded cost that a micro-batch may reach; see micro_batch.py for what long pieces do.
+        max_rows: pieces that may go through together; 1 where padding or a second row would change an answer.
     """
 
     spec: ModelSpec
@@ -122,6 +123,7 @@ class Model(ABC):
     variant: str = "python-fp32"
     options: Options = Options()
     budget: int = 1024
+    max_rows: int = 256
 
     #: What each feature is padded with; 0 where it is not named.
     padding: ClassVar[Mapping[str, float]] = {}

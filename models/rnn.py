@@ -66,7 +66,9 @@ class RnnModel(Model):
         self.tokenizer = load_tokenizer(folder, vocab_size) if is_text else None
         names = input_names(runtime)
         self.input_name = names[0] if len(names) == 1 else "inputs"
-        self.budget = BUDGET_STEPS if not names or "lengths" in names else 1
+        self.budget = BUDGET_STEPS
+        if names and "lengths" not in names:
+            self.max_rows = 1  # such a graph would take padding for steps
 
     def encode(self, values: Values) -> Encoded:
         """Sequences or token ids as `inputs`, one array of (steps, channels) or (tokens,) for each piece."""

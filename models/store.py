@@ -1,4 +1,4 @@
-"""The BentoML model store: save, list, verify, push and remove models.
+"""The BentoML model store: save, verify, push and remove models.
 
 Reading needs no bentoml: the store's layout is folders, `$BENTOML_HOME/models/NAME/VERSION` and a file `latest`
 beside the versions. Writing and removing are left to bentoml, which keeps a model.yaml of its own in each.
@@ -6,12 +6,11 @@ beside the versions. Writing and removing are left to bentoml, which keeps a mod
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +25,10 @@ from models.errors import (
     SpecInvalid,
 )
 from models.locate import known_tags, locate_model, locate_tag, store_home
-from models.spec import SPEC_FILE, ModelSpec, read_spec
+from models.spec import SPEC_FILE
 
 #: A version is the beginning of the artifact's digest: equal content is one version.
 VERSION_LETTERS = 12
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredModel:
-    """One model as the store has it. `size_bytes` counts the files that the digest covers."""
-
-    tag: str
-    folder: Path
-    spec: ModelSpec
-    digest: str
-    size_bytes: int
-    added: datetime
 
 
 def save_model(folder: Path, name: str) -> str:
@@ -60,62 +47,31 @@ def save_model(folder: Path, name: str) -> str:
     version = verify_digest(folder)[:VERSION_LETTERS]
     tag = f"{name}:{version}"
     place = store_home() / name / version
-    if place.is_dir() and not is_whole(place, folder):
-        shutil.rmtree(place)
-    if not place.is_dir():
-        with bentoml_store(tag) as (bentoml, store), bentoml.models.create(tag, _model_store=store) as model:
-            shutil.copytree(folder, model.path, dirs_exist_ok=True)
-    (place.parent / "latest").write_text(version, encoding="utf-8")
+    with bentoml_store(tag) as (bentoml, store), one_writer():
+        if place.is_dir() and not is_whole(place, folder):
+            shutil.rmtree(place)
+        if not place.is_dir():
+            with bentoml.models.create(tag, _model_store=store) as model:
+                shutil.copytree(folder, model.path, dirs_exist_ok=True)
+        (place.parent / "latest").write_text(version, encoding="utf-8")
     return tag
+
+
+@contextmanager
+def one_writer() -> Iterator[None]:
+    """Wait until no other process writes to the store: half a copy of another's must not be taken for a damaged one."""
+    with (store_home() / ".tandem-writes").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def is_whole(place: Path, folder: Path) -> bool:
     """Whether a version in the store is what `folder` is."""
     try:
-        return (place / DIGEST_FILE).is_file() and verify_digest(place) == verify_digest(folder)
+        complete = (place / DIGEST_FILE).is_file() and (place / "model.yaml").is_file()
+        return complete and verify_digest(place) == verify_digest(folder)
     except (DigestMismatch, SpecInvalid):
         return False
-
-
-def list_models() -> list[StoredModel]:
-    """Every model of ours in the store, by name, the newest of a name first. Models that others put there are left out.
-
-    Raises:
-        SpecInvalid: a tandem.yaml in the store cannot be read.
-    """
-    stored = [read_stored(tag, locate_tag(tag).folder) for tag in known_tags()]
-    return sorted(sorted(stored, key=lambda model: model.added, reverse=True), key=lambda model: model.spec.name)
-
-
-def show_model(name: str) -> StoredModel:
-    """What a tag, folder or s3:// prefix leads to; files are not verified.
-
-    Raises:
-        ModelNotFound: nothing is there.
-    """
-    located = locate_model(name)
-    spec = read_spec(located.folder)
-    model = read_stored(f"{spec.name}:{located.version}", located.folder)
-    return model if located.version else read_stored(f"{spec.name}:{model.digest[:VERSION_LETTERS]}", located.folder)
-
-
-def read_stored(tag: str, folder: Path) -> StoredModel:
-    files = list(model_files(folder))
-    return StoredModel(
-        tag=tag,
-        folder=folder,
-        spec=read_spec(folder),
-        digest=recorded_digest(folder),
-        size_bytes=sum(path.stat().st_size for path in files),
-        added=datetime.fromtimestamp((folder / SPEC_FILE).stat().st_mtime, tz=UTC),
-    )
-
-
-def recorded_digest(folder: Path) -> str:
-    """The digest as digest.json has it, without hashing; a folder without one is hashed."""
-    from models.tokenizer import read_json
-
-    return str(read_json(folder / DIGEST_FILE).get("digest") or verify_digest(folder))
 
 
 def verify_model(name: str) -> str:
@@ -157,7 +113,7 @@ def remove_model(tag: str) -> str:
     if ":" not in tag and len(versions) > 1:
         raise SpecInvalid(tag, f"has {len(versions)} versions: {', '.join(versions)}", remedy="Name one of them.")
     removed = f"{name}:{located.version}"
-    with bentoml_store(removed) as (bentoml, store):
+    with bentoml_store(removed) as (bentoml, store), one_writer():
         bentoml.models.delete(removed, _model_store=store)
     return removed
 
@@ -184,14 +140,14 @@ def bentoml_store(tag: str) -> Iterator[tuple[Any, Any]]:
         raise SpecInvalid(tag, f"the store {home} refuses it ({str(error).splitlines()[0][:200]})") from None
 
 
-def push_model(name: str, url: str, *, client: Any = None) -> int:
+def push_model(name: str, url: str, *, client: Any = None) -> str:
     """Put a model's files under an s3:// prefix, from where any machine may name it.
 
     digest.json comes last, and tandem.yaml before it: a reader sees a whole model or none, and one that reads
     while another version is pushed finds that the digest does not fit.
 
     Returns:
-        How many objects were put.
+        The prefix as a model's name: `load_model` and `--model` take it.
 
     Raises:
         SpecInvalid: no s3:// prefix, or a model without a recorded digest.
@@ -211,7 +167,7 @@ def push_model(name: str, url: str, *, client: Any = None) -> int:
             client = boto3.client("s3")
         for path in (*files, folder / DIGEST_FILE):
             client.upload_file(str(path), bucket, prefix + path.relative_to(folder).as_posix())
-    return len(files) + 1
+    return f"s3://{bucket}/{prefix}".rstrip("/")
 
 
 @contextmanager

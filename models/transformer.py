@@ -50,7 +50,7 @@ class TransformerModel(Model):
         self.images: CnnModel | None = None
         if spec.task == "image-classification":
             self.images = CnnModel(folder=folder, spec=spec, runtime=runtime, options=self.options, fetch=fetch)
-            self.budget = self.images.budget
+            self.budget, self.max_rows = self.images.budget, self.images.max_rows
             return
         self.tokenizer = FolderTokenizer(folder, max_length=spec.max_length, on_long=self.options.on_long)
 

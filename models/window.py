@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +52,7 @@ def run_window(model: Model, encoded: Encoded) -> WindowResult:
     faults: dict[int, RowFault] = {}
     first, inverse = distinct_pieces(encoded)
     stats.repeated = len(inverse) - len(first)
-    for chosen in plan_micro_batches(encoded.lengths[first], budget=model.budget):
+    for chosen in plan_micro_batches(encoded.lengths[first], budget=model.budget, max_rows=model.max_rows):
         pending = [chosen]
         while pending:
             part = pending.pop()
@@ -101,14 +102,23 @@ def run_micro_batch(
 
 def distinct_pieces(encoded: Encoded) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find equal pieces: the first of each kind, and for every piece the position of its kind in that list."""
-    seen: dict[tuple[bytes, ...], int] = {}
+    seen: dict[bytes, int] = {}
     first: list[int] = []
     inverse = np.empty(len(encoded.piece_rows), dtype=np.int64)
     columns = list(encoded.features.values())
     for piece in range(len(inverse)):
-        key = tuple(array[piece].tobytes() + str(array[piece].shape).encode() for array in columns)
+        key = fingerprint([array[piece] for array in columns])
         if (kind := seen.get(key)) is None:
             kind = seen[key] = len(first)
             first.append(piece)
         inverse[piece] = kind
     return np.asarray(first, dtype=np.int64), inverse
+
+
+def fingerprint(arrays: Sequence[NDArray[Any]]) -> bytes:
+    """A digest of a piece's arrays: to keep their bytes as keys would hold every image of a window twice."""
+    digest = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        digest.update(str(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).data if array.size else b"")
+    return digest.digest()

@@ -49,7 +49,7 @@ class Lane:
         model: Model,
         *,
         max_queue_rows: int,
-        max_wait_s: float = 30.0,
+        max_wait_s: float,
         max_window_rows: int = 256,
         max_window_s: float = 0.25,
         max_gather_s: float = 0.01,

@@ -64,7 +64,7 @@ def open_lanes(settings: Settings) -> Lanes:
         answer = warm_up(model)
         log.info("model ready: %s %s %s in %.1f s (first row: %s)", model.tag, model.variant, model.digest[:12],
                  time.monotonic() - begun, answer)  # fmt: skip
-        lanes.append(Lane(model, max_queue_rows=settings.max_queue_rows))
+        lanes.append(Lane(model, max_queue_rows=settings.max_queue_rows, max_wait_s=settings.max_wait_s))
     return Lanes(lanes)
 
 

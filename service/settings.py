@@ -23,6 +23,7 @@ class Settings:
         device: `auto`, `cpu` or `cuda`.
         threads: of the arithmetic of one lane.
         max_queue_rows: rows that wait for one lane, and the most that one request may hold.
+        max_wait_s: predicted seconds for its turn beyond which a request is refused.
         max_body_bytes: of one request.
     """
 
@@ -31,6 +32,7 @@ class Settings:
     device: str
     threads: int
     max_queue_rows: int
+    max_wait_s: int
     max_body_bytes: int
 
 
@@ -60,6 +62,7 @@ def read_settings(environ: Mapping[str, str], *, built_with: tuple[str, ...] = (
         device=one_of(environ, "TANDEM_DEVICE", DEVICES),
         threads=whole_number(environ, "TANDEM_THREADS", max((cores - 1) // len(models), 1), most=1024),
         max_queue_rows=whole_number(environ, "TANDEM_MAX_QUEUE_ROWS", 1024, most=1_000_000),
+        max_wait_s=whole_number(environ, "TANDEM_MAX_WAIT_S", 30, most=3600),
         max_body_bytes=whole_number(environ, "TANDEM_MAX_BODY_MB", 16, most=1024) * 1024 * 1024,
     )
 

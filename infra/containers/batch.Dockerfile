@@ -17,9 +17,11 @@ LABEL org.opencontainers.image.title="tandem" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN useradd --create-home --uid 10001 tandem
 COPY --from=build /opt/tandem /opt/tandem
-# The cache lies where any user may write, so that `--user` works for a mounted output folder.
+# The cache lies where any user may write, so that `--user` works for a mounted output folder. ONNX Runtime's Linux
+# wheels collect telemetry unless this variable is there before they are imported.
 ENV PATH=/opt/tandem/bin:$PATH \
     PYTHONUNBUFFERED=1 \
+    ORT_DISABLE_TELEMETRY=1 \
     TANDEM_CACHE=/tmp/tandem
 USER 10001
 WORKDIR /home/tandem

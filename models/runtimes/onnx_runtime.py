@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ class OnnxRuntime:
         Raises:
             RuntimeUnavailable: the file is missing or no graph of a known kind, or the device is not there.
         """
+        # ONNX Runtime 1.31 keeps a device id and an event log under the user's cache unless it is told not to.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime as ort
 
         ort.set_default_logger_severity(3)
@@ -98,7 +101,5 @@ def choose_device(device: str, providers: list[str]) -> str:
 
 def default_threads() -> int:
     """OMP_NUM_THREADS where it is set to a number, else the cores that this process may use."""
-    import os
-
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     return int(wanted) if wanted.isdigit() and int(wanted) > 0 else len(os.sched_getaffinity(0))

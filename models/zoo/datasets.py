@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.zoo.fetch import build_folder, cache_folder, fetch_deb, fetch_wheel
+from models.locate import cache_home
+from models.zoo.fetch import build_folder, fetch_deb, fetch_wheel
 
 DATA = Path(__file__).parent / "data"
 
@@ -73,7 +74,7 @@ def fashion(split: Split) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     Raises:
         FetchFailed: the Debian package that holds the images could not be had.
     """
-    folder = cache_folder() / f"{FASHION_DEB[0]}-{FASHION_DEB[1]}"
+    folder = cache_home() / f"{FASHION_DEB[0]}-{FASHION_DEB[1]}"
 
     def extract(into: Path) -> None:
         subprocess.run(["dpkg-deb", "-x", str(fetch_deb(*FASHION_DEB)), str(into)], check=True, timeout=120)

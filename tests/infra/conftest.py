@@ -11,6 +11,7 @@ import boto3
 import pytest
 from cfnlint.decode.cfn_yaml import load  # type: ignore[import-untyped]
 from moto import mock_aws
+from moto.core.authorization import enable_iam_authentication
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "infra" / "aws" / "template.yaml"
@@ -78,6 +79,20 @@ def created_stack(**parameters: str) -> Iterator[Stack]:
                 if resource["LogicalResourceId"]
             },
         )
+
+
+@contextmanager
+def as_job_role(stack: Stack) -> Iterator[None]:
+    """Be a job: its role's credentials in the environment, and moto's IAM in force."""
+    sts = boto3.client("sts", region_name=REGION)
+    credentials = sts.assume_role(RoleArn=stack.outputs["JobRoleArn"], RoleSessionName="job")["Credentials"]
+    with pytest.MonkeyPatch.context() as environment, enable_iam_authentication():
+        environment.setenv("AWS_ACCESS_KEY_ID", credentials["AccessKeyId"])
+        environment.setenv("AWS_SECRET_ACCESS_KEY", credentials["SecretAccessKey"])
+        environment.setenv("AWS_SESSION_TOKEN", credentials["SessionToken"])
+        environment.setenv("AWS_DEFAULT_REGION", REGION)
+        environment.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers the credentials it was made with
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -84,6 +84,11 @@ def test_a_signal_reaches_the_job_and_not_a_shell() -> None:
         assert json.loads(entrypoint)[0] in tomllib.load(file)["project"]["scripts"]
 
 
+def test_a_job_reports_to_nobody() -> None:
+    settings = dict(word.split("=", 1) for rest in arguments("ENV") for word in rest.split())
+    assert settings["ORT_DISABLE_TELEMETRY"] == "1"
+
+
 def test_the_image_carries_no_settings_of_the_machine_that_built_it() -> None:
     text = DOCKERFILE.read_text()
     assert not re.search(r"index-url|trusted-host|AWS_(ACCESS|SECRET|SESSION)|COPY .*\.(pem|crt)", text)

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto.core.authorization import enable_iam_authentication
 
 from batch.errors import AccessDenied
 from batch.s3_store import MIB, S3Store
 from batch.storage import list_sources
-from tests.infra.conftest import REGION, Stack
+from tests.infra.conftest import REGION, Stack, as_job_role
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -33,22 +32,13 @@ KEYS = [
 
 @pytest.fixture(scope="module")
 def job(stack: Stack) -> Iterator["S3Client"]:
-    """An S3 client with the job's role, in a bucket that holds KEYS, beside another bucket.
-
-    The role's credentials are in the environment too, where a job finds them.
-    """
+    """An S3 client with the job's role, in a bucket that holds KEYS, beside another bucket."""
     s3 = boto3.client("s3", region_name=REGION)
     s3.create_bucket(Bucket=ELSEWHERE, CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_object(Bucket=ELSEWHERE, Key="input/a.parquet", Body=b"theirs")
     for key in KEYS:
         s3.put_object(Bucket=stack.outputs["BucketName"], Key=key, Body=b"ours")
-    sts = boto3.client("sts", region_name=REGION)
-    credentials = sts.assume_role(RoleArn=stack.outputs["JobRoleArn"], RoleSessionName="job")["Credentials"]
-    with pytest.MonkeyPatch.context() as environment, enable_iam_authentication():
-        environment.setenv("AWS_ACCESS_KEY_ID", credentials["AccessKeyId"])
-        environment.setenv("AWS_SECRET_ACCESS_KEY", credentials["SecretAccessKey"])
-        environment.setenv("AWS_SESSION_TOKEN", credentials["SessionToken"])
-        environment.setenv("AWS_DEFAULT_REGION", REGION)
+    with as_job_role(stack):
         yield boto3.Session().client("s3")
 
 

@@ -22,7 +22,7 @@ LIMIT_S = 30.0
 
 @asynccontextmanager
 async def running_lane(model: Model, **limits: Any) -> AsyncIterator[Lane]:
-    lane = Lane(model, **({"max_queue_rows": 512, "max_window_s": 60.0} | limits))
+    lane = Lane(model, **({"max_queue_rows": 512, "max_wait_s": 30.0, "max_window_s": 60.0} | limits))
     try:
         yield lane
     finally:
@@ -280,9 +280,25 @@ def test_the_seconds_to_wait_grow_with_what_waits() -> None:
     run(check)
 
 
+def test_a_wait_longer_than_anybody_should_have_is_refused_though_the_queue_has_room() -> None:
+    async def check() -> None:
+        async with running_lane(SlowModel(), max_wait_s=1.0, max_window_rows=32) as lane:
+            await lane.submit([f"measure {i}" for i in range(32)])
+            waiting = [asyncio.create_task(lane.submit([f"{k} {i}" for i in range(100)])) for k in range(3)]
+            await until(lambda: lane.queued_rows > 200)
+            with pytest.raises(QueueFull):
+                await lane.submit(["late"])
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            assert await lane.submit(["there is room again"]) == alone(["there is room again"])
+
+    run(check)
+
+
 def test_a_closed_lane_answers_those_inside_and_refuses_the_next() -> None:
     async def check() -> None:
-        lane = Lane(LetterModel(), max_queue_rows=8)
+        lane = Lane(LetterModel(), max_queue_rows=8, max_wait_s=30.0)
         inside = asyncio.create_task(lane.submit(["inside"]))
         await asyncio.sleep(0)
         await asyncio.to_thread(lane.close)

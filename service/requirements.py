@@ -1,0 +1,31 @@
+"""The packages of the bento's image, out of pyproject.toml and constraints.txt."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+#: What `bentoml build` itself takes, and the image does not.
+BUILD_ONLY = frozenset({"uv"})
+
+
+def image_packages(root: Path, runtime: str) -> list[str]:
+    """The base installation, what serving takes, and torch where that is the runtime, as they were tested.
+
+    BentoML's own reading of a pyproject.toml takes no extras and no constraints, and only a path relative to where
+    one happens to stand.
+    """
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = ["serve", "torch"] if runtime == "torch" else ["serve"]
+    wanted = project["dependencies"] + [line for extra in extras for line in project["optional-dependencies"][extra]]
+    constraints = root / "constraints.txt"
+    lines = constraints.read_text(encoding="utf-8").splitlines() if constraints.is_file() else []
+    pins = {normal_name(line): line.partition("==")[2] for line in lines if "==" in line and not line.startswith("#")}
+    named = {normal_name(line): line for line in wanted}
+    return [f"{name}=={pins[name]}" if name in pins else line for name, line in named.items() if name not in BUILD_ONLY]
+
+
+def normal_name(line: str) -> str:
+    """A requirement's or pin's package, as the package index spells it."""
+    return re.split(r"[^\w.-]", line, maxsplit=1)[0].lower().replace("_", "-")
