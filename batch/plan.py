@@ -54,6 +54,7 @@ def make_plan(
 
     The same objects give the same shards on any host. A shard holds row groups of one partition, at most `shard_mb` of
     compressed input, or one row group. An object without rows is part of a shard as well, so that it counts as read.
+    Objects behind the limit are no part of the plan: what becomes of them changes nothing.
 
     Raises:
         SchemaMismatch: an object lacks a column or has it with a type that does not fit.
@@ -73,7 +74,7 @@ def make_plan(
     if limit is not None:
         footers, admitted = cut_to_limit(store, footers, columns, schema, limit=limit)
     shards = [shard for group in by_partition(footers) for shard in cut(group, shard_bytes=int(shard_mb * MB))]
-    objects = {info.key: info.etag for info in infos}
+    objects = {footer.info.key: footer.info.etag for footer in footers}
     return Plan(number=len(before), objects=objects, shards=tuple(shards), schema=schema, admitted=admitted)
 
 

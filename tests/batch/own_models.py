@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.decode import decode_outputs
 from models.model import Encoded, MicroBatch, Model, Outputs, RowFault, Values
-from models.spec import InputColumn, ModelSpec
+from models.spec import ModelSpec
 
 #: From so many words on a text has many.
 MANY = 4
@@ -20,12 +20,14 @@ MANY = 4
 class WordCount(Model):
     """Says whether a text has few words or many."""
 
-    spec = ModelSpec(
-        name="word-count",
-        family="rnn",
-        task="text-classification",
-        inputs=(InputColumn(name="text", kind="text"),),
-        labels=("few", "many"),
+    spec = ModelSpec.model_validate(
+        {
+            "name": "word-count",
+            "family": "rnn",
+            "task": "text-classification",
+            "inputs": [{"name": "text", "kind": "text"}],
+            "labels": ["few", "many"],
+        }
     )
 
     def encode(self, values: Values) -> Encoded:
