@@ -16,7 +16,7 @@ from models.detect import detect_spec
 from models.errors import MissingExtra, ModelNotFound, SpecInvalid
 from models.locate import locate_tag
 from models.sentence_modules import read_steps
-from models.spec import SPEC_FILE, Accuracy, ModelSpec, write_spec
+from models.spec import SPEC_FILE, Accuracy, ModelSpec, parse_spec, write_spec
 from models.store import save_model
 from models.tokenizer import read_json
 
@@ -63,7 +63,7 @@ def add_model(
     with open_source(source, revision, on_step) as (folder, origin), tempfile.TemporaryDirectory() as scratch:
         refuse_unsafe(folder)
         spec = detect_spec(folder, name=name)
-        spec = ModelSpec.model_validate(spec.model_dump() | {"source": origin or spec.source})
+        spec = parse_spec(spec.model_dump() | {"source": origin or spec.source}, where=str(source))
         staging = Path(scratch) / "artifact"
         copy_files(folder, staging)
         on_step(f"{spec.family}, {spec.task}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -127,9 +128,11 @@ def bentoml_store(tag: str) -> Iterator[tuple[Any, Any]]:
     """
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     try:
-        import bentoml
-        from bentoml._internal.models import ModelStore
-        from bentoml.exceptions import BentoMLException
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # bentoml's own, of the libraries that it uses
+            import bentoml.models
+            from bentoml._internal.models import ModelStore
+            from bentoml.exceptions import BentoMLException
     except ModuleNotFoundError as error:
         raise MissingExtra("The model store", package=str(error.name), extra="serve") from None
     home = store_home()

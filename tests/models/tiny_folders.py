@@ -99,7 +99,6 @@ def make_sentence_transformer(folder: Path) -> Any:
     dense = {"in_features": 32, "out_features": 8, "bias": True}
     write_json(folder / "2_Dense/config.json", dense | {"activation_function": "torch.nn.modules.activation.Tanh"})
     linear = torch.nn.Linear(32, 8)
-
     save_file(
         {f"linear.{name}": w.contiguous() for name, w in linear.state_dict().items()},
         folder / "2_Dense/model.safetensors",
