@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.types as pt
@@ -65,6 +66,12 @@ class JobColumns:
             taken.add(written)
             fields[name] = schema.field(name).with_name(written)
         return fields
+
+    def folder(self, partition: str) -> str:
+        """The hive folders of the output for those of the input, `label=x/` as `input_label=x/` like a column."""
+        taken = {SOURCE, ROW, *(field.name for field in self.predictions)}
+        folders = [part.partition("=") for part in partition.split("/") if part]
+        return "".join(f"{'input_' if unquote(name) in taken else ''}{name}={value}/" for name, _, value in folders)
 
     def written_schema(self, schema: pa.Schema, partition: Iterable[str]) -> pa.Schema:
         """The schema of a part: kept columns, `_source`, `_row`, predictions, `truncated`, `error`."""

@@ -141,7 +141,7 @@ def agree_on_plan(store: Store, plan: Plan, *, attempt: str) -> Plan:
 
 def part_key(fingerprint: str, shard: Shard) -> str:
     """A function of job and shard alone, so that two attempts meet at one key."""
-    return f"{shard.partition}part-{fingerprint[:8]}-{shard.id}.parquet"
+    return f"{shard.folder}part-{fingerprint[:8]}-{shard.id}.parquet"
 
 
 def list_parts(store: Store, fingerprint: str, plans: list[Plan]) -> dict[str, ObjectInfo]:

@@ -73,7 +73,11 @@ def make_plan(
     admitted = None
     if limit is not None:
         footers, admitted = cut_to_limit(store, footers, columns, schema, limit=limit)
-    shards = [shard for group in by_partition(footers) for shard in cut(group, shard_bytes=int(shard_mb * MB))]
+    shards = [
+        shard
+        for group in by_partition(footers)
+        for shard in cut(group, folder=columns.folder(group[0].partition), shard_bytes=int(shard_mb * MB))
+    ]
     objects = {footer.info.key: footer.info.etag for footer in footers}
     return Plan(number=len(before), objects=objects, shards=tuple(shards), schema=schema, admitted=admitted)
 
@@ -219,7 +223,7 @@ def by_partition(footers: Sequence[Footer]) -> Iterator[list[Footer]]:
     yield from groups.values()
 
 
-def cut(footers: Sequence[Footer], *, shard_bytes: int) -> Iterator[Shard]:
+def cut(footers: Sequence[Footer], *, folder: str, shard_bytes: int) -> Iterator[Shard]:
     """Fill shards with row groups in order; the next begins where one more would pass `shard_bytes`."""
     pieces: list[Piece] = []
     rows = size = 0
@@ -228,14 +232,14 @@ def cut(footers: Sequence[Footer], *, shard_bytes: int) -> Iterator[Shard]:
             pieces.append(piece_of(footer))
         for group, (group_rows, group_size) in enumerate(zip(footer.rows, footer.sizes, strict=True)):
             if size and size + group_size > shard_bytes:
-                yield make_shard(footer.partition, pieces, rows)
+                yield make_shard(footer.partition, pieces, rows, folder=folder)
                 pieces, rows, size = [], 0, 0
             if not pieces or pieces[-1].key != footer.info.key:
                 pieces.append(piece_of(footer))
             pieces[-1] = replace(pieces[-1], row_groups=(*pieces[-1].row_groups, group))
             rows, size = rows + group_rows, size + group_size
     if pieces:
-        yield make_shard(footers[0].partition, pieces, rows)
+        yield make_shard(footers[0].partition, pieces, rows, folder=folder)
 
 
 def piece_of(footer: Footer) -> Piece:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from safetensors.numpy import load_file
@@ -12,6 +13,9 @@ from models.networks.recurrent_config import read_config
 from models.networks.recurrent_onnx import write_recurrent_onnx
 from models.spec import ModelSpec, write_spec
 from tests.batch.places import Bucket, Folder, Place
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 ZOO = Path(__file__).parents[2] / "models" / "zoo"
 
@@ -44,8 +48,8 @@ def folder(tmp_path: Path) -> Folder:
 
 
 @pytest.fixture
-def s3_place(bucket: str, s3: str) -> Bucket:
-    return Bucket(bucket, s3)
+def s3_place(bucket: str, s3_client: S3Client) -> Bucket:
+    return Bucket(bucket, s3_client)
 
 
 @pytest.fixture(params=["folder", "s3_place"])

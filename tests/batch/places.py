@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import json
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 WORD_COUNT = "tests.batch.own_models:WordCount"
 
@@ -28,12 +29,6 @@ class Place(Protocol):
 
     def etags(self, prefix: str = "") -> dict[str, str]:
         """Key -> what changes whenever the object is written again."""
-
-
-@functools.cache
-def s3_client(endpoint_url: str) -> Any:
-    """One for all tests: making one takes 0.1 s."""
-    return boto3.client("s3", endpoint_url=endpoint_url)
 
 
 class Folder:
@@ -63,10 +58,10 @@ class Folder:
 class Bucket:
     """A bucket of moto's server. An ETag tells contents apart, LastModified is to the second: versions tell writes."""
 
-    def __init__(self, bucket: str, endpoint_url: str) -> None:
+    def __init__(self, bucket: str, client: S3Client) -> None:
         self.bucket = bucket
         self.url = f"s3://{bucket}/"
-        self.client = s3_client(endpoint_url)
+        self.client = client
         self.client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
 
     def put(self, key: str, body: bytes) -> None:

