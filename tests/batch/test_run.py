@@ -116,7 +116,9 @@ def test_a_partition_named_like_a_prediction_gets_another_name_as_a_column_does(
     manifest = run(folder, label="label", where="label = 'many'")
     assert manifest["quality"]["accuracy"] == pytest.approx(4 / 7)
     assert {key.split("/")[1] for key in part_keys(folder)} == {"input_label=few", "input_label=many"}
-    found = duckdb.sql(f"SELECT input_label, label FROM read_parquet('{folder.url}out/*/*', hive_partitioning=true)")
+    found = duckdb.sql(
+        f"SELECT input_label, label FROM read_parquet('{folder.url}out/*/*.parquet', hive_partitioning=true)"
+    )
     assert sorted(found.fetchall()) == [("many", "few")] * 3 + [("many", "many")] * 4
 
 
