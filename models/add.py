@@ -13,7 +13,7 @@ from pathlib import Path
 
 from models.artifact import DIGEST_FILE, record_digest, refuse_unsafe
 from models.detect import detect_spec
-from models.errors import MissingExtra, ModelNotFound, SpecInvalid
+from models.errors import MissingExtra, ModelError, ModelNotFound, SpecInvalid
 from models.locate import locate_tag
 from models.sentence_modules import read_steps
 from models.spec import SPEC_FILE, Accuracy, ModelSpec, parse_spec, write_spec
@@ -67,14 +67,25 @@ def add_model(
         staging = Path(scratch) / "artifact"
         copy_files(folder, staging)
         on_step(f"{spec.family}, {spec.task}")
-        difference = prepare_graph(staging, spec, on_step)
-        spec = with_accuracy(spec, staging)
+        with blaming(str(source), staging):
+            difference = prepare_graph(staging, spec, on_step)
+            spec = with_accuracy(spec, staging)
         write_spec(spec, staging)
         digest = record_digest(staging)
         on_step("saving")
         tag = save_model(staging, name)
     stored = locate_tag(tag).folder
     return Added(tag=tag, folder=stored, spec=spec, digest=digest, difference=difference)
+
+
+@contextmanager
+def blaming(source: str, staging: Path) -> Iterator[None]:
+    """Errors name the files where their owner has them, not the copy that was worked on."""
+    try:
+        yield
+    except ModelError as error:
+        error.args = (str(error).replace(str(staging), source.rstrip("/")),)
+        raise
 
 
 def prepare_graph(staging: Path, spec: ModelSpec, on_step: Step) -> float | None:
