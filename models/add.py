@@ -25,6 +25,13 @@ GRAPH_FILE = "model.onnx"
 KEPT = frozenset({".safetensors", ".json", ".txt", ".model", ".onnx", ".data"})
 #: What is asked of the hub: never pickles, and none of the exports for other libraries in its subfolders.
 HUB_PATTERNS = ("*.safetensors", "*.json", "*.txt", "*.model", "LICENSE*", "*_*/config.json", "*_*/model.safetensors")
+#: huggingface_hub's errors run over many lines.
+HUB_FAILURES = {
+    "LocalEntryNotFoundError": "it cannot be reached from here, and its cache on this machine does not have the model",
+    "RepositoryNotFoundError": "no such repository, or a private one: log in with `hf auth login`",
+    "GatedRepoError": "its owner must grant access first: ask on the model's page, then `hf auth login`",
+    "RevisionNotFoundError": "no such revision",
+}
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+|[\w-][\w.-]*")
 
 Step = Callable[[str], None]
@@ -61,8 +68,8 @@ def add_model(
         ModelError: anything else that is wrong with the source.
     """
     with open_source(source, revision, on_step) as (folder, origin), tempfile.TemporaryDirectory() as scratch:
+        spec = detect_spec(folder, name=name)  # reads JSON and YAML only
         refuse_unsafe(folder)
-        spec = detect_spec(folder, name=name)
         spec = parse_spec(spec.model_dump() | {"source": origin or spec.source}, where=str(source))
         staging = Path(scratch) / "artifact"
         copy_files(folder, staging)
@@ -193,7 +200,8 @@ def download(repository: str, revision: str | None, folder: Path) -> str:
     try:
         cached = Path(snapshot_download(repository, revision=revision, allow_patterns=list(HUB_PATTERNS)))
     except Exception as error:  # offline mode, no network, no such repository, gated, ...
-        why = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:150]}"
+        kind = type(error).__name__
+        why = HUB_FAILURES.get(kind) or f"{kind}: {str(error).strip().splitlines()[0][:150]}"
         looked_in = [f"the folder {Path(repository).absolute()}, which is not there", f"the Hugging Face hub ({why})"]
         raise ModelNotFound(repository, looked_in=looked_in) from None
     # The cache consists of links; what is looked through and copied has to be files.
