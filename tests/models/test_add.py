@@ -214,7 +214,7 @@ add_model(sys.argv[1], name="x")
         [sys.executable, "-c", script, str(source)], capture_output=True, text=True, timeout=60, check=False
     )
     assert "models.errors.MissingExtra: tandem model add needs torch" in done.stderr
-    assert "pip install 'tandem-inference[torch]'" in done.stderr
+    assert "pip install -c constraints.txt -e '.[torch]'" in done.stderr
 
 
 def test_a_recurrent_folder_is_added(tmp_path: Path) -> None:
