@@ -186,6 +186,18 @@ def test_a_vocabulary_alone_becomes_a_tokenizer(tmp_path: Path) -> None:
     assert tiny.VOCABULARY.index("cat") in expected
 
 
+def test_a_padding_token_that_only_transformers_knows_is_written_down(tmp_path: Path) -> None:
+    """RoBERTa's is `<pad>` by its class; its positions begin behind that id, so another would change answers."""
+    vocabulary = {token: i for i, token in enumerate(["<s>", "<pad>", "</s>", "<unk>", "<mask>", "c", "a", "t", "at"])}
+    tiny.write_json(tmp_path / "vocab.json", vocabulary)
+    (tmp_path / "merges.txt").write_text("#version: 0.2\na t\n")
+    tiny.write_json(tmp_path / "tokenizer_config.json", {"tokenizer_class": "RobertaTokenizer"})
+    tiny.write_json(tmp_path / "config.json", {"model_type": "roberta"})
+    settle_tokenizer(tmp_path)
+    reader = FolderTokenizer(tmp_path, max_length=LIMIT, on_long="truncate")
+    assert (reader.pad_id, reader.encode(["cat"])[0].ids) == (1, [0, 5, 8, 2])
+
+
 def test_a_tokenizer_that_other_files_overrule_is_written_anew(tmp_path: Path) -> None:
     """tokenizer_config.json may ask for another lower-casing, and transformers follows it."""
     tiny.make_bert_classifier(tmp_path)
