@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -37,9 +36,7 @@ from models.locate import known_tags
 from models.networks.build import build_network
 from models.runtimes.eager import EagerRuntime
 from models.runtimes.onnx_runtime import OnnxRuntime
-from models.settle_tokenizer import settle_tokenizer
 from models.spec import InputColumn, ModelSpec, write_spec
-from models.tokenizer import FolderTokenizer
 from tests.models import tiny_folders as tiny
 from tests.models.tiny_folders import LIMIT, TEXTS, edit_json
 
@@ -171,35 +168,6 @@ def test_half_precision_weights_are_answered_in_single(tmp_path: Path) -> None:
     edit_json(tmp_path / "config.json", dtype="float16")
     network = build_network(tmp_path, detect_spec(tmp_path, name="half"))
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
-
-
-def test_a_vocabulary_alone_becomes_a_tokenizer(tmp_path: Path) -> None:
-    tiny.make_bert_classifier(tmp_path)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        (tmp_path / name).unlink()
-    (tmp_path / "vocab.txt").write_text("\n".join(tiny.VOCABULARY), encoding="utf-8")
-    tiny.write_json(tmp_path / "tokenizer_config.json", {"tokenizer_class": "BertTokenizer", "do_lower_case": True})
-    expected = transformers.AutoTokenizer.from_pretrained(tmp_path)("The CAT of über")["input_ids"]
-    settle_tokenizer(tmp_path)
-    reader = FolderTokenizer(tmp_path, max_length=LIMIT, on_long="truncate")
-    assert [encoding.ids for encoding in reader.encode(["The CAT of über"])] == [expected]
-    assert tiny.VOCABULARY.index("cat") in expected
-
-
-def test_a_tokenizer_that_other_files_overrule_is_written_anew(tmp_path: Path) -> None:
-    """tokenizer_config.json may ask for another lower-casing, and transformers follows it."""
-    tiny.make_bert_classifier(tmp_path)
-    before = (tmp_path / "tokenizer.json").read_text(encoding="utf-8")
-    settle_tokenizer(tmp_path)
-    assert (tmp_path / "tokenizer.json").read_text(encoding="utf-8") == before
-    tokenizer = json.loads(before)
-    tokenizer["normalizer"]["lowercase"] = False
-    tiny.write_json(tmp_path / "tokenizer.json", tokenizer)
-    edit_json(tmp_path / "tokenizer_config.json", tokenizer_class="BertTokenizer", do_lower_case=True)
-    settle_tokenizer(tmp_path)
-    reader = FolderTokenizer(tmp_path, max_length=LIMIT, on_long="truncate")
-    words = ["[CLS]", "the", "cat", "[SEP]"]
-    assert reader.encode(["The CAT"])[0].ids == [tiny.VOCABULARY.index(word) for word in words]
 
 
 def test_without_torch_adding_names_the_line_that_installs_it(bert: tuple[Path, Added]) -> None:
