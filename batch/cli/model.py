@@ -132,5 +132,5 @@ def push(name: str, prefix: str) -> None:
     """Copy a model under an s3:// prefix, from where --model s3://... takes it on any machine."""
     from models.store import push_model
 
-    objects = push_model(name, prefix)
-    click.echo(f"pushed {objects} objects; use it anywhere with: tandem run --model {prefix} ...")
+    url = push_model(name, prefix)
+    click.echo(f"pushed; use it on any machine with: tandem run --model {url} ...")
