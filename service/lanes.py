@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from models.load import load_model
 from models.model import Model
-from service.bento import folder_in_bento
 from service.errors import SettingsInvalid, UnknownModel
 from service.lane import Lane
 from service.schemas import ModelCard
@@ -72,18 +71,14 @@ def open_lanes(settings: Settings) -> Lanes:
 
 
 def load_named(name: str, settings: Settings) -> Model:
-    """Load one model; in a container, the bento holds it itself."""
-    folder = folder_in_bento(name)
-    model = load_model(
-        str(folder) if folder else name,
+    """Load one model, which reads nothing but what a request holds."""
+    return load_model(
+        name,
         runtime=settings.runtime,
         device=settings.device,
         threads=settings.threads,
         fetch=refuse_to_fetch,
     )
-    if folder:
-        model.tag = name
-    return model
 
 
 def refuse_to_fetch(uri: str) -> bytes:

@@ -68,10 +68,10 @@ def show(name: str) -> None:
 @click.argument("name")
 def verify(name: str) -> None:
     """Hash every file of a model again and compare with what was recorded."""
-    from models.load import describe_model
+    from models.store import verify_model
 
-    found = describe_model(name)
-    click.echo(f"{found.tag}: every file is as it was recorded; digest {found.digest}")
+    digest = verify_model(name)
+    click.echo(f"{name}: every file is as it was recorded; digest {digest}")
 
 
 @model.command()
