@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.types as pt
@@ -14,6 +15,8 @@ from batch.where import Where, parse_where
 from models.spec import ModelSpec
 
 SOURCE, ROW = "_source", "_row"
+#: Their names on the way, beside the source's own columns: the output of one job may be the input of another.
+OWN_SOURCE, OWN_ROW = "tandem:_source", "tandem:_row"
 
 #: What a model's input takes, in words.
 TAKES: Mapping[str, str] = {
@@ -64,14 +67,20 @@ class JobColumns:
             fields[name] = schema.field(name).with_name(written)
         return fields
 
+    def folder(self, partition: str) -> str:
+        """The hive folders of the output for those of the input, `label=x/` as `input_label=x/` like a column."""
+        taken = {SOURCE, ROW, *(field.name for field in self.predictions)}
+        folders = [part.partition("=") for part in partition.split("/") if part]
+        return "".join(f"{'input_' if unquote(name) in taken else ''}{name}={value}/" for name, _, value in folders)
+
     def written_schema(self, schema: pa.Schema, partition: Iterable[str]) -> pa.Schema:
         """The schema of a part: kept columns, `_source`, `_row`, predictions, `truncated`, `error`."""
         own = [pa.field(SOURCE, pa.string(), nullable=False), pa.field(ROW, pa.int64(), nullable=False)]
         return pa.schema([*self.kept(schema, partition).values(), *own, *self.predictions])
 
-    def read_from(self, schema: pa.Schema) -> list[str]:
+    def read_from(self, schema: pa.Schema, partition: Iterable[str]) -> list[str]:
         """The columns that are read from a source of this schema; nothing else of it is fetched."""
-        names = {self.encoded, *(self.kept(schema, ())), *(self.where.columns if self.where else ())}
+        names = {self.encoded, *self.kept(schema, partition), *(self.where.columns if self.where else ())}
         names |= {self.label} if self.label else set()
         return [name for name in schema.names if name in names]
 
@@ -86,10 +95,14 @@ class JobColumns:
         asked |= dict.fromkeys(self.where.columns if self.where else (), "--where")
         asked |= {self.label: "--label"} if self.label else {}
         expected = {name: f"asked for by {flag}" for name, flag in asked.items() if name not in found}
+        if self.label is not None and self.label in schema.names and not is_label(schema.field(self.label).type):
+            expected[self.label] = "text, a number or a boolean for --label"
         if self.encoded not in schema.names or not takes(self.kind, schema.field(self.encoded).type):
             expected[self.encoded] = TAKES[self.kind]
-        if expected:
+        if self.encoded in expected:
             raise SchemaMismatch(source, expected=expected, found=found)
+        if expected:
+            raise SchemaMismatch(source, expected=expected, found=found, advice="Name columns that every object has.")
 
 
 def job_columns(job: JobSpec, spec: ModelSpec) -> JobColumns:
@@ -138,6 +151,14 @@ def takes(kind: str, found: pa.DataType) -> bool:
     octets = pt.is_binary(found) or pt.is_large_binary(found) or pt.is_fixed_size_binary(found)
     packed = pt.is_struct(found) and found.get_field_index("bytes") >= 0
     return bool(text or octets or packed or numbers)
+
+
+def is_label(found: pa.DataType) -> bool:
+    """Whether values of this type can be compared with the names of labels."""
+    if pt.is_dictionary(found):
+        return is_label(found.value_type)
+    text = pt.is_string(found) or pt.is_large_string(found) or pt.is_string_view(found)
+    return bool(text or pt.is_integer(found) or pt.is_floating(found) or pt.is_boolean(found) or pt.is_null(found))
 
 
 def is_list(found: pa.DataType) -> bool:

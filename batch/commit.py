@@ -11,13 +11,14 @@ Every put is conditional: of two attempts the first counts, and the second is to
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from batch.errors import FingerprintMismatch
+from batch.errors import FingerprintMismatch, InputChanged, InputNotFound, StoreUnavailable, UsageError
 from batch.shard import Plan, Shard
 from batch.storage import ObjectInfo, Store
 from batch.write import Part
@@ -53,8 +54,20 @@ class JobRecord:
 
 
 def read_record(store: Store) -> JobRecord | None:
-    """The job that the output was begun by; None where it is fresh."""
-    return JobRecord.from_json(store.read(JOB)) if store.head(JOB) is not None else None
+    """The job that the output was begun by; None where it is fresh.
+
+    Raises:
+        UsageError: what lies there is no record of a job.
+    """
+    if store.head(JOB) is None:
+        return None
+    try:
+        return JobRecord.from_json(store.read(JOB))
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(
+            f"{store.url_of(JOB)} is no record of a job that this version reads. "
+            "Choose another --output, or run with --replace."
+        ) from None
 
 
 def agree_on_job(store: Store, record: JobRecord, *, attempt: str) -> None:
@@ -65,7 +78,10 @@ def agree_on_job(store: Store, record: JobRecord, *, attempt: str) -> None:
     """
     if store.put_if_absent(JOB, record.to_json(), attempt=attempt):
         return
-    refuse_other_job(store, JobRecord.from_json(store.read(JOB)), record)
+    owner = read_record(store)
+    if owner is None:
+        raise StoreUnavailable("claim", store.url, "another run removed what was there")
+    refuse_other_job(store, owner, record)
 
 
 def refuse_other_job(store: Store, owner: JobRecord, record: JobRecord) -> None:
@@ -110,20 +126,22 @@ def read_plans(store: Store) -> list[Plan]:
 def agree_on_plan(store: Store, plan: Plan, *, attempt: str) -> Plan:
     """Put the plan unless somebody was first; return the one that counts.
 
-    A plan that adds to a finished job takes `_SUCCESS` and the manifest away first: they would no longer be true.
+    A plan that adds to a finished job takes `_SUCCESS` and the manifest away first: they would no longer be true. It
+    looks again afterwards, since a run that did not know of it may have finished meanwhile.
     """
     key = plan_key(plan.number)
+    if plan.number and store.head(key) is None:
+        withdraw(store, plans=plan.number)
+    if not store.put_if_absent(key, plan.to_json(), attempt=attempt):
+        return Plan.from_json(store.read(key))
     if plan.number:
-        store.delete(SUCCESS)
-        store.delete(MANIFEST)
-    if store.put_if_absent(key, plan.to_json(), attempt=attempt):
-        return plan
-    return Plan.from_json(store.read(key))
+        withdraw(store, plans=plan.number)
+    return plan
 
 
 def part_key(fingerprint: str, shard: Shard) -> str:
     """A function of job and shard alone, so that two attempts meet at one key."""
-    return f"{shard.partition}part-{fingerprint[:8]}-{shard.id}.parquet"
+    return f"{shard.folder}part-{fingerprint[:8]}-{shard.id}.parquet"
 
 
 def list_parts(store: Store, fingerprint: str, plans: list[Plan]) -> dict[str, ObjectInfo]:
@@ -146,25 +164,57 @@ def commit_part(store: Store, part: Part, *, attempt: str) -> Part:
 def commit_manifest(store: Store, manifest: Mapping[str, Any], *, attempt: str) -> bool:
     """Write the manifest, then `_SUCCESS`, unless a plan was added meanwhile: then the job is not finished.
 
-    `_SUCCESS` names how many plans it covers, so one that was written beside a growing input is told from a true one.
+    Both name how many plans they cover, so that one written beside a growing input is told from a true one: what covers
+    fewer gives way, what covers more stays.
     """
+    plans = int(manifest["plans"])
     body = json.dumps(manifest, indent=1, sort_keys=True).encode()
-    store.put_if_absent(MANIFEST, body, attempt=attempt)
-    plans = len(read_plans(store))
-    if plans != manifest["plans"]:
-        store.delete(MANIFEST)
+    if not put_newest(store, MANIFEST, body, plans=plans, attempt=attempt) or len(read_plans(store)) != plans:
         return False
-    store.put_if_absent(SUCCESS, json.dumps({"plans": plans}).encode(), attempt=attempt)
-    return True
+    success = json.dumps({"plans": plans}).encode()
+    if not put_newest(store, SUCCESS, success, plans=plans, attempt=attempt):
+        return False
+    if len(read_plans(store)) == plans:
+        return True
+    withdraw(store, plans=plans)
+    return False
+
+
+def put_newest(store: Store, key: str, body: bytes, *, plans: int, attempt: str) -> bool:
+    """Put what covers `plans` plans, also in place of what covers fewer; False where what is there covers more."""
+    for _ in range(20):
+        if store.put_if_absent(key, body, attempt=attempt):
+            return True
+        there = store.head(key)
+        if there is None:
+            continue
+        with contextlib.suppress(InputChanged, InputNotFound):  # somebody else was quicker: look again
+            covered = covered_plans(store.read(key, etag=there.etag))
+            if covered >= plans:
+                return covered == plans
+            if store.put_if_match(key, body, etag=there.etag, attempt=attempt):
+                return True
+    raise StoreUnavailable("write", store.url_of(key), "other runs wrote it again and again")
 
 
 def is_finished(store: Store, plans: int) -> bool:
-    """Whether `_SUCCESS` is there and covers every plan; one that does not is taken away."""
-    if store.head(SUCCESS) is None:
+    """Whether `_SUCCESS` is there and covers every plan, and the manifest is there too."""
+    if store.head(SUCCESS) is None or store.head(MANIFEST) is None:
         return False
-    covered = json.loads(store.read(SUCCESS) or b"{}").get("plans")
-    if covered == plans and store.head(MANIFEST) is not None:
-        return True
-    store.delete(SUCCESS)
-    store.delete(MANIFEST)
-    return False
+    return covered_plans(store.read(SUCCESS)) == plans
+
+
+def withdraw(store: Store, *, plans: int) -> None:
+    """Take `_SUCCESS` and the manifest away where they cover no more than `plans`: there are others now."""
+    for key in (SUCCESS, MANIFEST):
+        with contextlib.suppress(InputNotFound):
+            if store.head(key) is not None and covered_plans(store.read(key)) <= plans:
+                store.delete(key)
+
+
+def covered_plans(body: bytes) -> int:
+    """How many plans a `_SUCCESS` or manifest covers; none where another program wrote it."""
+    try:
+        return int(json.loads(body)["plans"])
+    except (ValueError, KeyError, TypeError):
+        return 0

@@ -30,11 +30,11 @@ class JobError(Exception):
     exit_code: ClassVar[int] = 2
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _revive, (type(self), self.args, self.__dict__)
+        return revive, (type(self), self.args, self.__dict__)
 
 
-def _revive(kind: type[JobError], args: tuple[Any, ...], fields: dict[str, Any]) -> JobError:
-    """Unpickle an error without running its constructor, whose arguments are not its `args`."""
+def revive(kind: type[Exception], args: tuple[Any, ...], fields: dict[str, Any]) -> Exception:
+    """An error as it was in another process, without running its constructor, whose arguments are not its `args`."""
     error = kind.__new__(kind, *args)
     error.args = args
     error.__dict__.update(fields)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -17,7 +17,7 @@ class Failure:
         self.error = error
 
 
-def overlap(items: Iterable[Item], *, ahead: int, name: str) -> Iterator[Item]:
+def overlap(items: Iterable[Item], *, ahead: int, name: str) -> Generator[Item]:
     """Yield `items` unchanged, made in a thread at most `ahead` items in advance, so that memory stays bounded.
 
     An error of the step is raised here, after the items before it. When the consumer stops early, the thread ends

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from batch.columns import JobColumns
-from batch.errors import SchemaMismatch
+from batch.errors import SchemaMismatch, UsageError
 from batch.parquet_source import read_footer
 from batch.read import matching_rows
 from batch.shard import Piece, Plan, Shard, make_shard, partition_of, partition_values
 from batch.storage import ObjectInfo, Store
 from batch.where import check_where
 
+log = logging.getLogger("tandem")
+
 MB = 1_000_000
+#: What a partition's value may look like to be read as a 64-bit integer.
+WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,30 +44,42 @@ def make_plan(
     infos: Sequence[ObjectInfo],
     columns: JobColumns,
     *,
-    number: int,
+    before: Sequence[Plan] = (),
     shard_mb: float,
     limit: int | None = None,
 ) -> Plan:
     """Cut the objects into shards.
 
+    Where there are plans `before`, their schema is this one's too, so that every part of an output has one schema.
+
     The same objects give the same shards on any host. A shard holds row groups of one partition, at most `shard_mb` of
     compressed input, or one row group. An object without rows is part of a shard as well, so that it counts as read.
+    Objects behind the limit are no part of the plan: what becomes of them changes nothing.
 
     Raises:
         SchemaMismatch: an object lacks a column or has it with a type that does not fit.
         WhereError: the filter compares a column with what its type is not.
         UnreadableParquet: an object is none.
+        UsageError: objects lie in folders of different partition columns, or a kept column finds no free name.
     """
     footers = list(read_footers(store, infos, columns))
+    check_layout(store, infos, before)
     schema = with_partitions(unify(store, footers), footers)
-    if columns.where is not None:
-        check_where(columns.where, schema, store.url)
+    if before:
+        schema = hold_to(before[0], schema, columns, source=store.url_of(infos[0].key))
+    columns.written_schema(schema, ())
+    if columns.where is not None and infos:
+        check_where(columns.where, schema, store.url_of(infos[0].key))
     admitted = None
     if limit is not None:
         footers, admitted = cut_to_limit(store, footers, columns, schema, limit=limit)
-    shards = [shard for group in by_partition(footers) for shard in cut(group, shard_bytes=int(shard_mb * MB))]
-    objects = {info.key: info.etag for info in infos}
-    return Plan(number=number, objects=objects, shards=tuple(shards), schema=schema, admitted=admitted)
+    shards = [
+        shard
+        for group in by_partition(footers)
+        for shard in cut(group, folder=columns.folder(group[0].partition), shard_bytes=int(shard_mb * MB))
+    ]
+    objects = {footer.info.key: footer.info.etag for footer in footers}
+    return Plan(number=len(before), objects=objects, shards=tuple(shards), schema=schema, admitted=admitted)
 
 
 def read_footers(store: Store, infos: Iterable[ObjectInfo], columns: JobColumns) -> Iterator[Footer]:
@@ -69,7 +88,7 @@ def read_footers(store: Store, infos: Iterable[ObjectInfo], columns: JobColumns)
     def read(info: ObjectInfo) -> Footer:
         metadata = read_footer(store, info)
         partition = partition_of(info.key)
-        schema = metadata.schema.to_arrow_schema().remove_metadata()
+        schema = source_schema(store.url_of(info.key), metadata)
         columns.check(store.url_of(info.key), schema, partition_values(partition))
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         sizes = [sum(group.column(i).total_compressed_size for i in range(group.num_columns)) for group in groups]
@@ -78,6 +97,60 @@ def read_footers(store: Store, infos: Iterable[ObjectInfo], columns: JobColumns)
 
     with ThreadPoolExecutor(16, thread_name_prefix="footer") as pool:
         yield from pool.map(read, infos)
+
+
+def source_schema(url: str, metadata: pq.FileMetaData) -> pa.Schema:
+    """The columns of one object, without what differs between writers: metadata, and that nulls are ruled out.
+
+    Raises:
+        UsageError: two columns have one name, so no name says which is meant.
+    """
+    schema = metadata.schema.to_arrow_schema()
+    if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
+        raise UsageError(f"{url} has more than one column named {twice[0]!r}; write it with names that differ.")
+    return pa.schema([pa.field(field.name, field.type) for field in schema])
+
+
+def check_layout(store: Store, infos: Sequence[ObjectInfo], before: Sequence[Plan]) -> None:
+    """Objects of one input lie in folders of the same partition columns, else parts would differ in their columns.
+
+    Raises:
+        UsageError: names two objects that do not.
+    """
+    first = next((key for plan in before for key in plan.objects), infos[0].key)
+    expected = list(partition_values(partition_of(first)))
+    for info in infos:
+        names = list(partition_values(partition_of(info.key)))
+        if names != expected:
+            raise UsageError(
+                f"{store.url_of(info.key)} lies in folders of the partition columns {names}, "
+                f"{store.url_of(first)} in those of {expected}. "
+                "Name inputs of one layout only, with a folder or a glob."
+            )
+
+
+def hold_to(before: Plan, schema: pa.Schema, columns: JobColumns, *, source: str) -> pa.Schema:
+    """The schema of the plan before, if input that was added since can be read by it; columns it lacks are left out.
+
+    Raises:
+        SchemaMismatch: a column has a type that does not fit into the one it had.
+    """
+    folders = partition_values(partition_of(next(iter(before.objects), "")))
+    used = {columns.label, *(columns.where.columns if columns.where else ())}
+    for field in schema:
+        if field.name not in before.schema.names or (field.name in folders and field.name not in used):
+            continue
+        was = before.schema.field(field.name)
+        if not (can_unify(field, was) and join(pa.schema([was]), pa.schema([field])).field(0).type.equals(was.type)):
+            raise SchemaMismatch(
+                source,
+                expected={field.name: f"{was.type} as when the job was planned"},
+                found={one.name: str(one.type) for one in schema},
+                advice="Input that is added has the types of what was there; or run with --replace to begin anew.",
+            )
+    if left_out := [name for name in schema.names if name not in before.schema.names]:
+        log.info("left out columns=%s which the job's first plan did not have", ",".join(left_out))
+    return before.schema
 
 
 def unify(store: Store, footers: Sequence[Footer]) -> pa.Schema:
@@ -91,24 +164,38 @@ def unify(store: Store, footers: Sequence[Footer]) -> pa.Schema:
         if footer.schema.equals(unified):
             continue
         try:
-            unified = pa.unify_schemas([unified, footer.schema], promote_options="permissive")
+            unified = join(unified, footer.schema)
         except (pa.ArrowTypeError, pa.ArrowInvalid):
             clash = next(
                 field
                 for field in footer.schema
-                if field.name in unified.names and not can_unify(field.type, unified.field(field.name).type)
+                if field.name in unified.names and not can_unify(field, unified.field(field.name))
             )
             raise SchemaMismatch(
                 store.url_of(footer.info.key),
                 expected={clash.name: f"{unified.field(clash.name).type} as in the objects before"},
                 found={field.name: str(field.type) for field in footer.schema},
+                advice="One column has one type; write the objects alike, or read them in jobs of their own.",
             ) from None
     return unified
 
 
-def can_unify(one: pa.DataType, other: pa.DataType) -> bool:
+def join(one: pa.Schema, other: pa.Schema) -> pa.Schema:
+    """Columns of both; where they differ in no more than an encoding as a dictionary, the plain type."""
     try:
-        pa.unify_schemas([pa.schema([("x", one)]), pa.schema([("x", other)])], promote_options="permissive")
+        return pa.unify_schemas([one, other], promote_options="permissive")
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        return pa.unify_schemas([plain(one), plain(other)], promote_options="permissive")
+
+
+def plain(schema: pa.Schema) -> pa.Schema:
+    kinds = [field.type.value_type if pa.types.is_dictionary(field.type) else field.type for field in schema]
+    return pa.schema(list(zip(schema.names, kinds, strict=True)))
+
+
+def can_unify(one: pa.Field, other: pa.Field) -> bool:
+    try:
+        join(pa.schema([one]), pa.schema([other]))
     except (pa.ArrowTypeError, pa.ArrowInvalid):
         return False
     return True
@@ -122,7 +209,8 @@ def with_partitions(schema: pa.Schema, footers: Sequence[Footer]) -> pa.Schema:
             values.setdefault(name, set()).add(value)
     for name, found in sorted(values.items()):
         if name not in schema.names:
-            whole = all(value is None or value.removeprefix("-").isdecimal() for value in found)
+            known = found - {None}
+            whole = bool(known) and all(WHOLE.fullmatch(value or "") for value in known)
             schema = schema.append(pa.field(name, pa.int64() if whole else pa.string()))
     return schema
 
@@ -135,7 +223,7 @@ def by_partition(footers: Sequence[Footer]) -> Iterator[list[Footer]]:
     yield from groups.values()
 
 
-def cut(footers: Sequence[Footer], *, shard_bytes: int) -> Iterator[Shard]:
+def cut(footers: Sequence[Footer], *, folder: str, shard_bytes: int) -> Iterator[Shard]:
     """Fill shards with row groups in order; the next begins where one more would pass `shard_bytes`."""
     pieces: list[Piece] = []
     rows = size = 0
@@ -144,14 +232,14 @@ def cut(footers: Sequence[Footer], *, shard_bytes: int) -> Iterator[Shard]:
             pieces.append(piece_of(footer))
         for group, (group_rows, group_size) in enumerate(zip(footer.rows, footer.sizes, strict=True)):
             if size and size + group_size > shard_bytes:
-                yield make_shard(footer.partition, pieces, rows)
+                yield make_shard(footer.partition, pieces, rows, folder=folder)
                 pieces, rows, size = [], 0, 0
             if not pieces or pieces[-1].key != footer.info.key:
                 pieces.append(piece_of(footer))
             pieces[-1] = replace(pieces[-1], row_groups=(*pieces[-1].row_groups, group))
             rows, size = rows + group_rows, size + group_size
     if pieces:
-        yield make_shard(footers[0].partition, pieces, rows)
+        yield make_shard(footers[0].partition, pieces, rows, folder=folder)
 
 
 def piece_of(footer: Footer) -> Piece:

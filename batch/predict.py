@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from models.errors import PredictionMismatch
+from batch.errors import JobError
+from models.errors import ContractBroken, ModelError, PredictionMismatch
 from models.model import Encoded, Model, Outputs
 from models.window import WindowStats, run_window
 
@@ -57,6 +59,22 @@ class PredictedRows:
     spent: Spent
 
 
+@contextmanager
+def kept_promise(model: Model, step: str) -> Iterator[None]:
+    """A model says what is wrong with a row in its answer; where it raises instead, no row can be told from another.
+
+    Raises:
+        ContractBroken: it raised.
+    """
+    try:
+        yield
+    except (JobError, ModelError):
+        raise
+    except Exception as error:
+        promise = f"{step} never raises for a row's sake: the row becomes an error row"
+        raise ContractBroken(model.tag, promise=promise, found=f"{type(error).__name__}: {error}") from error
+
+
 def time_reading(windows: Iterable[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, Spent]]:
     """Say with each window how long it took to read."""
     started = time.perf_counter()
@@ -69,7 +87,8 @@ def encode_rows(model: Model, windows: Iterable[tuple[pa.RecordBatch, Spent]], *
     """Turn the encoded column of each window into arrays; rows at fault are settled here."""
     for rows, spent in windows:
         started = time.perf_counter()
-        encoded = model.encode(rows.column(column))
+        with kept_promise(model, "encode"):
+            encoded = model.encode(rows.column(column))
         if encoded.rows != rows.num_rows:
             raise PredictionMismatch(model.tag, given=rows.num_rows, got=encoded.rows)
         spent.encode = time.perf_counter() - started
@@ -92,9 +111,11 @@ def decode_rows(model: Model, windows: Iterable[AnsweredRows]) -> Iterator[Predi
 
     Raises:
         PredictionMismatch: the model answered another number of rows than it was given.
+        ContractBroken: it raised.
     """
     for window in windows:
-        predictions = model.decode(window.outputs, window.encoded)
+        with kept_promise(model, "decode"):
+            predictions = model.decode(window.outputs, window.encoded)
         if predictions.num_rows != window.rows.num_rows:
             raise PredictionMismatch(model.tag, given=window.rows.num_rows, got=predictions.num_rows)
         yield PredictedRows(rows=window.rows, predictions=predictions, stats=window.stats, spent=window.spent)

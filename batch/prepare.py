@@ -9,8 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from batch.columns import JobColumns, job_columns
-from batch.commit import JobRecord, agree_on_job, agree_on_plan, read_plans, read_record, refuse_other_job
-from batch.errors import InputChanged, InputNotFound, RuntimeMissing
+from batch.commit import (
+    JobRecord,
+    agree_on_job,
+    agree_on_plan,
+    is_finished,
+    read_plans,
+    read_record,
+    refuse_other_job,
+)
+from batch.errors import InputChanged, InputNotFound, RuntimeMissing, UsageError
 from batch.plan import make_plan
 from batch.probe import check_conditional_puts
 from batch.replace import clear_output
@@ -69,17 +77,18 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     source, infos = list_input(job, target, plans)
     check_unchanged(source, infos, plans)
     attempt = uuid.uuid4().hex
-    if not dry:
+    idle = bool(plans) and not uncovered(infos, plans, limit=job.limit) and is_finished(target, len(plans))
+    if not (dry or idle):
         check_conditional_puts(target)
-    if replace and not dry:
-        plan = make_plan(source, infos, columns, number=0, shard_mb=job.shard_mb, limit=job.limit)
+    plan = draft_plan(job, source, infos, columns, plans)
+    # The input is found good before the output is claimed: whoever mends a wrong --column may use the same output.
+    if replace and not dry and plan is not None:
         clear_output(target, record, plan)
-    if not dry:
+    if owner is None and not dry:
         agree_on_job(target, record, attempt=attempt)
-    while new := uncovered(infos, plans, limit=job.limit):
-        left = None if job.limit is None else job.limit - sum(plan.admitted or 0 for plan in plans)
-        plan = make_plan(source, new, columns, number=len(plans), shard_mb=job.shard_mb, limit=left)
+    while plan is not None:
         plans = [*plans, plan if dry else agree_on_plan(target, plan, attempt=attempt)]
+        plan = draft_plan(job, source, infos, columns, plans)
     return Prepared(
         job=job,
         described=described,
@@ -146,6 +155,7 @@ def list_input(job: JobSpec, target: Store, plans: Sequence[Plan]) -> tuple[Stor
 
     Raises:
         InputChanged: there was input when the job was planned, and now there is none.
+        UsageError: the output is the input's own folder, so that no later run could tell them apart.
     """
     try:
         source, infos = list_sources(job.input, **job.where_from)
@@ -154,6 +164,11 @@ def list_input(job: JobSpec, target: Store, plans: Sequence[Plan]) -> tuple[Stor
         if first is None:
             raise
         raise InputChanged(f"{job.input} ({first})", expected=plans[0].objects[first], found=error.reason) from None
+    if target.url == source.url:
+        raise UsageError(
+            f"--output {job.output} is the folder of the input itself; give the output a folder of its own, "
+            "which may lie inside the input's."
+        )
     if target.url.startswith(source.url):
         inside = target.url.removeprefix(source.url)
         infos = [info for info in infos if not info.key.startswith(inside)]
@@ -173,6 +188,17 @@ def check_unchanged(source: Store, infos: Sequence[ObjectInfo], plans: Sequence[
         for key, etag in plan.objects.items():
             if now.get(key) != etag:
                 raise InputChanged(source.url_of(key), expected=etag, found=now.get(key, "nothing: it was deleted"))
+
+
+def draft_plan(
+    job: JobSpec, source: Store, infos: Sequence[ObjectInfo], columns: JobColumns, plans: Sequence[Plan]
+) -> Plan | None:
+    """The next plan, of what no plan has yet; None where there is nothing of that kind."""
+    new = uncovered(infos, plans, limit=job.limit)
+    if not new:
+        return None
+    left = None if job.limit is None else job.limit - sum(plan.admitted or 0 for plan in plans)
+    return make_plan(source, new, columns, before=plans, shard_mb=job.shard_mb, limit=left)
 
 
 def uncovered(infos: Sequence[ObjectInfo], plans: Sequence[Plan], *, limit: int | None) -> list[ObjectInfo]:

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from batch.columns import ROW, SOURCE, JobColumns
-from batch.errors import UnreadableParquet
+from batch.columns import OWN_ROW, OWN_SOURCE, JobColumns
+from batch.errors import SchemaMismatch, UnreadableParquet
 from batch.parquet_source import PinnedFile, column_ranges
 from batch.shard import Piece, Shard
 from batch.storage import ObjectInfo, Store
@@ -35,13 +35,13 @@ def read_rows(
         window_rows: rows of a batch at most; wide rows come in smaller ones.
 
     Yields:
-        Batches with the columns read, those of the partition, `_source` and `_row`; none is empty.
+        Batches with the columns read, those of the partition, OWN_SOURCE and OWN_ROW; none is empty.
 
     Raises:
         InputChanged: an object is no longer the one that was planned.
         UnreadableParquet: an object is damaged behind its footer.
     """
-    wanted = pa.schema([schema.field(name) for name in columns.read_from(schema)])
+    wanted = pa.schema([schema.field(name) for name in columns.read_from(schema, shard.values)])
     for piece in shard.pieces:
         if piece.row_groups:
             yield from read_piece(store, piece, shard.values, columns, wanted, window_rows=window_rows)
@@ -77,7 +77,7 @@ def read_piece(
                     if complete.num_rows:
                         yield complete
         except (pa.ArrowInvalid, OSError, pa.ArrowNotImplementedError) as error:
-            raise UnreadableParquet(url, str(error).splitlines()[0][:200]) from None
+            raise UnreadableParquet(url, first_line(error)) from None
 
 
 def matching_groups(
@@ -118,27 +118,49 @@ def fitting_rows(group: pq.RowGroupMetaData) -> int:
 def complete_batch(
     batch: pa.RecordBatch, wanted: pa.Schema, values: Mapping[str, str | None], url: str, numbers: np.ndarray
 ) -> pa.RecordBatch:
-    """Cast to the plan's schema, fill in what the object lacks, add the partition, `_source` and `_row`."""
+    """Cast to the plan's schema, fill in what the object lacks, add the partition, and where each row is from."""
     arrays, fields = [], []
     for field in wanted:
         if field.name in batch.schema.names:
             array = batch.column(field.name)
-            array = array if array.type == field.type else array.cast(field.type)
+            array = array if array.type == field.type else cast(array, field, url)
+        elif (value := values.get(field.name)) is not None:
+            array = pa.repeat(pa.scalar(value).cast(field.type), batch.num_rows)
         else:
-            value = pa.scalar(values.get(field.name), pa.string()).cast(field.type)
-            array = pa.repeat(value, batch.num_rows)
+            array = pa.nulls(batch.num_rows, field.type)
         arrays.append(array)
         fields.append(field.with_nullable(True))
     arrays += [pa.repeat(pa.scalar(url), batch.num_rows), pa.array(numbers)]
-    fields += [pa.field(SOURCE, pa.string()), pa.field(ROW, pa.int64())]
+    fields += [pa.field(OWN_SOURCE, pa.string()), pa.field(OWN_ROW, pa.int64())]
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def cast(array: pa.Array, field: pa.Field, url: str) -> pa.Array:
+    """One column as the plan has it.
+
+    Raises:
+        SchemaMismatch: a value does not fit, such as an integer that no float holds exactly.
+    """
+    try:
+        return array.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise SchemaMismatch(
+            url,
+            expected={field.name: f"{field.type} as in other objects ({first_line(error)})"},
+            found={field.name: str(array.type)},
+            advice="One column has one type; write the objects alike, or read them in jobs of their own.",
+        ) from None
 
 
 def let_in(batch: pa.RecordBatch, columns: JobColumns, stop_row: int | None) -> pa.RecordBatch:
     """Keep the rows before `stop_row` that pass the filter."""
     if stop_row is not None:
-        batch = batch.filter(pc.less(batch.column(ROW), stop_row))
+        batch = batch.filter(pc.less(batch.column(OWN_ROW), stop_row))
     return batch.filter(columns.where.expression) if columns.where is not None else batch
+
+
+def first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200].rstrip(".") or type(error).__name__
 
 
 def matching_rows(store: Store, shard: Shard, columns: JobColumns, schema: pa.Schema) -> Iterator[int]:
@@ -147,4 +169,4 @@ def matching_rows(store: Store, shard: Shard, columns: JobColumns, schema: pa.Sc
     wanted = pa.schema([schema.field(name) for name in schema.names if name in names])
     for piece in shard.pieces:
         for batch in read_piece(store, piece, shard.values, columns, wanted, window_rows=65_536):
-            yield from batch.column(ROW).to_pylist()
+            yield from batch.column(OWN_ROW).to_pylist()

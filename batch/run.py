@@ -7,8 +7,8 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from batch.commit import MANIFEST, commit_manifest, is_finished, list_parts, read_plans
-from batch.errors import Interrupted
+from batch.commit import MANIFEST, commit_manifest, is_finished, list_parts, read_plans, withdraw
+from batch.errors import Interrupted, TooManyErrors
 from batch.predict import Spent
 from batch.prepare import Prepared, prepare_job
 from batch.progress import LogProgress, Progress
@@ -32,7 +32,7 @@ def run_job(job: JobSpec | dict[str, Any], *, replace: bool = False, progress: P
         progress: who is told; None writes log lines.
 
     Returns:
-        The manifest, as in `_tandem/manifest.json`; where nothing was left to do, its `run` says so.
+        The manifest, as in `_tandem/manifest.json`, with this run's own `run`; it says where nothing was left to do.
 
     Raises:
         JobError, ModelError: one line says what, where, expected, found, and what to do; `exit_code` is the command's.
@@ -45,7 +45,10 @@ def run_job(job: JobSpec | dict[str, Any], *, replace: bool = False, progress: P
         if is_finished(prepared.target, len(prepared.plans)):
             progress.told("already done", output=prepared.target.url)
             idle = describe_run(started=started, seconds=0.0, rows=0, spent=Spent(), stats=WindowStats())
-            return read_manifest(prepared) | {"run": idle}
+            manifest: Manifest = json.loads(prepared.target.read(MANIFEST)) | {"run": idle}
+            check_error_rate(manifest, spec.max_error_rate)
+            return manifest
+        withdraw(prepared.target, plans=len(prepared.plans) - 1)
         parts = list_parts(prepared.target, prepared.record.fingerprint, list(prepared.plans))
         todo = [(plan, shard) for plan, shard in prepared.shards if shard.id not in parts]
         rows = sum(plan.rows for plan in prepared.plans)
@@ -66,15 +69,25 @@ def finish(prepared: Prepared, run: dict[str, Any], progress: Progress) -> Manif
 
     Raises:
         Interrupted: a plan was added meanwhile, or another run holds the last shards.
+        TooManyErrors: over all parts, whichever run committed them; the job stays unfinished.
     """
     target = prepared.target
     manifest = build_manifest(target, prepared.record, read_plans(target), run)
+    if manifest is not None:
+        check_error_rate(manifest, prepared.job.max_error_rate)
     if manifest is None or not commit_manifest(target, manifest, attempt=prepared.attempt):
         raise Interrupted("another run added input or has not yet committed its shards")
     progress.told("done", rows=manifest["rows"], errors=manifest["error_rows"], parts=manifest["shards"])
-    return read_manifest(prepared)
-
-
-def read_manifest(prepared: Prepared) -> Manifest:
-    manifest: Manifest = json.loads(prepared.target.read(MANIFEST))
     return manifest
+
+
+def check_error_rate(manifest: Manifest, max_error_rate: float) -> None:
+    """Judge the whole job.
+
+    Raises:
+        TooManyErrors: the share of error rows is above the bound.
+    """
+    errors, rows = manifest["error_rows"], manifest["rows"]
+    if errors > max_error_rate * rows:
+        kinds = ", ".join(f"{kind} ({count} rows)" for kind, count in manifest["errors"].items())
+        raise TooManyErrors(errors=errors, rows=rows, max_error_rate=max_error_rate, first=kinds)

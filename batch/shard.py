@@ -37,12 +37,14 @@ class Shard:
 
     Attributes:
         id: a digest of keys, ETags and row groups: the same input gives the same shard, whoever plans it.
-        partition: folder under the output, such as `lang=en/year=2024/`, or "".
+        partition: hive folders that its objects lie in, such as `lang=en/year=2024/`, or "".
+        folder: where its part goes under the output: the same, but for names that the output has for itself.
         rows: rows of its row groups, before the filter.
     """
 
     id: str
     partition: str
+    folder: str
     pieces: tuple[Piece, ...]
     rows: int
 
@@ -97,6 +99,7 @@ class Plan:
                 Shard(
                     id=shard["id"],
                     partition=shard["partition"],
+                    folder=shard["folder"],
                     rows=shard["rows"],
                     pieces=tuple(
                         Piece(**(piece | {"row_groups": tuple(piece["row_groups"])})) for piece in shard["pieces"]
@@ -107,11 +110,11 @@ class Plan:
         )
 
 
-def make_shard(partition: str, pieces: Sequence[Piece], rows: int) -> Shard:
+def make_shard(partition: str, pieces: Sequence[Piece], rows: int, *, folder: str = "") -> Shard:
     """Name a shard after what it reads."""
     content = [[piece.key, piece.etag, list(piece.row_groups), piece.stop_row] for piece in pieces]
     identity = hashlib.sha256(json.dumps([partition, content]).encode()).hexdigest()[:20]
-    return Shard(id=identity, partition=partition, pieces=tuple(pieces), rows=rows)
+    return Shard(id=identity, partition=partition, folder=folder, pieces=tuple(pieces), rows=rows)
 
 
 def partition_of(key: str) -> str:

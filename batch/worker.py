@@ -5,8 +5,10 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from batch.commit import commit_part, part_key
 from batch.errors import Interrupted, TooManyErrors
@@ -22,6 +24,8 @@ from batch.write import Part, write_part
 from models.load import load_model
 from models.model import Model, Options
 from models.window import WindowStats
+
+Item = TypeVar("Item")
 
 #: Error rates are judged from so many rows on; before that, one bad row would be a high share.
 JUDGED_ROWS = 100
@@ -96,14 +100,20 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
     """Carry one shard from stored rows to a committed part.
 
     Reading, encoding and the arithmetic each run in a thread of their own, a window or two ahead of the next step;
-    decoding and writing run here. Every name on the left is the next line's input.
+    decoding and writing run here. The threads have ended when this returns or raises. Every name on the left is the
+    next line's input.
     """
     job, columns = prepared.job, prepared.columns
-    rows = time_reading(read_rows(prepared.source, shard, columns, plan.schema, window_rows=job.window_rows))
-    encoded = encode_rows(model, overlap(rows, ahead=2, name="read"), column=columns.encoded)
-    answered = predict_batches(model, overlap(encoded, ahead=2, name="encode"))
-    predicted = decode_rows(model, overlap(answered, ahead=2, name="arithmetic"))
-    with tempfile.TemporaryDirectory(prefix="tandem-") as folder:
+    with ExitStack() as threads:
+
+        def ahead(items: Iterator[Item], name: str) -> Iterator[Item]:
+            return threads.enter_context(closing(overlap(items, ahead=2, name=name)))
+
+        rows = time_reading(read_rows(prepared.source, shard, columns, plan.schema, window_rows=job.window_rows))
+        encoded = encode_rows(model, ahead(rows, "read"), column=columns.encoded)
+        answered = predict_batches(model, ahead(encoded, "encode"))
+        predicted = decode_rows(model, ahead(answered, "arithmetic"))
+        folder = threads.enter_context(tempfile.TemporaryDirectory(prefix="tandem-"))
         part = write_part(
             counted(predicted, progress),
             shard,

@@ -1,16 +1,20 @@
-"""Workers: the local engine, several processes that share nothing but the store and a counter of shards."""
+"""Workers: the local engine, several processes that share nothing but the store.
+
+Each has a pipe of its own to this process, which hands out the shards. Nothing is locked or queued between them, so
+that a worker may be killed at any moment without holding up another, and ends by itself where this process is gone.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
-import queue
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from batch.errors import Interrupted, JobError
+from batch.errors import Interrupted, JobError, revive
 from batch.prepare import Prepared
 from batch.progress import Progress
 from batch.shard import Plan, Shard
@@ -23,47 +27,89 @@ from models.load import describe_model
 SPAWN = multiprocessing.get_context("spawn")
 
 
-class QueueProgress:
+class PipeProgress:
     """Sends what a worker has to tell to the process that shows it."""
 
-    def __init__(self, events: Any) -> None:
-        self.events = events
+    def __init__(self, pipe: Connection) -> None:
+        self.pipe = pipe
 
     def planned(self, *, shards: int, rows: int, done_rows: int) -> None:
         raise AssertionError("planning is the parent's")
 
     def advanced(self, rows: int) -> None:
-        self.events.put(("advanced", rows))
+        self.pipe.send(("advanced", rows))
 
     def told(self, event: str, **facts: object) -> None:
-        self.events.put(("told", event, facts))
+        self.pipe.send(("told", event, facts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A process and this end of its pipe."""
+
+    process: SpawnProcess
+    pipe: Connection
 
 
 def run_in_processes(prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], progress: Progress, stop: Stop) -> Done:
-    """Run shards in `job.workers` processes; each loads the model and takes the next shard that nobody has.
+    """Run shards in `job.workers` processes; each loads the model and asks for one shard after another.
 
     Raises:
         Interrupted: asked to stop, or a worker died; what the others had in hand was committed first.
         JobError, ModelError: what a worker raised; the others end after the shard they have in hand.
     """
-    events = SPAWN.Queue()
-    counter = SPAWN.Value("q", 0)
-    stopping = SPAWN.Event()
-    size = min(prepared.job.workers, len(todo))
     # An operator's own class may not cross processes: each worker makes one of its own by its name.
     portable = replace(prepared, described=replace(prepared.described, own=None))
-    arguments = (portable, list(todo), counter, stopping, events)
-    processes = [SPAWN.Process(target=work, args=arguments, name=f"worker-{i}") for i in range(size)]
-    for process in processes:
-        process.start()
-    done, failure = Done(), None
+    workers = [hire(portable, todo, number) for number in range(min(prepared.job.workers, len(todo)))]
     try:
-        while any(process.is_alive() for process in processes) or not events.empty():
-            if stop.asked:
-                stopping.set()
+        done, failure = lead(workers, len(todo), progress, stop)
+        for worker in workers:
+            worker.process.join()
+    except BaseException:
+        for worker in workers:
+            worker.process.kill()
+            worker.process.join()
+        raise
+    finally:
+        for worker in workers:
+            worker.pipe.close()
+    if failure is not None:
+        raise failure
+    if stop.asked:
+        raise Interrupted(f"it was asked to stop by {stop.asked}")
+    for worker in workers:
+        if worker.process.exitcode:
+            raise Interrupted(f"{worker.process.name} ended with {ending(worker.process.exitcode)}")
+    return done
+
+
+def hire(prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], number: int) -> Worker:
+    """Start a worker process."""
+    ours, theirs = SPAWN.Pipe()
+    process = SPAWN.Process(target=work, args=(prepared, list(todo), theirs), name=f"worker-{number}")
+    process.start()
+    theirs.close()  # else its end would stay open when the worker is gone
+    return Worker(process=process, pipe=ours)
+
+
+def lead(workers: Sequence[Worker], shards: int, progress: Progress, stop: Stop) -> tuple[Done, Exception | None]:
+    """Hand out the shards and hear what comes of them, until every pipe is closed.
+
+    Returns:
+        What the workers did, and the first error that one of them raised.
+    """
+    done, failure = Done(), None
+    left = iter(range(shards))
+    open_pipes = [worker.pipe for worker in workers]
+    while open_pipes:
+        for pipe in wait(open_pipes, timeout=0.2):
+            assert isinstance(pipe, Connection)
             try:
-                kind, *content = events.get(timeout=0.2)
-            except queue.Empty:
+                kind, *content = pipe.recv()
+                if kind == "ready":
+                    pipe.send(None if failure is not None or stop.asked else next(left, None))
+            except (EOFError, OSError):
+                open_pipes.remove(pipe)
                 continue
             if kind == "advanced":
                 progress.advanced(content[0])
@@ -71,21 +117,9 @@ def run_in_processes(prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], pro
                 progress.told(content[0], **content[1])
             elif kind == "done":
                 done.join(content[0])
-            elif failure is None:
-                failure = content[0]
-                stopping.set()
-    finally:
-        stopping.set()
-        for process in processes:
-            process.join()
-    if failure is not None and not (stop.asked and isinstance(failure, Interrupted)):
-        raise failure
-    if stop.asked:
-        raise Interrupted(f"it was asked to stop by {stop.asked}")
-    for process in processes:
-        if process.exitcode:
-            raise Interrupted(f"{process.name} ended with {ending(process.exitcode)}")
-    return done
+            elif kind == "failed" and failure is None:
+                failure = revive(*content)
+    return done, failure
 
 
 def ending(exitcode: int) -> str:
@@ -93,26 +127,29 @@ def ending(exitcode: int) -> str:
     return f"signal {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit code {exitcode}"
 
 
-def work(prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], counter: Any, stopping: Any, events: Any) -> None:
+def work(prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], pipe: Connection) -> None:
     """The body of one worker process."""
     for number in (signal.SIGTERM, signal.SIGINT):
         # The parent hears the signal, which a terminal sends to all, and lets every shard in hand be committed.
         signal.signal(number, signal.SIG_IGN)
 
     def next_shards() -> Iterator[tuple[Plan, Shard]]:
-        while not stopping.is_set():
-            with counter.get_lock():
-                taken = counter.value
-                counter.value = taken + 1
-            if taken >= len(todo):
+        while True:
+            pipe.send(("ready",))
+            number: int | None = pipe.recv()
+            if number is None:
                 return
-            yield todo[taken]
+            yield todo[number]
 
     try:
-        if prepared.described.folder is None:
-            prepared = replace(prepared, described=describe_model(prepared.described.name))
-        done = run_shards(prepared, load_for(prepared), next_shards(), QueueProgress(events), Stop())
-        events.put(("done", done))
-    except (JobError, ModelError) as error:
-        with contextlib.suppress(Exception):
-            events.put(("failed", error))
+        report: tuple[Any, ...]
+        try:
+            if prepared.described.folder is None:
+                prepared = replace(prepared, described=describe_model(prepared.described.name))
+            report = ("done", run_shards(prepared, load_for(prepared), next_shards(), PipeProgress(pipe), Stop()))
+        except (JobError, ModelError) as error:
+            # Its constructor takes other arguments than its `args`: the parent makes it anew without it.
+            report = ("failed", type(error), error.args, error.__dict__)
+        pipe.send(report)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # the parent is gone, and with it whoever would want the rest

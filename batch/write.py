@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from batch.columns import JobColumns
+from batch.columns import OWN_ROW, OWN_SOURCE, JobColumns
+from batch.errors import StoreUnavailable
 from batch.predict import PredictedRows, Spent
+from batch.read import first_line
 from batch.shard import Shard
 from models.window import WindowStats
 
@@ -102,25 +104,32 @@ def write_part(
         key: where the part will go.
         path: the file to write; on failure the caller removes it.
         lineage: what the footer says of the job: fingerprint, model, digest, variant.
+
+    Raises:
+        StoreUnavailable: this machine's disk is full or fails.
     """
     kept = columns.kept(schema, shard.values)
     written = columns.written_schema(schema, shard.values)
     tally = Tally()
     gathered: list[pa.RecordBatch] = []
-    with pq.ParquetWriter(path, written, compression="zstd", write_statistics=True) as writer:
-        for window in windows:
-            started = time.perf_counter()
-            tally.count(window, columns.label)
-            source = [window.rows.column(name) for name in [*kept, "_source", "_row"]]
-            gathered.append(pa.RecordBatch.from_arrays([*source, *window.predictions.columns], schema=written))
-            if sum(batch.nbytes for batch in gathered) > GROUP_BYTES:
+    try:
+        with pq.ParquetWriter(path, written, compression="zstd", write_statistics=True) as writer:
+            for window in windows:
+                started = time.perf_counter()
+                tally.count(window, columns.label)
+                source = [window.rows.column(name) for name in [*kept, OWN_SOURCE, OWN_ROW]]
+                gathered.append(pa.RecordBatch.from_arrays([*source, *window.predictions.columns], schema=written))
+                if sum(batch.nbytes for batch in gathered) > GROUP_BYTES:
+                    writer.write_table(pa.Table.from_batches(gathered))
+                    gathered = []
+                tally.spent.write += time.perf_counter() - started
+            if gathered:
                 writer.write_table(pa.Table.from_batches(gathered))
-                gathered = []
-            tally.spent.write += time.perf_counter() - started
-        if gathered:
-            writer.write_table(pa.Table.from_batches(gathered))
-        account = tally.footer() | {"shard": shard.id} | dict(lineage)
-        writer.add_key_value_metadata({FOOTER_KEY.decode(): json.dumps(account, sort_keys=True)})
+            account = tally.footer() | {"shard": shard.id} | dict(lineage)
+            writer.add_key_value_metadata({FOOTER_KEY.decode(): json.dumps(account, sort_keys=True)})
+    except OSError as error:  # reading and the model raise errors of their own
+        reason = f"{error.strerror or first_line(error)}; free some space, or name a roomier folder as TMPDIR"
+        raise StoreUnavailable("write", str(path), reason) from error
     return Part(
         key=key,
         path=path,

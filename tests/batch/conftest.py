@@ -1,0 +1,59 @@
+"""A model of the zoo as an artifact, and the places where jobs read and write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from safetensors.numpy import load_file
+
+from models.artifact import record_digest
+from models.networks.recurrent_config import read_config
+from models.networks.recurrent_onnx import write_recurrent_onnx
+from models.spec import ModelSpec, write_spec
+from tests.batch.places import Bucket, Folder, Place
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ZOO = Path(__file__).parents[2] / "models" / "zoo"
+
+
+@pytest.fixture(scope="session")
+def vowels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The artifact of the zoo's recurrent classifier of vowels; takes `steps`, says which of nine speakers."""
+    folder = tmp_path_factory.mktemp("models") / "vowels"
+    folder.mkdir()
+    config = read_config(ZOO / "vowels-bilstm")
+    write_recurrent_onnx(config, load_file(ZOO / "vowels-bilstm" / "model.safetensors"), folder / "model.onnx")
+    (folder / "config.json").write_bytes((ZOO / "vowels-bilstm" / "config.json").read_bytes())
+    spec = {
+        "name": "vowels",
+        "family": "rnn",
+        "task": "sequence-classification",
+        "inputs": [{"name": "steps", "kind": "sequence"}],
+        "labels": config.labels,
+        "architecture": "recurrent",
+    }
+    write_spec(ModelSpec.model_validate(spec), folder)
+    record_digest(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    (tmp_path / "place").mkdir()
+    return Folder(tmp_path / "place")
+
+
+@pytest.fixture
+def s3_place(bucket: str, s3_client: S3Client) -> Bucket:
+    return Bucket(bucket, s3_client)
+
+
+@pytest.fixture(params=["folder", "s3_place"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """A folder, and a bucket: a test that takes it holds for both."""
+    found: Place = request.getfixturevalue(request.param)
+    return found

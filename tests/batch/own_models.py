@@ -1,0 +1,107 @@
+"""Models of an operator's own for tests of the job: instantaneous, and some named for what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from models.decode import decode_outputs
+from models.model import Encoded, MicroBatch, Model, Outputs, RowFault, Values
+from models.spec import ModelSpec
+
+#: From so many words on a text has many.
+MANY = 4
+
+
+class WordCount(Model):
+    """Says whether a text has few words or many."""
+
+    spec = ModelSpec.model_validate(
+        {
+            "name": "word-count",
+            "family": "rnn",
+            "task": "text-classification",
+            "inputs": [{"name": "text", "kind": "text"}],
+            "labels": ["few", "many"],
+        }
+    )
+
+    def encode(self, values: Values) -> Encoded:
+        words: list[NDArray[np.float32]] = []
+        rows: list[int] = []
+        faults: dict[int, RowFault] = {}
+        for row, value in enumerate(values.to_pylist()):
+            if value is None:
+                faults[row] = RowFault(kind="NullValue", message="expected text, found null")
+            else:
+                words.append(np.array([len(value.split())], np.float32))
+                rows.append(row)
+        return Encoded(
+            rows=len(values),
+            features={"words": words},
+            piece_rows=np.array(rows, np.int64),
+            lengths=np.ones(len(rows), np.int64),
+            truncated=np.zeros(len(values), np.bool_),
+            faults=faults,
+        )
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        words = micro_batch.inputs["words"][:, 0]
+        return {"logits": np.stack([MANY - 0.5 - words, words - MANY + 0.5], axis=1)}
+
+    def decode(self, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
+        return decode_outputs(self.spec, self.options, outputs, encoded)
+
+
+class PoisonModel(WordCount):
+    """Raises where thirteen words are among a micro-batch."""
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        if (micro_batch.inputs["words"] == 13).any():
+            raise ValueError("thirteen words are not to be counted")
+        return super().forward(micro_batch)
+
+
+class NanModel(WordCount):
+    """Answers thirteen words with no number."""
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        answers = super().forward(micro_batch)["logits"]
+        return {"logits": np.where(micro_batch.inputs["words"] == 13, np.nan, answers)}
+
+
+class DroppingModel(WordCount):
+    """Loses the last row of every micro-batch."""
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        return {"logits": super().forward(micro_batch)["logits"][:-1]}
+
+
+class RaisingEncoder(WordCount):
+    """Breaks the contract: a text of thirteen words raises in `encode` instead of being a fault of its row."""
+
+    def encode(self, values: Values) -> Encoded:
+        if any(value is not None and len(value.split()) == 13 for value in values.to_pylist()):
+            raise KeyError("thirteen")
+        return super().encode(values)
+
+
+class FarSightedModel(WordCount):
+    """Counts how many windows are encoded and not yet decoded, and the most rows that a window had."""
+
+    waiting = most_waiting = most_rows = 0
+
+    def encode(self, values: Values) -> Encoded:
+        kind = type(self)
+        kind.waiting += 1
+        kind.most_waiting = max(kind.most_waiting, kind.waiting)
+        kind.most_rows = max(kind.most_rows, len(values))
+        return super().encode(values)
+
+    def decode(self, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
+        type(self).waiting -= 1
+        return super().decode(outputs, encoded)

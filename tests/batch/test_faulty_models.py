@@ -1,0 +1,77 @@
+"""A model that fails: a row at fault costs itself only, and a model that breaks its contract ends the job by name."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from batch.report import Manifest
+from batch.run import run_job
+from models.errors import ContractBroken, PredictionMismatch
+from tests.batch.places import Folder, part_keys, put_table, read_output, texts
+
+THIRTEEN = " ".join(["word"] * 13)
+
+
+def run(folder: Folder, model: str, **settings: Any) -> Manifest:
+    places = {"input": folder.url + "in/", "output": folder.url + "out/"}
+    return run_job({"model": f"tests.batch.own_models:{model}", **places, **settings})
+
+
+@pytest.fixture
+def marked(folder: Folder) -> Folder:
+    """Two objects of 40 rows; rows 7 and 31 of each have thirteen words."""
+    words = [THIRTEEN if row in (7, 31) else f"row {row}" for row in range(40)]
+    for key in ("in/p=0/a.parquet", "in/p=1/a.parquet"):
+        put_table(folder, key, pa.table({"text": words}))
+    return folder
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("model", "kind", "message"),
+    [("PoisonModel", "ValueError", "thirteen words"), ("NanModel", "NonFiniteOutput", "NaN or infinity")],
+)
+def test_a_row_at_fault_is_an_error_row_and_its_neighbours_are_answered(
+    marked: Folder, model: str, kind: str, message: str, workers: int
+) -> None:
+    manifest = run(marked, model, workers=workers)
+    assert (manifest["rows"], manifest["errors"]) == (80, {kind: 4})
+    for row in read_output(marked).to_pylist():
+        if row["_row"] in (7, 31):
+            assert (row["label"], row["score"], row["scores"]) == (None, None, None)
+            assert row["error"]["class"] == kind
+            assert message in row["error"]["message"]
+        else:
+            assert row["label"] == "few"
+            assert row["error"] is None
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("model", "error", "message"),
+    [
+        ("DroppingModel", PredictionMismatch, r"was given \d+ rows and returned \d+ answers"),
+        ("RaisingEncoder", ContractBroken, r"breaks the contract: encode never raises.*KeyError: 'thirteen'"),
+    ],
+)
+def test_a_model_that_breaks_its_contract_ends_the_job_and_writes_no_answer(
+    marked: Folder, model: str, error: type[Exception], message: str, workers: int
+) -> None:
+    with pytest.raises(error, match=message):
+        run(marked, model, workers=workers)
+    assert not part_keys(marked)
+    assert "out/_SUCCESS" not in marked.etags()
+
+
+@pytest.mark.parametrize("model", ["DroppingModel", "RaisingEncoder"])
+def test_a_job_that_fails_leaves_no_thread_behind(folder: Folder, model: str) -> None:
+    put_table(folder, "in/a.parquet", pa.table({"text": [*texts(2000)["text"].to_pylist(), THIRTEEN] * 4}))
+    with pytest.raises((ContractBroken, PredictionMismatch)) as raised:
+        run(folder, model, window_rows=100)
+    steps = {"read", "encode", "arithmetic"}
+    assert raised.value.__traceback__ is not None  # which keeps alive whatever its frames hold
+    assert not [thread.name for thread in threading.enumerate() if thread.name in steps]

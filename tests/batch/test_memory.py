@@ -1,0 +1,44 @@
+"""Memory is bounded by windows: however many rows a shard has, only a few windows are on their way at once."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from batch.read import WINDOW_BYTES
+from batch.run import run_job
+from tests.batch.own_models import FarSightedModel
+from tests.batch.places import Folder, put_table, texts
+
+#: Two wait behind encoding and two behind the arithmetic; each of the three threads has one in hand.
+WINDOWS = 2 + 2 + 3
+
+
+@pytest.fixture(autouse=True)
+def _counted_anew() -> None:
+    FarSightedModel.waiting = FarSightedModel.most_waiting = FarSightedModel.most_rows = 0
+
+
+def run(folder: Folder, window_rows: int) -> int:
+    places = {"input": folder.url + "in/", "output": folder.url + "out/"}
+    job = {"model": "tests.batch.own_models:FarSightedModel", "window_rows": window_rows, **places}
+    rows: int = run_job(job)["rows"]
+    return rows
+
+
+def test_no_more_than_a_few_windows_are_on_their_way(folder: Folder) -> None:
+    put_table(folder, "in/a.parquet", texts(30_000), row_group_size=7_000)
+    put_table(folder, "in/b.parquet", texts(10_000))
+    assert run(folder, window_rows=100) == 40_000
+    assert 1 < FarSightedModel.most_waiting <= WINDOWS
+    assert FarSightedModel.most_rows == 100
+    assert FarSightedModel.waiting == 0
+
+
+def test_wide_rows_come_in_smaller_windows(folder: Folder) -> None:
+    wide = 4 << 20
+    put_table(
+        folder, "in/a.parquet", pa.table({"text": [f"{i} " + "x" * wide for i in range(40)]}), use_dictionary=False
+    )
+    assert run(folder, window_rows=1000) == 40
+    assert 1 <= FarSightedModel.most_rows <= WINDOW_BYTES // wide
