@@ -73,7 +73,8 @@ def measure(side: str, target: str) -> dict[str, str]:
     """One column of the table."""
     found: dict[str, str] = {}
     with serving(target) as port:
-        asyncio.run(lone(port, lambda i: body(side, f"warm {i}"), count=30))
+        asyncio.run(lone(port, lambda i: body(side, f"warm {i}"), count=30))  # both learn from what they have seen
+        asyncio.run(burst(port, [body(side, f"warm together {i}") for i in range(60)]))
         before = asyncio.run(lone(port, lambda i: body(side, f"before {i}"), count=20))
         found["20 callers, one of them poison: answered"] = str(
             count(asyncio.run(burst(port, [body(side, f"row {i}" if i != 10 else "poison") for i in range(20)])))

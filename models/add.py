@@ -13,7 +13,7 @@ from pathlib import Path
 
 from models.artifact import DIGEST_FILE, record_digest, refuse_unsafe
 from models.detect import detect_spec
-from models.errors import MissingExtra, ModelNotFound, SpecInvalid
+from models.errors import MissingExtra, ModelError, ModelNotFound, SpecInvalid
 from models.locate import locate_tag
 from models.sentence_modules import read_steps
 from models.spec import SPEC_FILE, Accuracy, ModelSpec, parse_spec, write_spec
@@ -25,6 +25,13 @@ GRAPH_FILE = "model.onnx"
 KEPT = frozenset({".safetensors", ".json", ".txt", ".model", ".onnx", ".data"})
 #: What is asked of the hub: never pickles, and none of the exports for other libraries in its subfolders.
 HUB_PATTERNS = ("*.safetensors", "*.json", "*.txt", "*.model", "LICENSE*", "*_*/config.json", "*_*/model.safetensors")
+#: huggingface_hub's errors run over many lines.
+HUB_FAILURES = {
+    "LocalEntryNotFoundError": "it cannot be reached from here, and its cache on this machine does not have the model",
+    "RepositoryNotFoundError": "no such repository, or a private one: log in with `hf auth login`",
+    "GatedRepoError": "its owner must grant access first: ask on the model's page, then `hf auth login`",
+    "RevisionNotFoundError": "no such revision",
+}
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+|[\w-][\w.-]*")
 
 Step = Callable[[str], None]
@@ -61,20 +68,31 @@ def add_model(
         ModelError: anything else that is wrong with the source.
     """
     with open_source(source, revision, on_step) as (folder, origin), tempfile.TemporaryDirectory() as scratch:
+        spec = detect_spec(folder, name=name)  # reads JSON and YAML only
         refuse_unsafe(folder)
-        spec = detect_spec(folder, name=name)
         spec = parse_spec(spec.model_dump() | {"source": origin or spec.source}, where=str(source))
         staging = Path(scratch) / "artifact"
         copy_files(folder, staging)
         on_step(f"{spec.family}, {spec.task}")
-        difference = prepare_graph(staging, spec, on_step)
-        spec = with_accuracy(spec, staging)
+        with blaming(str(source), staging):
+            difference = prepare_graph(staging, spec, on_step)
+            spec = with_accuracy(spec, staging)
         write_spec(spec, staging)
         digest = record_digest(staging)
         on_step("saving")
         tag = save_model(staging, name)
     stored = locate_tag(tag).folder
     return Added(tag=tag, folder=stored, spec=spec, digest=digest, difference=difference)
+
+
+@contextmanager
+def blaming(source: str, staging: Path) -> Iterator[None]:
+    """Errors name the files where their owner has them, not the copy that was worked on."""
+    try:
+        yield
+    except ModelError as error:
+        error.args = (str(error).replace(str(staging), source.rstrip("/")),)
+        raise
 
 
 def prepare_graph(staging: Path, spec: ModelSpec, on_step: Step) -> float | None:
@@ -182,7 +200,8 @@ def download(repository: str, revision: str | None, folder: Path) -> str:
     try:
         cached = Path(snapshot_download(repository, revision=revision, allow_patterns=list(HUB_PATTERNS)))
     except Exception as error:  # offline mode, no network, no such repository, gated, ...
-        why = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:150]}"
+        kind = type(error).__name__
+        why = HUB_FAILURES.get(kind) or f"{kind}: {str(error).strip().splitlines()[0][:150]}"
         looked_in = [f"the folder {Path(repository).absolute()}, which is not there", f"the Hugging Face hub ({why})"]
         raise ModelNotFound(repository, looked_in=looked_in) from None
     # The cache consists of links; what is looked through and copied has to be files.

@@ -77,8 +77,8 @@ class MissingExtra(ModelError):
 
     def __init__(self, what: str, *, package: str, extra: str) -> None:
         super().__init__(
-            f"{what} needs {package}, which is not installed. Install it with: "
-            f"pip install 'tandem-inference[{extra}]' (in a checkout: pip install -c constraints.txt -e '.[{extra}]')."
+            f"{what} needs {package}, which is not installed. Install it, in the folder of Tandem's sources, with: "
+            f"pip install -c constraints.txt -e '.[{extra}]'"
         )
         self.package, self.extra = package, extra
 

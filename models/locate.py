@@ -63,20 +63,30 @@ def locate_model(name: str) -> Located:
 
 def locate_tag(tag: str) -> Located:
     """Find `name` (its latest version) or `name:version` in the store's folder layout."""
-    name, _, version = tag.partition(":")
-    home = store_home()
-    if not version or version == "latest":
-        latest = home / name / "latest"
-        version = latest.read_text(encoding="utf-8").strip() if latest.is_file() else ""
-    folder = home / name / version
-    if version and (folder / SPEC_FILE).is_file():
-        return Located(folder=folder, version=version)
+    name, _, wanted = tag.partition(":")
+    for home in store_homes():
+        version = wanted if wanted and wanted != "latest" else latest_version(home / name)
+        folder = home / name / version
+        if version and (folder / SPEC_FILE).is_file():
+            return Located(folder=folder, version=version)
     for folder in zoo_folders():
-        recorded = recorded_version(folder)
-        if folder.name == name and tag in (name, f"{name}:latest", f"{name}:{recorded}"):
-            return Located(folder=folder, version=recorded)
+        if folder.name == name and wanted in ("", "latest", version := recorded_version(folder)):
+            return Located(folder=folder, version=version)
     known = [*known_tags(), *(folder.name for folder in zoo_folders())]
-    raise ModelNotFound(tag, looked_in=[f"the model store {home}", "the zoo"], known=known)
+    raise ModelNotFound(tag, looked_in=[f"the model store {store_home()}", "the zoo"], known=known)
+
+
+def store_homes(package: Path = Path(__file__).parent) -> list[Path]:
+    """Where tags are looked up: the store, and, in a container, the bento that this code lies in."""
+    bento = package.parent.parent
+    inside = package.parent.name == "src" and (bento / "bento.yaml").is_file()
+    return [store_home(), *([bento / "models"] if inside else [])]
+
+
+def latest_version(folder: Path) -> str:
+    """The version that BentoML's `latest` names; "" where there is none."""
+    latest = folder / "latest"
+    return latest.read_text(encoding="utf-8").strip() if latest.is_file() else ""
 
 
 def zoo_folders() -> list[Path]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import SpecInvalid, UnsupportedTask
-from models.tokenizer import read_json
+from models.tokenizer import read_json, read_sentence_settings
 
 #: In the order in which sentence-transformers joins them where a folder asks for several.
 POOLINGS: Mapping[str, str] = {
@@ -64,6 +64,11 @@ def read_sentence_modules(folder: Path) -> SentenceModules:
     for position, (kind, place) in enumerate(steps):
         if kind == "Pooling" and position == 1:
             poolings = read_poolings(place)
+            _, _, prompt = read_sentence_settings(folder)
+            if prompt and read_json(place / "config.json").get("include_prompt") is False:
+                raise UnsupportedTask(
+                    str(path), task="pooling without the prompt's tokens", supported=SUPPORTED_POOLINGS
+                )
         elif kind == "Dense" and position > 1:
             dense.append(read_dense(place))
         elif kind == "Normalize" and position == len(steps) - 1:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from models.errors import SpecInvalid
 from models.networks.hugging_face import first_line, quiet_transformers
-from models.tokenizer import TOKENIZER_FILE, FolderTokenizer
+from models.tokenizer import TOKENIZER_FILE, FolderTokenizer, find_pad_id, read_json, read_tokenizer
 
 #: Case, accents, spaces, numbers, other scripts, characters outside the vocabulary, special tokens, nothing.
 PROBES = (
@@ -24,18 +26,33 @@ def settle_tokenizer(folder: Path) -> None:
     """Write tokenizer.json anew where there is none, or where it does not say what the folder's other files say.
 
     A folder may hold a vocabulary only, or ask in tokenizer_config.json for another lower-casing than tokenizer.json
-    has. transformers joins these files; models that run without it read tokenizer.json alone.
+    has, or leave its padding token to its tokenizer's class. transformers knows all that; models that run without it
+    read the folder's files alone.
 
     Raises:
         SpecInvalid: there is no tokenizer, or none that has a tokenizer.json.
     """
-    path = folder / TOKENIZER_FILE
     tokenizer = load_with_transformers(folder)
     if tokenizer is None:
         return
-    expected = [list(tokenizer(probe)["input_ids"]) for probe in PROBES]
-    if path.is_file() and probe_ids(folder) == expected:
-        return
+    with quiet_transformers():  # which would warn of long probes
+        expected = [list(tokenizer(probe)["input_ids"]) for probe in PROBES]
+    if not (folder / TOKENIZER_FILE).is_file() or probe_ids(folder) != expected:
+        write_tokenizer(tokenizer, folder, expected)
+    if tokenizer.pad_token is not None and find_pad_id(read_tokenizer(folder), folder) != tokenizer.pad_token_id:
+        path = folder / "tokenizer_config.json"
+        settings = read_json(path) | {"pad_token": str(tokenizer.pad_token)}
+        path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.chmod(0o644)
+
+
+def write_tokenizer(tokenizer: Any, folder: Path, expected: list[list[int]]) -> None:
+    """Write tokenizer.json as transformers has the tokenizer, and see that it says the same there.
+
+    Raises:
+        SpecInvalid: it has no such form, or loses something in it.
+    """
+    path = folder / TOKENIZER_FILE
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise SpecInvalid(
@@ -75,6 +92,12 @@ def load_with_transformers(folder: Path) -> Any:
         except Exception as error:  # OSError, ValueError, ImportError, KeyError, ... by the class of tokenizer
             if (folder / TOKENIZER_FILE).is_file():
                 return None
+            if list(folder.glob("*.model")) and find_spec("sentencepiece") is None:
+                raise SpecInvalid(
+                    str(folder),
+                    f"has a SentencePiece vocabulary and no {TOKENIZER_FILE}; converting it needs sentencepiece",
+                    remedy="pip install sentencepiece, then add the model again.",
+                ) from None
             raise SpecInvalid(
                 str(folder),
                 f"has no {TOKENIZER_FILE}, and transformers cannot make one ({first_line(error)})",

@@ -7,8 +7,6 @@ from typing import Any
 
 import yaml
 
-from models.spec import SPEC_FILE
-
 #: The folder that holds the rooms: the repository, or the src/ of a bento.
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,9 +21,3 @@ def models_of_bento(root: Path = ROOT) -> tuple[str, ...]:
     for service in bento.get("services") or []:
         found += service.get("models") or []
     return tuple(dict.fromkeys(str(model["tag"]) for model in found))
-
-
-def folder_in_bento(tag: str, root: Path = ROOT) -> Path | None:
-    """The folder of a model that lies in the bento itself, as in a container; None where the store holds it."""
-    folder = root.parent / "models" / tag.replace(":", "/")
-    return folder if root.name == "src" and (folder / SPEC_FILE).is_file() else None

@@ -57,8 +57,6 @@ class Lane:
         self.model = model
         self.max_queue_rows, self.max_wait_s, self.max_gather_s = max_queue_rows, max_wait_s, max_gather_s
         self._queue = LaneQueue(kind=model.spec.inputs[0].kind, max_rows=max_window_rows, max_seconds=max_window_s)
-        self._gathering: list[Request] = []
-        self._gathered_rows = 0
         self._metrics = LaneMetrics(model.tag)
         self._thread = threading.Thread(target=self._work, name=f"lane-{model.tag}", daemon=True)
         self._thread.start()
@@ -71,12 +69,12 @@ class Lane:
     @property
     def queued_rows(self) -> int:
         """Rows that wait for a window."""
-        return self._queue.rows + self._gathered_rows
+        return self._queue.rows
 
     @property
     def gathering(self) -> bool:
         """Whether requests are being gathered: the next window has not been released yet."""
-        return bool(self._gathering)
+        return self._queue.arriving > 0
 
     async def submit(self, values: list[Any]) -> list[Answer]:
         """Answer the values of the input column: one entry for each, in their order.
@@ -91,13 +89,10 @@ class Lane:
             return []
         self._admit(len(values))
         loop = asyncio.get_running_loop()
-        request = Request(values, loop.create_future())
-        if not self._gathering:
-            loop.call_soon(
-                self._gather, loop, len(self._gathering) + 1, QUIET_TURNS, time.monotonic() + self.max_gather_s
-            )
-        self._gathering.append(request)
-        self._gathered_rows += len(values)
+        request = Request(values, loop.create_future(), size=self._queue.size_of(values))
+        if not self.gathering:
+            loop.call_soon(self._gather, loop, 1, QUIET_TURNS, time.monotonic() + self.max_gather_s)
+        self._queue.put(request)
         self._metrics.queue_rows.set(self.queued_rows)
         try:
             return await request.future
@@ -107,7 +102,7 @@ class Lane:
 
     def close(self, *, timeout_s: float = 10.0) -> None:
         """Take no more rows, answer those that wait, and end the thread."""
-        self._release()
+        self._queue.release()
         self._queue.close()
         self._thread.join(timeout_s)
 
@@ -134,25 +129,16 @@ class Lane:
         Requests that were sent together are read one after another by this one event loop. Starting the thread at the
         first of them would not answer it sooner (both want the same interpreter lock), only without its company.
         """
-        if len(self._gathering) > seen:
-            seen, turns = len(self._gathering), QUIET_TURNS
+        if self._queue.arriving > seen:
+            seen, turns = self._queue.arriving, QUIET_TURNS
         if turns and time.monotonic() < until:
             loop.call_soon(self._gather, loop, seen, turns - 1, until)
         else:
-            self._release()
-
-    def _release(self) -> None:
-        gathered, self._gathering, self._gathered_rows = self._gathering, [], 0
-        self._queue.put(gathered)
+            self._queue.release()
 
     def _abandon(self, request: Request) -> None:
-        """Forget the rows of a caller who has gone, as far as they have not been taken."""
-        if request in self._gathering:
-            self._gathering.remove(request)
-            self._gathered_rows -= len(request.values)
-            dropped = len(request.values)
-        else:
-            dropped = self._queue.drop(request)
+        """Forget the rows of a request that is not awaited any more, as far as they have not been taken."""
+        dropped = self._queue.drop(request)
         if request.future.cancelled():
             self._metrics.abandoned_rows.inc(dropped)
         self._metrics.queue_rows.set(self.queued_rows)
@@ -165,8 +151,9 @@ class Lane:
                 self._metrics.wait_seconds.observe(now - request.arrived)
             failure: Exception | None = None
             answers: list[Answer] = []
+            computed = 0
             try:
-                answers = self._answer(window.values)
+                answers, computed = self._answer(window.values)
             except Exception as error:
                 failure = ModelFailed(self.model.tag, rows=len(window.values), cause=error)
             if failure is not None:
@@ -174,11 +161,11 @@ class Lane:
                     "window failed", exc_info=failure, extra={"model": self.model.tag, "rows": len(window.values)}
                 )
                 self._metrics.failed_rows.inc(len(window.values))
-            self._queue.done(window, seconds=time.monotonic() - now)
+            self._queue.done(window, seconds=time.monotonic() - now, computed=computed)
             self._deliver(window, answers, failure)
 
-    def _answer(self, values: list[Any]) -> list[Answer]:
-        """One window through the model.
+    def _answer(self, values: list[Any]) -> tuple[list[Answer], int]:
+        """One window through the model: the answers, and how many rows were computed for them.
 
         Raises:
             PredictionMismatch: a step of the model returned another number of rows than it was given.
@@ -199,7 +186,7 @@ class Lane:
         metrics.repeated_rows.inc(result.stats.repeated)
         metrics.rows.inc(len(values))
         metrics.error_rows.inc(sum("error" in answer for answer in answers))
-        return answers
+        return answers, result.stats.rows
 
     def _deliver(self, window: Window, answers: list[Answer], failure: Exception | None) -> None:
         """Hand the answers to the event loop that awaits them, all in one call."""

@@ -6,22 +6,23 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from service.schemas import Answer
 
-#: What an older measurement of the rate weighs when another window is measured.
-FORGETTING = 0.8
+#: What the newest window weighs among those of like size when the rate is measured.
+NEWEST = 0.5
 
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One caller's rows, and the answers that they have so far."""
+    """One caller's rows, what they are expected to cost, and the answers that they have so far."""
 
     values: list[Any]
     future: asyncio.Future[list[Answer]]
+    size: int
     arrived: float = field(default_factory=time.monotonic)
     taken: int = 0
     answers: list[Answer] = field(default_factory=list)
@@ -80,32 +81,45 @@ class LaneQueue:
 
     def __init__(self, *, kind: Literal["text", "image", "sequence"], max_rows: int, max_seconds: float) -> None:
         self._kind, self._max_rows, self._max_seconds = kind, max_rows, max_seconds
+        self._arriving: deque[Request] = deque()
         self._requests: deque[Request] = deque()
         self._changed = threading.Condition()
-        self._measured_size, self._measured_s = 0.0, 0.0
+        self._rates: dict[int, float] = {}
         self._in_flight_size = 0
         self._waiting_size = 0
         self.rows = 0
         self.closed = False
 
-    def put(self, requests: Sequence[Request]) -> None:
-        """Let requests wait for the next window."""
+    def put(self, request: Request) -> None:
+        """Let a request wait; windows take it once it is released."""
         with self._changed:
-            self._requests.extend(requests)
-            self.rows += sum(len(request.values) for request in requests)
-            self._waiting_size += sum(self._size(value) for request in requests for value in request.values)
+            self._arriving.append(request)
+            self.rows += len(request.values)
+            self._waiting_size += request.size
+
+    def release(self) -> None:
+        """Give the next window what has arrived."""
+        with self._changed:
+            self._requests.extend(self._arriving)
+            self._arriving.clear()
             self._changed.notify()
+
+    @property
+    def arriving(self) -> int:
+        """Requests that have not been released."""
+        return len(self._arriving)
 
     def drop(self, request: Request) -> int:
         """Forget what is left of a request; the number of rows that were never taken."""
         with self._changed:
-            if request not in self._requests:
-                return 0
-            self._requests.remove(request)
-            left = request.values[request.taken :]
-            self.rows -= len(left)
-            self._waiting_size -= sum(map(self._size, left))
-            return len(left)
+            for place in (self._arriving, self._requests):
+                if request in place:
+                    place.remove(request)
+                    left = request.values[request.taken :]
+                    self.rows -= len(left)
+                    self._waiting_size -= self.size_of(left)
+                    return len(left)
+            return 0
 
     def close(self) -> None:
         with self._changed:
@@ -133,12 +147,15 @@ class LaneQueue:
             self._in_flight_size = window.size
             return window
 
-    def done(self, window: Window, *, seconds: float) -> None:
-        """Learn the rate from an answered window."""
+    def done(self, window: Window, *, seconds: float, computed: int) -> None:
+        """Learn the rate from an answered window, of whose rows `computed` went through the model."""
         with self._changed:
-            self._measured_size = FORGETTING * self._measured_size + window.size
-            self._measured_s = FORGETTING * self._measured_s + seconds
             self._in_flight_size = 0
+            if computed:
+                rows = len(window.values)
+                rate = window.size * min(computed / rows, 1.0) / max(seconds, 1e-6)
+                known = self._rates.get(rows.bit_length(), rate)
+                self._rates[rows.bit_length()] = NEWEST * rate + (1 - NEWEST) * known
 
     def predicted_wait_s(self) -> float:
         """Seconds until everything that is here now is answered; 0 before anything was measured."""
@@ -146,8 +163,16 @@ class LaneQueue:
             rate = self._rate()
             return (self._waiting_size + self._in_flight_size) / rate if rate else 0.0
 
+    def size_of(self, values: Iterable[Any]) -> int:
+        """What rows are expected to cost."""
+        return sum(map(self._size, values))
+
     def _rate(self) -> float:
-        return self._measured_size / self._measured_s if self._measured_s else 0.0
+        """Size a second, of the windows whose number of rows goes fastest: a queue that is long is answered in those.
+
+        Rates are kept by number of rows, since lone rows, each paying for a whole call, say nothing of full windows.
+        """
+        return max(self._rates.values(), default=0.0)
 
     def _cut(self) -> Window:
         """Choose the rows of a window, at least one."""

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 from models.load import load_model
 from models.model import Model
-from service.bento import folder_in_bento
-from service.errors import UnknownModel
+from service.errors import SettingsInvalid, UnknownModel
 from service.lane import Lane
 from service.schemas import ModelCard
 from service.settings import Settings
@@ -56,11 +55,14 @@ def open_lanes(settings: Settings) -> Lanes:
 
     Raises:
         ModelError: a model that is not there, is damaged, or cannot run here.
+        SettingsInvalid: two names of one model.
     """
-    lanes = []
+    lanes: list[Lane] = []
     for name in settings.models:
         begun = time.monotonic()
         model = load_named(name, settings)
+        if model.tag in {lane.model.tag for lane in lanes}:
+            raise SettingsInvalid("TANDEM_MODELS", found=",".join(settings.models), expected=f"{model.tag} only once")
         answer = warm_up(model)
         log.info("model ready: %s %s %s in %.1f s (first row: %s)", model.tag, model.variant, model.digest[:12],
                  time.monotonic() - begun, answer)  # fmt: skip
@@ -69,14 +71,19 @@ def open_lanes(settings: Settings) -> Lanes:
 
 
 def load_named(name: str, settings: Settings) -> Model:
-    """Load one model; in a container, the bento holds it itself."""
-    folder = folder_in_bento(name)
-    model = load_model(
-        str(folder) if folder else name, runtime=settings.runtime, device=settings.device, threads=settings.threads
+    """Load one model, which reads nothing but what a request holds."""
+    return load_model(
+        name,
+        runtime=settings.runtime,
+        device=settings.device,
+        threads=settings.threads,
+        fetch=refuse_to_fetch,
     )
-    if folder:
-        model.tag = name
-    return model
+
+
+def refuse_to_fetch(uri: str) -> bytes:
+    """What an image model reads places with: nothing that came over HTTP names a file or an address to read."""
+    raise ValueError("files and addresses are not read over HTTP")
 
 
 def card_of(model: Model) -> ModelCard:

@@ -23,7 +23,7 @@ def describe_image(root: Path, settings: Settings) -> bentoml.images.Image:
     return image.python_packages(*image_packages(root, settings.runtime))
 
 
-class PackagedModel(BentoModel):  # type: ignore[misc]  # bentoml's classes carry no types here
+class PackagedModel(BentoModel):
     """A model that a bento holds. One of the zoo comes into the store when it is first asked for."""
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -80,19 +79,25 @@ def read_rows(column: InputColumn, rows: Sequence[Any]) -> tuple[list[Any], dict
             )
             continue
         value = row[column.name] if isinstance(row, Mapping) else row
-        if column.kind == "image" and isinstance(value, str):
+        if column.kind == "image" and isinstance(value, str | Mapping):
+            # Never a place to read from: an image column of a job may hold paths, a request may not.
             try:
-                value = read_base64(value)
-            except (binascii.Error, ValueError):
-                shown = value if len(value) <= 60 else value[:57] + "..."
+                value = read_base64(value if isinstance(value, str) else "")
+            except ValueError:
                 faults[position] = RowFault(
                     kind="UndecodableImage",
                     message=f"{column.name!r}: expected base64 of an encoded image (or a data: URL, or numbers); "
-                    f"found {shown!r}. Addresses are not read over HTTP.",
+                    f"found {cut(value)}. Files and addresses are not read over HTTP.",
                 )
                 continue
         values.append(value)
     return values, faults
+
+
+def cut(value: Any) -> str:
+    """A value as a message shows it."""
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
 def read_base64(text: str) -> bytes:

@@ -68,10 +68,10 @@ def show(name: str) -> None:
 @click.argument("name")
 def verify(name: str) -> None:
     """Hash every file of a model again and compare with what was recorded."""
-    from models.load import describe_model
+    from models.store import verify_model
 
-    found = describe_model(name)
-    click.echo(f"{found.tag}: every file is as it was recorded; digest {found.digest}")
+    digest = verify_model(name)
+    click.echo(f"{name}: every file is as it was recorded; digest {digest}")
 
 
 @model.command()
@@ -132,5 +132,5 @@ def push(name: str, prefix: str) -> None:
     """Copy a model under an s3:// prefix, from where --model s3://... takes it on any machine."""
     from models.store import push_model
 
-    objects = push_model(name, prefix)
-    click.echo(f"pushed {objects} objects; use it anywhere with: tandem run --model {prefix} ...")
+    url = push_model(name, prefix)
+    click.echo(f"pushed; use it on any machine with: tandem run --model {url} ...")

@@ -26,7 +26,7 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--" + name.replace("_", "-"),
                 name,
                 type=click.Choice(choices) if choices else number,
-                metavar=None if choices else {int: "N", float: "SHARE"}.get(number, "TEXT"),
+                metavar=None if choices else {int: "N", float: "NUMBER"}.get(number, "TEXT"),
                 help=f"{field.description}{default}",
             )
         command = option(command)

@@ -139,7 +139,7 @@ def kill_and_resume(case: Case, environment: Mapping[str, str]) -> list[str]:
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
-        if sum("part-" in info.key for info in open_store(output).list()) >= 5:
+        if sum("part-" in info.key for info in open_store(output).list()) >= 3:
             process.send_signal(signal.SIGKILL)
             break
         time.sleep(0.02)

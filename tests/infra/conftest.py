@@ -47,7 +47,13 @@ class Stack:
 @contextmanager
 def created_stack(**parameters: str) -> Iterator[Stack]:
     """Create the stack in the account's default network, with these parameters beside those that have no default."""
-    with mock_aws(config={"batch": {"use_docker": False}}), warnings.catch_warnings():
+    with (
+        pytest.MonkeyPatch.context() as environment,
+        mock_aws(config={"batch": {"use_docker": False}}),
+        warnings.catch_warnings(),
+    ):
+        # The other rooms' S3 server knows nothing of this stack, and would let everybody in.
+        environment.delenv("AWS_ENDPOINT_URL", raising=False)
         # moto's CloudFormation has no bucket policies: the template's text is asserted instead.
         warnings.filterwarnings("ignore", message="Tried to parse AWS::S3::BucketPolicy")
         ec2 = boto3.client("ec2", region_name=REGION)

@@ -111,6 +111,17 @@ def test_a_step_of_sentence_transformers_that_is_not_ours_is_refused_by_name(
         detect_spec(tmp_path, name="x")
 
 
+def test_a_prompt_that_is_left_out_of_the_pooling_is_refused(tmp_path: Path) -> None:
+    write_folder(tmp_path, {**BERT, "architectures": ["BertModel"]})
+    write_json(tmp_path / "modules.json", [{"type": "x.Transformer", "path": ""}, {"type": "x.Pooling", "path": "1"}])
+    write_json(tmp_path / "1/config.json", {"pooling_mode": "mean", "include_prompt": False})
+    assert detect_spec(tmp_path, name="x").dimension == 16
+    prompts = {"prompts": {"query": "find: "}, "default_prompt_name": "query"}
+    write_json(tmp_path / "config_sentence_transformers.json", prompts)
+    with pytest.raises(UnsupportedTask, match="pooling without the prompt's tokens"):
+        detect_spec(tmp_path, name="x")
+
+
 def test_a_module_outside_the_folder_is_refused(tmp_path: Path) -> None:
     write_folder(tmp_path / "model", BERT)
     write_json(

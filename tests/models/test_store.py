@@ -126,7 +126,7 @@ def test_without_bentoml_saving_names_the_line_that_installs_it(
     artifact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "bentoml", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'tandem-inference\[serve\]'"):
+    with pytest.raises(MissingExtra, match=r"-e '\.\[serve\]'"):
         save_model(artifact, "m")
 
 

@@ -22,8 +22,8 @@ START_S = 120.0
 class Server:
     """Where a server listens, and what it says of itself."""
 
-    def __init__(self, port: int, log: Path) -> None:
-        self.port, self.log = port, log
+    def __init__(self, port: int, log: Path, process: subprocess.Popen[bytes]) -> None:
+        self.port, self.log, self.process = port, log, process
 
     def get(self, path: str) -> Reply:
         return ask(self.port, "GET", path)
@@ -75,7 +75,7 @@ def serving(
             if process.poll() is not None or time.monotonic() > ends:
                 raise AssertionError(f"not ready:\n{log.read_text()[-3000:]}")
             time.sleep(0.2)
-        yield Server(port, log)
+        yield Server(port, log, process)
     finally:
         process.send_signal(signal.SIGTERM)
         try:

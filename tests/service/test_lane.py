@@ -284,8 +284,8 @@ def test_a_wait_longer_than_anybody_should_have_is_refused_though_the_queue_has_
     async def check() -> None:
         async with running_lane(SlowModel(), max_wait_s=1.0, max_window_rows=32) as lane:
             await lane.submit([f"measure {i}" for i in range(32)])
-            waiting = [asyncio.create_task(lane.submit([f"{k} {i}" for i in range(100)])) for k in range(3)]
-            await until(lambda: lane.queued_rows > 200)
+            waiting = [asyncio.create_task(lane.submit([f"{k} {i}" for i in range(100)])) for k in range(2)]
+            await until(lambda: lane.queued_rows > 160)
             with pytest.raises(QueueFull):
                 await lane.submit(["late"])
             for task in waiting:

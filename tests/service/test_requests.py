@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.service.client import Connection, Reply, ask, predict
 from tests.service.server import Server, serving
@@ -18,7 +21,7 @@ LIMIT = 1024 * 1024
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settings = {
-        "TANDEM_MODELS": "tests.service.models:LetterModel",
+        "TANDEM_MODELS": "tests.service.models:LetterModel,fashion-resnet",
         "TANDEM_MAX_BODY_MB": "1",
         "TANDEM_MAX_QUEUE_ROWS": "100",
     }
@@ -67,7 +70,9 @@ def test_an_unknown_model_is_404_and_the_known_ones_are_named(server: Server) ->
     for name in ("nope", "letters:2", "letters:"):
         reply = predict(server.port, name, ["abc"])
         assert reply.status == 404
-        assert reply.content["error"].startswith(f"model: {name!r} is not served here; known: letters:1.")
+        assert reply.content["error"].startswith(
+            f"model: {name!r} is not served here; known: letters:1, fashion-resnet:"
+        )
 
 
 def test_a_model_is_known_by_its_name_and_by_its_version(server: Server) -> None:
@@ -87,6 +92,22 @@ def test_each_row_at_fault_has_its_own_error_and_its_neighbours_their_answers(se
     ]  # fmt: skip
     assert predictions[0] == predictions[-1]
     assert set(predictions[0]) == {"label", "score", "scores", "truncated"}
+
+
+def test_an_image_is_read_out_of_the_request_and_from_nowhere_else(server: Server, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.png"
+    Image.new("L", (28, 28), 200).save(secret)
+    encoded = base64.b64encode(secret.read_bytes()).decode()
+    places: list[Any] = [str(secret), f"file://{secret}", "s3://bucket/secret.png", "http://127.0.0.1:1/secret.png"]
+    places += [{"path": str(secret)}, {"bytes": None, "path": str(secret)}, {"uri": str(secret)}, {"bytes": encoded}]
+    places += [[str(secret)], [{"path": str(secret)}], [[{"path": str(secret)}]]]
+    rows = [encoded, f"data:image/png;base64,{encoded}", [[200] * 28] * 28, *places]
+    predictions = predict(server.port, "fashion-resnet", [{"image": row} for row in rows]).predictions
+    assert predictions[0] == predictions[1] == predictions[2]
+    assert "label" in predictions[0]
+    assert ["error" in entry for entry in predictions[3:]] == [True] * len(places)
+    bare = predict(server.port, "fashion-resnet", places).predictions
+    assert ["error" in entry for entry in bare] == [True] * len(places)
 
 
 def test_text_of_every_kind_is_answered(server: Server) -> None:
@@ -129,29 +150,32 @@ def test_a_body_at_the_limit_is_read(server: Server) -> None:
     assert post(server, body + b" " * (LIMIT - len(body))).status == 200
 
 
+def test_a_preflight_is_not_measured_by_its_body(server: Server) -> None:
+    assert ask(server.port, "OPTIONS", "/predict", b" " * (LIMIT + 1)).status != 413
+
+
 def test_pickle_is_refused(server: Server) -> None:
     assert post(server, b"\x80\x05N.", "Content-Type: application/vnd.bentoml+pickle").status == 415
 
 
 def test_get_models_lists_what_a_caller_needs_to_know(server: Server) -> None:
-    assert server.get("/models").content == {
-        "models": [
-            {
-                "name": "letters",
-                "model": "letters:1",
-                "digest": "letters-digest",
-                "variant": "python-fp32",
-                "family": "transformer",
-                "task": "text-classification",
-                "input": {"name": "text", "kind": "text"},
-                "output": ["label", "score", "scores", "truncated", "error"],
-                "labels": ["early", "late"],
-                "dimension": None,
-                "max_length": None,
-                "tolerance": 0.0001,
-            }
-        ]
+    letters, fashion = server.get("/models").content["models"]
+    assert letters == {
+        "name": "letters",
+        "model": "letters:1",
+        "digest": "letters-digest",
+        "variant": "python-fp32",
+        "family": "transformer",
+        "task": "text-classification",
+        "input": {"name": "text", "kind": "text"},
+        "output": ["label", "score", "scores", "truncated", "error"],
+        "labels": ["early", "late"],
+        "dimension": None,
+        "max_length": None,
+        "tolerance": 0.0001,
     }
+    assert (fashion["family"], fashion["variant"]) == ("cnn", "onnx-fp32")
+    assert fashion["input"] == {"name": "image", "kind": "image"}
     assert ask(server.port, "POST", "/models").status == 405
 
 

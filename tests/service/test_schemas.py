@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -48,14 +49,17 @@ def test_an_image_is_base64_alone_or_in_a_data_url(sent: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "sent", ["s3://bucket/cat.png", "http://127.0.0.1/cat.png", "/etc/hostname", "", "data:text/plain,hi", "häh"]
-)
-def test_an_address_or_a_stray_string_is_no_image_and_is_never_read(sent: str) -> None:
+    "sent",
+    [
+        "s3://bucket/cat.png", "http://127.0.0.1/cat.png", "/etc/hostname", "", "data:text/plain,hi", "häh", {},
+        {"path": "/etc/passwd"}, {"bytes": "AAAA"}, {"bytes": None, "path": "/etc/passwd"},
+    ],
+)  # fmt: skip
+def test_a_place_or_a_stray_string_is_no_image_and_is_never_read(sent: Any) -> None:
     values, faults = read_rows(IMAGE, [{"image": sent}])
-    assert values == [] or isinstance(values[0], bytes)
-    if not values:
-        assert faults[0].kind == "UndecodableImage"
-        assert "Addresses are not read over HTTP" in faults[0].message
+    assert values == []
+    assert faults[0].kind == "UndecodableImage"
+    assert "Files and addresses are not read over HTTP" in faults[0].message
 
 
 def test_an_image_as_numbers_passes() -> None:

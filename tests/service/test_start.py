@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.service.server import ROOT, bentoml_command, environment, free_port
+from tests.service.client import Connection, Reply, predict_body
+from tests.service.server import ROOT, Server, bentoml_command, environment, free_port, serving
+
+
+def test_a_request_in_flight_when_the_server_is_told_to_stop_is_answered(tmp_path: Path) -> None:
+    gate = tmp_path / "closed"
+    settings = {"TANDEM_MODELS": "tests.service.models:GatedModel", "TANDEM_TEST_GATE": str(gate)}
+
+    async def check(server: Server) -> Reply:
+        async with Connection(server.port) as connection:
+            connection.send("POST", "/predict", predict_body("gated", ["in flight"]))
+            while await asyncio.to_thread(server.metric, "wait_seconds_count", "gated:1") < 1:
+                await asyncio.sleep(0.01)
+            server.process.terminate()
+            await asyncio.sleep(0.5)
+            gate.unlink()
+            return await asyncio.wait_for(connection.read(), 20)
+
+    with serving(tmp_path / "home", settings) as server:
+        gate.touch()
+        assert "label" in asyncio.run(check(server)).predictions[0]
 
 
 def serve(home: Path, settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -23,6 +44,7 @@ def serve(home: Path, settings: dict[str, str]) -> subprocess.CompletedProcess[s
         ({"TANDEM_RUNTIME": "tensorrt"}, "TANDEM_RUNTIME='tensorrt': expected one of onnx, torch."),
         ({"TANDEM_MAX_QUEUE_ROWS": "many"}, "TANDEM_MAX_QUEUE_ROWS='many': expected a whole number"),
         ({"TANDEM_MODELS": "no-such-model"}, "No model 'no-such-model': looked in the model store"),
+        ({"TANDEM_MODELS": "vowels-bilstm,vowels-bilstm:latest"}, "expected vowels-bilstm:"),
         ({"TANDEM_MODELS": "./no/such/folder"}, "No model './no/such/folder': looked in the folder"),
         ({"TANDEM_MODELS": "tests.service.models:Nobody"}, "tests.service.models, which has no Nobody"),
     ],

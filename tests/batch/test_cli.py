@@ -1,0 +1,106 @@
+"""The command line: what it shows, what it refuses, and what it does not import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from batch.cli.main import COMMANDS
+from batch.spec import JobSpec
+
+DATA = Path(__file__).parents[2] / "models/zoo/data/vowels.parquet"
+JOB = ("--model", "vowels-bilstm", "--input", str(DATA), "--column", "sequence=steps")
+
+
+def tandem(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "batch.cli.main", *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.returncode == code, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    return result
+
+
+def test_help_names_every_command_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['tandem', '--help']\n"
+        "from batch.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'numpy', 'pyarrow', 'pydantic', 'boto3', 'torch'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stdout
+    assert all(f"  {name}" in found for name in COMMANDS)
+    assert found.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str) -> None:
+    assert "Usage: tandem" in tandem(command, "--help").stdout
+
+
+def test_every_setting_of_a_job_is_a_flag() -> None:
+    shown = tandem("run", "--help").stdout
+    assert [name for name in JobSpec.model_fields if f"--{name.replace('_', '-')} " not in shown] == []
+
+
+def test_schema_prints_the_schema_of_a_job_file() -> None:
+    assert json.loads(tandem("schema").stdout) == JobSpec.model_json_schema()
+
+
+def test_flags_win_over_the_job_file(tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text(
+        f"model: nothing\ninput: {DATA}\noutput: {tmp_path / 'out'}\ncolumn: {{sequence: steps}}\nlimit: 7\n"
+    )
+    assert tandem("run", str(job), "--model", "vowels-bilstm", "--limit", "5").stdout.startswith("5 rows in 1 parts")
+
+
+def test_plan_writes_nothing_and_says_what_a_run_would_skip(tmp_path: Path) -> None:
+    out = ("--output", str(tmp_path / "out"))
+    before = tandem("plan", *JOB, *out).stdout
+    assert "370 rows" in before
+    assert "0 are committed" in before
+    assert not (tmp_path / "out").exists()
+    tandem("run", *JOB, *out)
+    assert "1 are committed and would be skipped (370 rows)" in tandem("plan", *JOB, *out).stdout
+
+
+def test_status_and_head_show_what_the_run_left(tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    assert tandem("run", *JOB, "--output", out, "--label", "speaker").stdout.count("accuracy") == 1
+    found = json.loads(tandem("status", out, "--json").stdout)
+    assert (found["shards_done"], found["output_rows"], found["finished"]) == (1, 370, True)
+    assert found["quality"]["accuracy"] > 0.95
+    assert "370 of 370 input rows" in tandem("status", out).stdout
+    first = pq.read_table(next(Path(out).glob("part-*.parquet"))).column("label")[0].as_py()
+    shown = tandem("head", out, "-n", "1", "--columns", "_row,label").stdout
+    assert first in shown
+    assert "speaker" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("frobnicate",), 2, "No such command 'frobnicate'"),
+        (("run",), 2, "model is missing"),
+        (("run", "--limit", "x"), 2, "not a valid integer"),
+        (("run", "nowhere.yaml"), 2, "nowhere.yaml: cannot be read"),
+        (("run", *JOB, "--output", str(DATA)), 2, "output must not be the input itself"),
+        (("status", "nowhere"), 2, "no job has begun here"),
+        (("head", "nowhere"), 2, "no job has begun here"),
+        (("zoo", "fetch", "nope"), 2, "there are minilm, efficientnet-lite0"),
+        (("model", "show", "nope"), 3, "No model 'nope'"),
+        (("model", "check", "nope:Model"), 3, "looked in the module nope"),
+        (("model", "add", "nowhere/at/all", "--name", "x"), 3, "No model 'nowhere/at/all'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_an_exit_code(arguments: tuple[str, ...], code: int, says: str) -> None:
+    lines = tandem(*arguments, code=code).stderr.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("tandem: ")
+    assert says in lines[0]
