@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -35,16 +35,35 @@ def read_rows(
         window_rows: rows of a batch at most; wide rows come in smaller ones.
 
     Yields:
-        Batches with the columns read, those of the partition, OWN_SOURCE and OWN_ROW; none is empty.
+        Batches with the columns read, those of the partition, OWN_SOURCE and OWN_ROW; none is empty. Small row groups,
+        small objects and what a filter leaves are joined to windows.
 
     Raises:
         InputChanged: an object is no longer the one that was planned.
         UnreadableParquet: an object is damaged behind its footer.
     """
     wanted = pa.schema([schema.field(name) for name in columns.read_from(schema, shard.values)])
-    for piece in shard.pieces:
-        if piece.row_groups:
-            yield from read_piece(store, piece, shard.values, columns, wanted, window_rows=window_rows)
+    batches = (
+        batch
+        for piece in shard.pieces
+        if piece.row_groups
+        for batch in read_piece(store, piece, shard.values, columns, wanted, window_rows=window_rows)
+    )
+    yield from fill_windows(batches, window_rows=window_rows)
+
+
+def fill_windows(batches: Iterable[pa.RecordBatch], *, window_rows: int) -> Iterator[pa.RecordBatch]:
+    """Join consecutive batches of one schema while they are no more than a window: rows are planned among many."""
+    gathered: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        if gathered and (rows + batch.num_rows > window_rows or size + batch.nbytes > WINDOW_BYTES):
+            yield pa.concat_batches(gathered)
+            gathered, rows, size = [], 0, 0
+        gathered.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+    if gathered:
+        yield pa.concat_batches(gathered)
 
 
 def read_piece(
