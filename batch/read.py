@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -42,9 +42,30 @@ def read_rows(
         UnreadableParquet: an object is damaged behind its footer.
     """
     wanted = pa.schema([schema.field(name) for name in columns.read_from(schema, shard.values)])
-    for piece in shard.pieces:
-        if piece.row_groups:
-            yield from read_piece(store, piece, shard.values, columns, wanted, window_rows=window_rows)
+    batches = (
+        batch
+        for piece in shard.pieces
+        if piece.row_groups
+        for batch in read_piece(store, piece, shard.values, columns, wanted, window_rows=window_rows)
+    )
+    yield from gather_windows(batches, window_rows=window_rows)
+
+
+def gather_windows(batches: Iterable[pa.RecordBatch], *, window_rows: int) -> Iterator[pa.RecordBatch]:
+    """Join small batches, of small row groups or a strict filter, into windows: the more rows, the less padding.
+
+    Order is kept. A window holds at most `window_rows` rows and WINDOW_BYTES, or is one batch as it came.
+    """
+    gathered: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        if gathered and (rows + batch.num_rows > window_rows or size + batch.nbytes > WINDOW_BYTES):
+            yield pa.concat_batches(gathered)
+            gathered, rows, size = [], 0, 0
+        gathered.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+    if gathered:
+        yield pa.concat_batches(gathered)
 
 
 def read_piece(
