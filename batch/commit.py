@@ -114,13 +114,20 @@ def plan_key(number: int) -> str:
     return f"{OURS}plan-{number}.json"
 
 
+def plan_numbers(store: Store) -> list[int]:
+    """The numbers of the plans that lie there, ascending."""
+    names = (info.key.removeprefix(f"{OURS}plan-").removesuffix(".json") for info in store.list(f"{OURS}plan-"))
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def count_plans(store: Store) -> int:
+    """How many plans are agreed: 0, 1, 2, ... up to the first that is not there."""
+    return sum(1 for place, number in enumerate(plan_numbers(store)) if place == number)
+
+
 def read_plans(store: Store) -> list[Plan]:
     """Every agreed plan, in order."""
-    keys = {info.key for info in store.list(f"{OURS}plan-")}
-    plans: list[Plan] = []
-    while (key := plan_key(len(plans))) in keys:
-        plans.append(Plan.from_json(store.read(key)))
-    return plans
+    return [Plan.from_json(store.read(plan_key(number))) for number in range(count_plans(store))]
 
 
 def agree_on_plan(store: Store, plan: Plan, *, attempt: str) -> Plan:
@@ -169,12 +176,12 @@ def commit_manifest(store: Store, manifest: Mapping[str, Any], *, attempt: str) 
     """
     plans = int(manifest["plans"])
     body = json.dumps(manifest, indent=1, sort_keys=True).encode()
-    if not put_newest(store, MANIFEST, body, plans=plans, attempt=attempt) or len(read_plans(store)) != plans:
+    if not put_newest(store, MANIFEST, body, plans=plans, attempt=attempt) or count_plans(store) != plans:
         return False
     success = json.dumps({"plans": plans}).encode()
     if not put_newest(store, SUCCESS, success, plans=plans, attempt=attempt):
         return False
-    if len(read_plans(store)) == plans:
+    if count_plans(store) == plans:
         return True
     withdraw(store, plans=plans)
     return False

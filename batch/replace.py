@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from batch.commit import JOB, MANIFEST, OURS, SUCCESS, JobRecord, part_key, plan_key
+from batch.commit import JOB, MANIFEST, SUCCESS, JobRecord, part_key, plan_key, plan_numbers
 from batch.shard import Plan
 from batch.storage import Store
 
@@ -29,13 +29,7 @@ def clear_output(store: Store, record: JobRecord, plan: Plan) -> int:
             store.delete(info.key)
             removed += 1
     # The last plan first: plans are read from 0 on, so what a run killed here leaves behind is whole.
-    for number in reversed(range(count_plans(store))):
+    for number in reversed(plan_numbers(store)):
         store.delete(plan_key(number))
     store.delete(JOB)
     return removed
-
-
-def count_plans(store: Store) -> int:
-    """One more than the highest number of a plan that is there, whether or not those below are."""
-    names = (info.key.removeprefix(f"{OURS}plan-").removesuffix(".json") for info in store.list(f"{OURS}plan-"))
-    return max((int(name) + 1 for name in names if name.isdecimal()), default=0)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from safetensors.numpy import load_file
 
 from models.artifact import record_digest
@@ -18,6 +21,15 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 ZOO = Path(__file__).parents[2] / "models" / "zoo"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _service_models_are_parsed_once() -> Iterator[None]:
+    """botocore reads its description of S3 for every session anew; a process of ours opens two, the tests hundreds."""
+    load = functools.cache(JSONFileLoader().load_file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: load(path))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -56,13 +56,12 @@ class Folder:
 
 
 class Bucket:
-    """A bucket of moto's server. An ETag tells contents apart, LastModified is to the second: versions tell writes."""
+    """A bucket of moto's server."""
 
     def __init__(self, bucket: str, client: S3Client) -> None:
         self.bucket = bucket
         self.url = f"s3://{bucket}/"
         self.client = client
-        self.client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
 
     def put(self, key: str, body: bytes) -> None:
         self.client.put_object(Bucket=self.bucket, Key=key, Body=body)
@@ -74,9 +73,9 @@ class Bucket:
         self.client.delete_object(Bucket=self.bucket, Key=key)
 
     def etags(self, prefix: str = "") -> dict[str, str]:
-        pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
-        versions = (version for page in pages for version in page.get("Versions", []))
-        return {version["Key"]: version["VersionId"] for version in versions if version["IsLatest"]}
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        found = (entry for page in pages for entry in page.get("Contents", []))
+        return {entry["Key"]: f"{entry['ETag']} {entry['LastModified']}" for entry in found}
 
 
 def parquet_bytes(table: pa.Table, **options: Any) -> bytes:

@@ -40,8 +40,7 @@ def ids(place: Place) -> list[int]:
     return sorted(found)
 
 
-@pytest.fixture
-def two(place: Place) -> Place:
+def finish_two(place: Place) -> Place:
     """A finished job over two objects of two partitions, ten rows each."""
     put_table(place, "in/p=0/a.parquet", texts(10))
     put_table(place, "in/p=1/a.parquet", texts(10, first=100))
@@ -49,17 +48,27 @@ def two(place: Place) -> Place:
     return place
 
 
-def test_what_was_added_is_planned_beside_and_old_parts_are_not_touched(two: Place) -> None:
-    old = two.etags("out/p=")
-    put_table(two, "in/p=1/b.parquet", texts(5, first=200))
-    manifest = run(two)
+@pytest.fixture
+def two(folder: Folder) -> Place:
+    return finish_two(folder)
+
+
+@pytest.fixture
+def two_anywhere(place: Place) -> Place:
+    return finish_two(place)
+
+
+def test_what_was_added_is_planned_beside_and_old_parts_are_not_touched(two_anywhere: Place) -> None:
+    old = two_anywhere.etags("out/p=")
+    put_table(two_anywhere, "in/p=1/b.parquet", texts(5, first=200))
+    manifest = run(two_anywhere)
     assert (manifest["plans"], manifest["run"]["rows"], manifest["rows"]) == (2, 5, 25)
-    assert ids(two) == [*range(10), *range(100, 110), *range(200, 205)]
-    assert {key: etag for key, etag in two.etags("out/p=").items() if key in old} == old
-    assert read_json(two, "out/_tandem/plan-1.json")["objects"].keys() == {"p=1/b.parquet"}
-    assert read_json(two, "out/_SUCCESS") == {"plans": 2}
-    assert read_json(two, "out/_tandem/manifest.json") == manifest
-    assert run(two)["run"]["rows"] == 0
+    assert ids(two_anywhere) == [*range(10), *range(100, 110), *range(200, 205)]
+    assert {key: etag for key, etag in two_anywhere.etags("out/p=").items() if key in old} == old
+    assert read_json(two_anywhere, "out/_tandem/plan-1.json")["objects"].keys() == {"p=1/b.parquet"}
+    assert read_json(two_anywhere, "out/_SUCCESS") == {"plans": 2}
+    assert read_json(two_anywhere, "out/_tandem/manifest.json") == manifest
+    assert run(two_anywhere)["run"]["rows"] == 0
 
 
 def test_success_is_away_while_what_was_added_is_computed(s3_place: Bucket, proxy: FaultProxy) -> None:
@@ -85,19 +94,19 @@ def test_status_of_a_grown_output_changes_nothing(two: Place) -> None:
     }
 
 
-def test_a_changed_object_is_refused_by_its_key_and_replaced_on_demand(two: Place) -> None:
-    old = two.etags("out/p=")
-    put_table(two, "in/p=1/a.parquet", texts(7, first=300))
+def test_a_changed_object_is_refused_by_its_key_and_replaced_on_demand(two_anywhere: Place) -> None:
+    old = two_anywhere.etags("out/p=")
+    put_table(two_anywhere, "in/p=1/a.parquet", texts(7, first=300))
     with pytest.raises(InputChanged, match=r"in/p=1/a\.parquet changed after it was planned.*--replace"):
-        run(two)
-    assert two.etags("out/p=") == old
-    manifest = run(two, replace=True)
+        run(two_anywhere)
+    assert two_anywhere.etags("out/p=") == old
+    manifest = run(two_anywhere, replace=True)
     assert (manifest["run"]["rows"], manifest["rows"], manifest["plans"]) == (7, 17, 1)
-    assert ids(two) == [*range(10), *range(300, 307)]
-    now = two.etags("out/p=")
+    assert ids(two_anywhere) == [*range(10), *range(300, 307)]
+    now = two_anywhere.etags("out/p=")
     assert len(now) == 2
     assert [now[key] for key in now if "p=0" in key] == [old[key] for key in old if "p=0" in key]
-    assert run(two)["run"]["rows"] == 0
+    assert run(two_anywhere)["run"]["rows"] == 0
 
 
 def test_a_deleted_object_is_refused_by_its_key_and_replaced_on_demand(two: Place) -> None:
@@ -198,18 +207,18 @@ def test_a_run_that_ends_while_it_replaces_is_completed_by_the_same_again(
     assert read_json(s3_place, "out/_SUCCESS") == {"plans": manifest["plans"]}
 
 
-def test_a_limit_takes_from_what_was_added_only_what_it_lacks(place: Place) -> None:
-    put_table(place, "in/a.parquet", texts(10))
-    assert run(place, limit=25)["rows"] == 10
-    put_table(place, "in/b.parquet", texts(10, first=100))
-    assert run(place, limit=25)["rows"] == 20
-    put_table(place, "in/c.parquet", texts(10, first=200))
-    manifest = run(place, limit=25)
+def test_a_limit_takes_from_what_was_added_only_what_it_lacks(folder: Folder) -> None:
+    put_table(folder, "in/a.parquet", texts(10))
+    assert run(folder, limit=25)["rows"] == 10
+    put_table(folder, "in/b.parquet", texts(10, first=100))
+    assert run(folder, limit=25)["rows"] == 20
+    put_table(folder, "in/c.parquet", texts(10, first=200))
+    manifest = run(folder, limit=25)
     assert (manifest["rows"], manifest["run"]["rows"]) == (25, 5)
-    put_table(place, "in/d.parquet", texts(10, first=300))
-    again = run(place, limit=25)
+    put_table(folder, "in/d.parquet", texts(10, first=300))
+    again = run(folder, limit=25)
     assert (again["plans"], again["run"]["rows"]) == (3, 0)
-    assert ids(place) == [*range(10), *range(100, 110), *range(200, 205)]
+    assert ids(folder) == [*range(10), *range(100, 110), *range(200, 205)]
 
 
 def test_objects_behind_the_limit_may_change(folder: Folder) -> None:

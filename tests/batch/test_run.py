@@ -173,19 +173,19 @@ def test_columns_that_nobody_asked_for_are_not_fetched(s3_place: Bucket, proxy: 
     assert fetched < 400_000 < len(place.get("in/a.parquet")) / 10
 
 
-def test_of_a_limit_exactly_the_first_rows_come_out(place: Place) -> None:
+def test_of_a_limit_exactly_the_first_rows_come_out(folder: Folder) -> None:
     for n, key in enumerate(["in/a.parquet", "in/b.parquet", "in/c.parquet"]):
-        put_table(place, key, texts(50, first=50 * n), row_group_size=20)
-    assert run(place, limit=75)["rows"] == 75
-    assert read_output(place)["id"].to_pylist() == list(range(75))
-    assert run(place, limit=1000, output=place.url + "all/")["rows"] == 150
+        put_table(folder, key, texts(50, first=50 * n), row_group_size=20)
+    assert run(folder, limit=75)["rows"] == 75
+    assert read_output(folder)["id"].to_pylist() == list(range(75))
+    assert run(folder, limit=1000, output=folder.url + "all/")["rows"] == 150
 
 
-def test_a_limit_counts_rows_behind_the_condition(place: Place) -> None:
+def test_a_limit_counts_rows_behind_the_condition(folder: Folder) -> None:
     for n, key in enumerate(["in/a.parquet", "in/b.parquet", "in/c.parquet"]):
-        put_table(place, key, texts(50, first=50 * n), row_group_size=20)
-    assert run(place, limit=12, where="id >= 45 AND id <> 50 OR id = 7")["rows"] == 12
-    assert read_output(place)["id"].to_pylist() == [7, 45, 46, 47, 48, 49, 51, 52, 53, 54, 55, 56]
+        put_table(folder, key, texts(50, first=50 * n), row_group_size=20)
+    assert run(folder, limit=12, where="id >= 45 AND id <> 50 OR id = 7")["rows"] == 12
+    assert read_output(folder)["id"].to_pylist() == [7, 45, 46, 47, 48, 49, 51, 52, 53, 54, 55, 56]
 
 
 def test_keep_says_which_columns_go_along(folder: Folder) -> None:
@@ -354,22 +354,22 @@ def test_of_a_partition_without_rows_there_is_a_part_without_rows(folder: Folder
     assert len({str(part.schema) for part in read_parts(folder).values()}) == 1
 
 
-def test_an_input_without_rows_is_a_finished_job_without_rows(place: Place) -> None:
-    put_table(place, "in/a.parquet", texts(0))
-    assert run(place)["rows"] == 0
-    assert run(place)["run"]["rows"] == 0
-    assert "out/_SUCCESS" in place.etags()
+def test_an_input_without_rows_is_a_finished_job_without_rows(folder: Folder) -> None:
+    put_table(folder, "in/a.parquet", texts(0))
+    assert run(folder)["rows"] == 0
+    assert run(folder)["run"]["rows"] == 0
+    assert "out/_SUCCESS" in folder.etags()
 
 
-def test_long_and_foreign_texts_come_out_whole(place: Place) -> None:
+def test_long_and_foreign_texts_come_out_whole(folder: Folder) -> None:
     odd = ["日本 " * 50_000, "🦊\u0000é ünï", "", " ", "a\nb\tc \u2028 d"]
-    put_table(place, "in/a.parquet", pa.table({"text": odd}))
-    assert run(place, keep=["text"])["error_rows"] == 0
-    assert read_output(place)["text"].to_pylist() == odd
+    put_table(folder, "in/a.parquet", pa.table({"text": odd}))
+    assert run(folder, keep=["text"])["error_rows"] == 0
+    assert read_output(folder)["text"].to_pylist() == odd
 
 
-def test_no_files_are_named_as_such(place: Place) -> None:
-    place.put("in/readme.txt", b"no Parquet")
+def test_no_files_are_named_as_such(folder: Folder) -> None:
+    folder.put("in/readme.txt", b"no Parquet")
     with pytest.raises(InputNotFound, match=r"none of its 1 objects is named \*\.parquet"):
-        run(place)
-    assert not place.etags("out/")
+        run(folder)
+    assert not folder.etags("out/")
