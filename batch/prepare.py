@@ -25,7 +25,7 @@ from batch.replace import clear_output
 from batch.shard import Plan, Shard
 from batch.spec import JobSpec
 from batch.storage import ObjectInfo, Store, list_sources, open_store
-from models.errors import MissingExtra, RuntimeUnavailable
+from models.errors import RuntimeUnavailable
 from models.load import Described, check_runtime, describe_model
 
 
@@ -106,14 +106,15 @@ def resolve_runtime(job: JobSpec, described: Described, owner: JobRecord | None)
 
     Raises:
         RuntimeMissing: this host cannot run it.
+        MissingExtra: its package is not installed.
     """
     runtime = job.runtime
     if runtime == "auto":
         runtime = owner.model["runtime"] if owner is not None and owner.model["digest"] == described.digest else "onnx"
     try:
         check_runtime(described, runtime)
-    except (RuntimeUnavailable, MissingExtra) as error:
-        raise RuntimeMissing(runtime, str(error), advice="Run it where that runtime is.") from None
+    except RuntimeUnavailable as error:
+        raise RuntimeMissing(runtime, str(error).rstrip("."), advice="Run it where that runtime is.") from None
     return job.model_copy(update={"runtime": runtime})
 
 

@@ -35,8 +35,7 @@ def read_rows(
         window_rows: rows of a batch at most; wide rows come in smaller ones.
 
     Yields:
-        Batches with the columns read, those of the partition, OWN_SOURCE and OWN_ROW; none is empty. Small row groups,
-        small objects and what a filter leaves are joined to windows.
+        Batches with the columns read, those of the partition, OWN_SOURCE and OWN_ROW; none is empty.
 
     Raises:
         InputChanged: an object is no longer the one that was planned.
@@ -49,11 +48,14 @@ def read_rows(
         if piece.row_groups
         for batch in read_piece(store, piece, shard.values, columns, wanted, window_rows=window_rows)
     )
-    yield from fill_windows(batches, window_rows=window_rows)
+    yield from gather_windows(batches, window_rows=window_rows)
 
 
-def fill_windows(batches: Iterable[pa.RecordBatch], *, window_rows: int) -> Iterator[pa.RecordBatch]:
-    """Join consecutive batches of one schema while they are no more than a window: rows are planned among many."""
+def gather_windows(batches: Iterable[pa.RecordBatch], *, window_rows: int) -> Iterator[pa.RecordBatch]:
+    """Join small batches, of small row groups or a strict filter, into windows: the more rows, the less padding.
+
+    Order is kept. A window holds at most `window_rows` rows and WINDOW_BYTES, or is one batch as it came.
+    """
     gathered: list[pa.RecordBatch] = []
     rows = size = 0
     for batch in batches:

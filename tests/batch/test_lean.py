@@ -63,4 +63,4 @@ def test_the_torch_runtime_says_which_line_installs_it(s3_place: Bucket, vowels:
     )
     assert ended.returncode == 3
     assert "Traceback" not in ended.stderr
-    assert "pip install 'tandem-inference[torch]'" in ended.stderr
+    assert "pip install -c constraints.txt -e '.[torch]'" in ended.stderr
