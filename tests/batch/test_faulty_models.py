@@ -75,3 +75,9 @@ def test_a_job_that_fails_leaves_no_thread_behind(folder: Folder, model: str) ->
     steps = {"read", "encode", "arithmetic"}
     assert raised.value.__traceback__ is not None  # which keeps alive whatever its frames hold
     assert not [thread.name for thread in threading.enumerate() if thread.name in steps]
+
+
+def test_a_job_of_rows_that_are_all_at_fault_is_done(folder: Folder) -> None:
+    put_table(folder, "in/a.parquet", pa.table({"text": [THIRTEEN, None, THIRTEEN + " "] * 5}))
+    assert run(folder, "PoisonModel")["errors"] == {"NullValue": 5, "ValueError": 10}
+    assert read_output(folder)["label"].null_count == 15

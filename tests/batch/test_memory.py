@@ -28,9 +28,9 @@ def run(folder: Folder, **settings: Any) -> int:
 
 
 def test_no_more_than_a_few_windows_are_on_their_way(folder: Folder) -> None:
-    put_table(folder, "in/a.parquet", texts(30_000), row_group_size=7_000)
-    put_table(folder, "in/b.parquet", texts(10_000))
-    assert run(folder, window_rows=100) == 40_000
+    put_table(folder, "in/a.parquet", texts(9_000), row_group_size=2_000)
+    put_table(folder, "in/b.parquet", texts(3_000))
+    assert run(folder, window_rows=100) == 12_000
     assert 1 < FarSightedModel.most_waiting <= WINDOWS
     assert FarSightedModel.most_rows == 100
     assert FarSightedModel.waiting == 0
