@@ -29,8 +29,10 @@ def environment(s3: str, s3_client: Any) -> Iterator[dict[str, str]]:
     """An S3 with the demo's data."""
     demo.put_data()
     yield dict(os.environ)
-    for info in s3_client.list_objects_v2(Bucket="demo").get("Contents", []):
+    pages = s3_client.get_paginator("list_objects_v2").paginate(Bucket="demo")
+    for info in [info for page in pages for info in page.get("Contents", [])]:
         s3_client.delete_object(Bucket="demo", Key=info["Key"])
+    s3_client.delete_bucket(Bucket="demo")
 
 
 def test_an_accuracy_below_the_stated_one_fails_the_demo(
