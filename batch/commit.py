@@ -64,10 +64,7 @@ def read_record(store: Store) -> JobRecord | None:
     try:
         return JobRecord.from_json(store.read(JOB))
     except (ValueError, KeyError, TypeError):
-        raise UsageError(
-            f"{store.url_of(JOB)} is no record of a job that this version reads. "
-            "Choose another --output, or run with --replace."
-        ) from None
+        raise not_ours(store, JOB, "record of a job") from None
 
 
 def agree_on_job(store: Store, record: JobRecord, *, attempt: str) -> None:
@@ -127,7 +124,26 @@ def count_plans(store: Store) -> int:
 
 def read_plans(store: Store) -> list[Plan]:
     """Every agreed plan, in order."""
-    return [Plan.from_json(store.read(plan_key(number))) for number in range(count_plans(store))]
+    return [read_plan(store, number) for number in range(count_plans(store))]
+
+
+def read_plan(store: Store, number: int) -> Plan:
+    """One plan.
+
+    Raises:
+        UsageError: what lies there is no plan that this version reads.
+    """
+    key = plan_key(number)
+    try:
+        return Plan.from_json(store.read(key))
+    except (ValueError, KeyError, TypeError):
+        raise not_ours(store, key, "plan") from None
+
+
+def not_ours(store: Store, key: str, what: str) -> UsageError:
+    return UsageError(
+        f"{store.url_of(key)} is no {what} that this version reads. Choose another --output, or run with --replace."
+    )
 
 
 def agree_on_plan(store: Store, plan: Plan, *, attempt: str) -> Plan:
@@ -140,7 +156,7 @@ def agree_on_plan(store: Store, plan: Plan, *, attempt: str) -> Plan:
     if plan.number and store.head(key) is None:
         withdraw(store, plans=plan.number)
     if not store.put_if_absent(key, plan.to_json(), attempt=attempt):
-        return Plan.from_json(store.read(key))
+        return read_plan(store, plan.number)
     if plan.number:
         withdraw(store, plans=plan.number)
     return plan

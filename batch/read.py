@@ -81,7 +81,7 @@ def read_piece(
     url = store.url_of(piece.key)
     with PinnedFile(store, ObjectInfo(key=piece.key, size_bytes=piece.size_bytes, etag=piece.etag)) as file:
         try:
-            parquet = pq.ParquetFile(file)
+            parquet = pq.ParquetFile(file, page_checksum_verification=True)
             metadata = parquet.metadata
             starts = np.concatenate(
                 [[0], np.cumsum([metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)])]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from batch.commit import JobRecord, list_parts
+from batch.commit import JobRecord, list_parts, not_ours
 from batch.parquet_source import read_footer
 from batch.predict import Spent
 from batch.shard import Plan
@@ -69,7 +69,10 @@ def build_manifest(store: Store, record: JobRecord, plans: Sequence[Plan], run: 
 
 def read_account(store: Store, info: ObjectInfo) -> dict[str, Any]:
     """What a part's footer says of it."""
-    account: dict[str, Any] = json.loads(read_footer(store, info).metadata[FOOTER_KEY])
+    try:
+        account: dict[str, Any] = json.loads(read_footer(store, info).metadata[FOOTER_KEY])
+    except (KeyError, TypeError):
+        raise not_ours(store, info.key, "part") from None
     return account
 
 

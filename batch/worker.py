@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from batch.commit import commit_part, part_key
-from batch.errors import Interrupted, TooManyErrors
+from batch.errors import Interrupted, StoreUnavailable, TooManyErrors
 from batch.overlap import overlap
 from batch.predict import PredictedRows, Spent, decode_rows, encode_rows, predict_batches, time_reading
 from batch.prepare import Prepared
@@ -69,9 +69,10 @@ def load_for(prepared: Prepared) -> Model:
 def run_shards(
     prepared: Prepared, model: Model, shards: Iterable[tuple[Plan, Shard]], progress: Progress, stop: Stop
 ) -> Done:
-    """Run shards until none is left.
+    """Run shards until none is left; one that the store failed is tried a second time.
 
     Raises:
+        StoreUnavailable: the second time too.
         Interrupted: asked to stop; the shard in hand was committed, no other begun.
         TooManyErrors: the share of error rows passed the job's bound.
     """
@@ -80,7 +81,12 @@ def run_shards(
         if stop.asked:
             raise Interrupted(f"it was asked to stop by {stop.asked}")
         started = time.perf_counter()
-        part = run_shard(prepared, model, plan, shard, progress)
+        try:
+            part = run_shard(prepared, model, plan, shard, progress)
+        except StoreUnavailable as error:
+            # The store's own retries are used up. Whatever the first try put is this attempt's, so another is safe.
+            progress.told("failed", shard=shard.id, reason=error.reason)
+            part = run_shard(prepared, model, plan, shard, progress)
         done.add(part)
         progress.told(
             "committed" if part.committed else "already committed",

@@ -91,12 +91,13 @@ class RaisingEncoder(WordCount):
 
 
 class FarSightedModel(WordCount):
-    """Counts how many windows are encoded and not yet decoded, and the most rows that a window had."""
+    """Counts windows, how many of them are encoded and not yet decoded, and the most rows that one had."""
 
-    waiting = most_waiting = most_rows = 0
+    windows = waiting = most_waiting = most_rows = 0
 
     def encode(self, values: Values) -> Encoded:
         kind = type(self)
+        kind.windows += 1
         kind.waiting += 1
         kind.most_waiting = max(kind.most_waiting, kind.waiting)
         kind.most_rows = max(kind.most_rows, len(values))

@@ -234,6 +234,21 @@ def test_an_output_that_another_program_uses_is_refused(folder: Folder, command:
         folder.put("out/_tandem/job.json", body)
         assert_refused(command(*job(folder)), 2, f"{folder.url}out/_tandem/job.json is no record of a job")
     assert command(*job(folder, "--replace")).code == 0
+    folder.put("out/_tandem/plan-0.json", b"{}")
+    assert_refused(command(*job(folder)), 2, f"{folder.url}out/_tandem/plan-0.json is no plan that this version reads")
+    assert command(*job(folder, "--replace")).code == 0
+    (part,) = part_keys(folder)
+    folder.put(part, GOOD)
+    folder.delete("out/_SUCCESS")
+    assert_refused(command(*job(folder)), 2, f"{folder.url}{part} is no part that this version reads")
+
+
+def test_a_value_that_rotted_is_found_where_the_writer_left_checksums(folder: Folder, command: Command) -> None:
+    options = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
+    body = parquet_bytes(pa.table({"text": ["all is well"] * 9}), **options)
+    fifth = b"all is well".join(body.split(b"all is well", 5)[:5])  # the first two are statistics
+    folder.put("in/a.parquet", fifth + b"all is hell" + body[len(fifth) + 11 :])
+    assert_refused(command(*job(folder)), 2, f"{folder.url}in/a.parquet is not readable as Parquet", "checksum")
 
 
 def test_a_foreign_success_is_replaced_by_a_true_one(folder: Folder, command: Command) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 import pytest
 
 from batch.read import WINDOW_BYTES
 from batch.run import run_job
 from tests.batch.own_models import FarSightedModel
-from tests.batch.places import Folder, put_table, texts
+from tests.batch.places import Folder, put_table, read_output, texts
 
 #: Two wait behind encoding and two behind the arithmetic; each of the three threads has one in hand.
 WINDOWS = 2 + 2 + 3
@@ -16,13 +18,12 @@ WINDOWS = 2 + 2 + 3
 
 @pytest.fixture(autouse=True)
 def _counted_anew() -> None:
-    FarSightedModel.waiting = FarSightedModel.most_waiting = FarSightedModel.most_rows = 0
+    FarSightedModel.windows = FarSightedModel.waiting = FarSightedModel.most_waiting = FarSightedModel.most_rows = 0
 
 
-def run(folder: Folder, window_rows: int) -> int:
+def run(folder: Folder, **settings: Any) -> int:
     places = {"input": folder.url + "in/", "output": folder.url + "out/"}
-    job = {"model": "tests.batch.own_models:FarSightedModel", "window_rows": window_rows, **places}
-    rows: int = run_job(job)["rows"]
+    rows: int = run_job({"model": "tests.batch.own_models:FarSightedModel", **places, **settings})["rows"]
     return rows
 
 
@@ -42,3 +43,15 @@ def test_wide_rows_come_in_smaller_windows(folder: Folder) -> None:
     )
     assert run(folder, window_rows=1000) == 40
     assert 1 <= FarSightedModel.most_rows <= WINDOW_BYTES // wide
+
+
+def test_small_objects_and_sparse_rows_are_gathered_to_windows(folder: Folder) -> None:
+    for number in range(40):
+        put_table(folder, f"in/{number:02}.parquet", texts(20, first=20 * number), row_group_size=7)
+    assert run(folder, window_rows=100) == 800
+    assert FarSightedModel.windows <= 10
+    assert FarSightedModel.most_rows <= 100
+    assert read_output(folder)["id"].to_pylist() == list(range(800))
+    FarSightedModel.windows = 0
+    assert run(folder, window_rows=100, output=folder.url + "some/", where="id < 3 OR id > 796 OR id = 400") == 7
+    assert FarSightedModel.windows == 1

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batch.errors import StoreUnavailable
 from batch.report import Manifest
 from batch.run import run_job
+from batch.s3_store import S3Store
 from tests.batch.command import ended, started, tandem
 from tests.batch.places import (
     WORD_COUNT,
@@ -159,6 +161,22 @@ def test_only_the_shards_without_a_part_are_computed(place: Place) -> None:
     assert_complete(place, manifest, shards=3)
     now = place.etags("out/p=")
     assert {key for key in now if now[key] != kept[key]} <= {lost}
+
+
+def test_a_shard_that_the_store_fails_is_tried_once_more(
+    s3_place: Bucket, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(S3Store.__init__.__kwdefaults__, "max_attempts", 1)
+    put_input(s3_place)
+    proxy.add(Rule(fault="error", method="GET", path="/in/p=1/a.parquet", skip=1))  # its footer was read to plan
+    proxy.add(Rule(fault="error_after", method="PUT", path="/p=0/part-"))
+    with caplog.at_level("INFO", logger="tandem"):
+        manifest = run_job(settings(s3_place) | {"endpoint_url": proxy.url})
+    assert_complete(s3_place, manifest)
+    assert [record.getMessage().split(" ")[0] for record in caplog.records].count("failed") == 1
+    proxy.add(Rule(fault="error", method="GET", path="/in/", times=None))
+    with pytest.raises(StoreUnavailable):
+        run_job(settings(s3_place) | {"endpoint_url": proxy.url, "output": f"{s3_place.url}other/"})
 
 
 def test_sigterm_commits_the_shard_in_hand_and_begins_no_other(s3_place: Bucket, proxy: FaultProxy) -> None:
