@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from batch.cli.main import COMMANDS
+from batch.demo import demo
 from batch.spec import JobSpec
 from tests.reference import README, with_reference
 from tests.service.server import ROOT, environment, serving
@@ -30,26 +29,16 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def newcomer(tmp_path: Path, s3: str, s3_client: Any) -> Iterator[tuple[Path, dict[str, str]]]:
-    """A folder with articles, a bucket named my-bucket, and a shell in which tandem is on the path."""
-    table = pa.table(
-        {
-            "id": [1, 2, 3],
-            "date": ["2026-01-01", "2026-01-02", "2026-01-03"],
-            "lang": ["en", "en", "de"],
-            "body": ["The striker scored twice.", "Shares fell in early trading.", "Der Zug kam zu spät."],
-        }
-    )
-    (tmp_path / "articles").mkdir()
-    pq.write_table(table, tmp_path / "articles/a.parquet")
-    s3_client.create_bucket(Bucket="my-bucket")
-    s3_client.upload_file(str(tmp_path / "articles/a.parquet"), "my-bucket", "articles/a.parquet")
+    """An empty folder, the bucket that `tandem demo --keep` makes, and a shell in which tandem is on the path."""
+    demo.put_data()
     settings = environment(tmp_path / "home", {"AWS_ENDPOINT_URL": s3})
     settings["PATH"] = f"{Path(sys.executable).parent}:{settings['PATH']}"
     settings["PYTHONPATH"] = str(ROOT)
     yield tmp_path, settings
-    for info in s3_client.list_objects_v2(Bucket="my-bucket").get("Contents", []):
-        s3_client.delete_object(Bucket="my-bucket", Key=info["Key"])
-    s3_client.delete_bucket(Bucket="my-bucket")
+    pages = s3_client.get_paginator("list_objects_v2").paginate(Bucket="demo")
+    for info in [info for page in pages for info in page.get("Contents", [])]:
+        s3_client.delete_object(Bucket="demo", Key=info["Key"])
+    s3_client.delete_bucket(Bucket="demo")
 
 
 def run(command: list[str], folder: Path, settings: dict[str, str]) -> str:
@@ -84,7 +73,7 @@ def test_the_job_file_runs_as_it_stands(newcomer: tuple[Path, dict[str, str]]) -
     (block,) = blocks("yaml")
     assert set(yaml.safe_load(block)) <= set(JobSpec.model_fields)
     (folder / "job.yaml").write_text(block)
-    assert "2 rows in 1 parts" in run(["tandem", "run", "job.yaml"], folder, settings)
+    assert "100 rows in 1 parts" in run(["tandem", "run", "job.yaml"], folder, settings)
 
 
 def test_the_request_is_answered_as_it_stands(tmp_path: Path) -> None:

