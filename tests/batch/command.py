@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.batch.places import WORD_COUNT, Place
+
 ROOT = Path(__file__).parents[2]
+LEVELS = ("INFO", "WARNING", "ERROR")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,20 @@ class Ended:
         return said[0].removeprefix("tandem: ")
 
 
-LEVELS = ("INFO", "WARNING", "ERROR")
+def job(place: Place, *more: str, model: str = WORD_COUNT, source: str = "in/") -> tuple[str, ...]:
+    places = ("--input", place.url + source, "--output", place.url + "out/")
+    return ("run", "--model", model, *places, *more)
+
+
+def assert_refused(end: Ended, code: int, *parts: str) -> None:
+    assert end.code == code, end.err
+    assert end.out == ""
+    for part in parts:
+        assert part in end.complaint
+
+
+#: Runs a command of these words to its end.
+Command = Callable[..., Ended]
 
 
 def environment(changes: Mapping[str, str | None]) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +13,12 @@ import pytest
 from botocore.loaders import JSONFileLoader
 from safetensors.numpy import load_file
 
+from batch.cli.main import main
 from models.artifact import record_digest
 from models.networks.recurrent_config import read_config
 from models.networks.recurrent_onnx import write_recurrent_onnx
 from models.spec import ModelSpec, write_spec
+from tests.batch.command import Command, Ended
 from tests.batch.places import Bucket, Folder, Place
 
 if TYPE_CHECKING:
@@ -69,3 +73,31 @@ def place(request: pytest.FixtureRequest) -> Place:
     """A folder, and a bucket: a test that takes it holds for both."""
     found: Place = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """`tandem` in this process, which takes a tenth of the time of a process; some tests start the real one."""
+
+    def run(*words: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["tandem", *words])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        out, err = capsys.readouterr()
+        return Ended(code=code, out=out, err=err)
+
+    return run
+
+
+@pytest.fixture
+def unloadable(vowels: Path, tmp_path: Path) -> str:
+    """A model whose spec and digest are good and whose graph is none: who loads it gets exit code 3 or a traceback."""
+    folder = tmp_path / "unloadable"
+    shutil.copytree(vowels, folder)
+    (folder / "model.onnx").write_bytes(b"no graph")
+    record_digest(folder)
+    return str(folder)

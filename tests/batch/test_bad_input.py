@@ -7,75 +7,21 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-from urllib.request import Request, urlopen
 
-import boto3
 import pyarrow as pa
 import pytest
 
-from batch.cli.main import main
-from batch.s3_store import S3Store
-from models.artifact import record_digest
-from tests.batch.command import ROOT, Ended, tandem
+from tests.batch.command import ROOT, Command, Ended, assert_refused, job, tandem
 from tests.batch.places import (
     WORD_COUNT,
-    Bucket,
     Folder,
-    Place,
     parquet_bytes,
     part_keys,
     put_table,
     read_output,
     texts,
 )
-from tests.conftest import _MOTO
-from tests.fault_proxy import FaultProxy, Rule
-
-Command = Callable[..., Ended]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """`tandem` in this process, which takes a tenth of the time; some tests below start the real one."""
-
-    def run(*words: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["tandem", *words])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        out, err = capsys.readouterr()
-        return Ended(code=code, out=out, err=err)
-
-    return run
-
-
-def job(place: Place, *more: str, model: str = WORD_COUNT, source: str = "in/") -> tuple[str, ...]:
-    places = ("--input", place.url + source, "--output", place.url + "out/")
-    return ("run", "--model", model, *places, *more)
-
-
-@pytest.fixture
-def unloadable(vowels: Path, tmp_path: Path) -> str:
-    """A model whose spec and digest are good and whose graph is none: who loads it gets exit code 3 or a traceback."""
-    folder = tmp_path / "unloadable"
-    shutil.copytree(vowels, folder)
-    (folder / "model.onnx").write_bytes(b"no graph")
-    record_digest(folder)
-    return str(folder)
-
-
-def assert_refused(end: Ended, code: int, *parts: str) -> None:
-    assert end.code == code, end.err
-    assert end.out == ""
-    for part in parts:
-        assert part in end.complaint
-
 
 GOOD = parquet_bytes(texts(2000), row_group_size=500)
 FOOTER = int.from_bytes(GOOD[-8:-4], "little") + 8
@@ -318,110 +264,3 @@ def test_a_full_disk_is_worth_another_try(folder: Folder) -> None:
     end = Ended(code=process.returncode, out=process.stdout, err=process.stderr)
     assert_refused(end, 75, "/part.parquet: ", "File too large", "TMPDIR", "run the same command again")
     assert not part_keys(folder)
-
-
-# From here on, what a store says.
-
-
-def test_a_bucket_that_is_missing_is_named(s3_place: Bucket, command: Command, unloadable: str) -> None:
-    put_table(s3_place, "in/a.parquet", pa.table({"steps": [[[0.5] * 12] * 9]}))
-    words = ("run", "--model", unloadable, "--input")
-    end = command(*words, "s3://no-such-bucket/in/", "--output", s3_place.url + "out/")
-    assert_refused(end, 2, "s3://no-such-bucket/in/", "there is no bucket 'no-such-bucket'")
-    end = command(*words, s3_place.url + "in/", "--output", "s3://no-such-bucket/out/")
-    assert_refused(end, 2, "s3://no-such-bucket/out/", "there is no bucket 'no-such-bucket'")
-
-
-def test_without_credentials_the_command_ends_with_77(s3_place: Bucket, unloadable: str, tmp_path: Path) -> None:
-    nothing = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None, "HOME": str(tmp_path)}
-    end = tandem(*job(s3_place, model=unloadable), **nothing)
-    assert_refused(end, 77, f"{s3_place.url}", "no credentials", "AWS_ACCESS_KEY_ID")
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, dict[str, str]]]]:
-    """A moto server that enforces IAM, with a bucket `guarded` that has input: its url, and the keys of its users."""
-    log = tmp_path_factory.mktemp("guarded") / "log"
-    with log.open("wb") as stderr:
-        server = subprocess.Popen(
-            [sys.executable, "-c", _MOTO], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
-        )
-    assert server.stdin is not None
-    assert server.stdout is not None
-    try:
-        url = f"http://127.0.0.1:{server.stdout.readline().strip().decode()}"
-        anyone = boto3.Session(aws_access_key_id="any", aws_secret_access_key="one", region_name="us-east-1")
-        s3, iam = anyone.client("s3", endpoint_url=url), anyone.client("iam", endpoint_url=url)
-        s3.create_bucket(Bucket="guarded")
-        s3.put_object(Bucket="guarded", Key="in/a.parquet", Body=parquet_bytes(pa.table({"steps": [[[0.5] * 12] * 9]})))
-        users = {}
-        for user, allowed in {"reader": ["s3:GetObject", "s3:ListBucket"], "nobody": ["sts:GetCallerIdentity"]}.items():
-            iam.create_user(UserName=user)
-            statement = {"Effect": "Allow", "Action": allowed, "Resource": "*"}
-            document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-            iam.put_user_policy(UserName=user, PolicyName="its", PolicyDocument=document)
-            key = iam.create_access_key(UserName=user)["AccessKey"]
-            users[user] = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
-        s3.close()
-        iam.close()
-        urlopen(
-            Request(f"{url}/moto-api/reset-auth", data=b"0", headers={"Content-Type": "text/plain"}, method="POST"),
-            timeout=10,
-        ).close()
-        yield url, users
-    finally:
-        server.stdin.close()
-        server.wait(timeout=20)
-        server.stdout.close()
-
-
-@pytest.mark.parametrize(
-    ("user", "refused"),
-    [
-        ("reader", "not allowed to write s3://guarded/out/_tandem/"),
-        ("nobody", "not allowed to read s3://guarded/out/_tandem/job.json"),
-        ("stranger", "s3://guarded/out/_tandem/job.json"),
-    ],
-)
-def test_who_may_not_is_told_what_before_the_model_is_loaded(
-    guarded: tuple[str, dict[str, dict[str, str]]],
-    command: Command,
-    unloadable: str,
-    monkeypatch: pytest.MonkeyPatch,
-    s3: str,
-    user: str,
-    refused: str,
-) -> None:
-    url, users = guarded
-    unknown = {"AWS_ACCESS_KEY_ID": "AKIAUNKNOWN", "AWS_SECRET_ACCESS_KEY": "unknown"}
-    for name, value in users.get(user, unknown).items():
-        monkeypatch.setenv(name, value)
-    words = ("--input", "s3://guarded/in/", "--output", "s3://guarded/out/", "--endpoint-url", url)
-    assert_refused(command("run", "--model", unloadable, *words), 77, refused)
-
-
-def test_a_store_that_is_down_is_worth_another_try(
-    command: Command, unloadable: str, monkeypatch: pytest.MonkeyPatch, s3: str
-) -> None:
-    defaults: dict[str, Any] = S3Store.__init__.__kwdefaults__
-    monkeypatch.setitem(defaults, "max_attempts", 2)
-    words = ("--input", "s3://b/in/", "--output", "s3://b/out/", "--endpoint-url", "http://127.0.0.1:9")
-    end = command("run", "--model", unloadable, *words)
-    assert_refused(end, 75, "s3://b/out/_tandem/job.json", "http://127.0.0.1:9", "run the same command again")
-
-
-def test_a_store_that_ignores_conditions_is_named(s3_place: Bucket, proxy: FaultProxy, command: Command) -> None:
-    put_table(s3_place, "in/a.parquet", texts(3))
-    proxy.add(Rule(fault="strip", method="PUT|POST", header="If-None-Match", times=None))
-    end = command(*job(s3_place, "--endpoint-url", proxy.url))
-    assert_refused(end, 2, "does not honour If-None-Match", f"{s3_place.url}out/_tandem/probe-")
-    assert not [key for key in s3_place.etags("out/") if "probe" not in key]
-
-
-def test_a_store_that_stumbles_is_borne_with(s3_place: Bucket, proxy: FaultProxy, command: Command) -> None:
-    put_table(s3_place, "in/a.parquet", texts(30))
-    proxy.add(Rule(fault="error", path="in/a.parquet", times=2))
-    proxy.add(Rule(fault="lose_answer", method="PUT", path="/part-"))
-    proxy.add(Rule(fault="error_after", method="PUT", path="/plan-0"))
-    assert command(*job(s3_place, "--endpoint-url", proxy.url)).code == 0
-    assert read_output(s3_place).num_rows == 30
