@@ -65,7 +65,7 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
         ModelError: the model is not found, refused, or not runnable here.
         JobError: anything else that is wrong, said in one line.
     """
-    described = describe_model(job.model)
+    described = describe_model(job.model, **job.where_from)
     columns = job_columns(job, described.spec)
     target = open_store(job.output, **job.where_from)
     owner = None if replace else read_record(target)

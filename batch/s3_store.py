@@ -1,5 +1,6 @@
 """Objects in S3, or in a store that speaks S3, through boto3."""
 
+import os
 import random
 import threading
 import time
@@ -41,7 +42,7 @@ class S3Store:
         profile: str | None = None,
         multipart_threshold_bytes: int = 64 * MIB,
         part_size_bytes: int = 16 * MIB,
-        max_attempts: int = 8,
+        max_attempts: int | None = None,
         connect_timeout_s: float = 5.0,
         read_timeout_s: float = 30.0,
     ) -> None:
@@ -51,7 +52,9 @@ class S3Store:
         self._endpoint_url = endpoint_url
         self._multipart_threshold_bytes = multipart_threshold_bytes
         self._part_size_bytes = part_size_bytes
-        self._max_attempts = max_attempts
+        # boto3's own variable; 8 where it says nothing: nothing is lost by patience.
+        asked = os.environ.get("AWS_MAX_ATTEMPTS", "")
+        self._max_attempts = max_attempts or (int(asked) if asked.isdecimal() and int(asked) else 8)
         self._timeouts: dict[str, Any] = {"connect_timeout": connect_timeout_s, "read_timeout": read_timeout_s}
         self._made: S3Client | None = None
         self._making = threading.Lock()

@@ -54,10 +54,14 @@ class Described:
         return hashlib.sha256(f"{self.digest}:{self.variant(runtime)}".encode()).hexdigest()
 
 
-def describe_model(name: str) -> Described:
+def describe_model(name: str, **s3: str | None) -> Described:
     """Find a model by its tag, folder, s3:// prefix, or `package.module:Class`, and verify it.
 
     Every file is hashed and compared with what was recorded before anything of it is used.
+
+    Args:
+        name: where the model is.
+        s3: endpoint_url, region and profile for a model under an s3:// prefix; by default as boto3 finds them.
 
     Raises:
         ModelError: not found, refused or damaged.
@@ -65,7 +69,7 @@ def describe_model(name: str) -> Described:
     if is_class_name(name):
         own = load_class(name)
         return Described(name=name, spec=own.spec, tag=own.tag, digest=own.digest, folder=None, own=own)
-    located = locate_model(name)
+    located = locate_model(name, **s3)
     refuse_unsafe(located.folder)
     digest = verify_digest(located.folder)
     spec = read_spec(located.folder)
@@ -207,7 +211,9 @@ def load_class(name: str) -> Model:
 
 
 def class_digest(model_class: type[Model]) -> str:
-    """An operator's class has no artifact: its module's source stands for it."""
+    """An operator's class has no artifact: its name and its module's source stand for it."""
     import inspect
 
-    return hashlib.sha256(Path(inspect.getfile(model_class)).read_bytes()).hexdigest()
+    digest = hashlib.sha256(Path(inspect.getfile(model_class)).read_bytes())
+    digest.update(model_class.__qualname__.encode())
+    return digest.hexdigest()

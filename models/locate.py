@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from models.artifact import DIGEST_FILE, verify_digest
 from models.errors import ModelAccessDenied, ModelNotFound, ModelStoreUnavailable, SpecInvalid
 from models.spec import SPEC_FILE
 
+DIGEST = re.compile(r"[0-9a-f]{64}")
 #: Hex digits of the digest that name a version.
 VERSION_LENGTH = 12
 
@@ -34,7 +37,7 @@ def cache_home() -> Path:
     return Path(os.environ.get("TANDEM_CACHE") or Path.home() / ".cache" / "tandem")
 
 
-def locate_model(name: str) -> Located:
+def locate_model(name: str, **s3: str | None) -> Located:
     """Find the folder that a name leads to.
 
     `s3://bucket/prefix` is fetched once into the cache and its digest verified. A name with a slash or a dot in front,
@@ -47,7 +50,7 @@ def locate_model(name: str) -> Located:
         DigestMismatch: the fetched files are not those recorded.
     """
     if name.startswith("s3://"):
-        return Located(folder=fetch_model(name), version=None)
+        return Located(folder=fetch_model(name, **s3), version=None)
     folder = Path(name).expanduser()
     if (folder / SPEC_FILE).is_file():
         return Located(folder=folder, version=None)
@@ -104,7 +107,9 @@ def known_tags() -> list[str]:
     return sorted(f"{path.parent.parent.name}:{path.parent.name}" for path in store_home().glob(f"*/*/{SPEC_FILE}"))
 
 
-def fetch_model(url: str) -> Path:
+def fetch_model(
+    url: str, *, endpoint_url: str | None = None, region: str | None = None, profile: str | None = None
+) -> Path:
     """Fetch the artifact under an s3:// prefix into the cache, once for each recorded digest, and verify it.
 
     Raises:
@@ -119,11 +124,14 @@ def fetch_model(url: str) -> Path:
 
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
     prefix = prefix.rstrip("/") + "/" if prefix else ""
-    client = boto3.client("s3")
+    session = boto3.Session(profile_name=profile, region_name=region)
+    client: Any = session.client("s3", endpoint_url=endpoint_url)
     try:
         record = client.get_object(Bucket=bucket, Key=prefix + DIGEST_FILE)["Body"].read()
         content = json.loads(record)
-        target = cache_home() / "models" / str(content["digest"])
+        if not DIGEST.fullmatch(content["digest"]):
+            raise ValueError(f"its digest is {content['digest'][:80]!r}")
+        target: Path = cache_home() / "models" / content["digest"]
         if target.is_dir():
             verify_digest(target)
             return target

@@ -7,14 +7,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.request import Request, urlopen
 
 import boto3
 import pyarrow as pa
 import pytest
 
-from batch.s3_store import S3Store
 from tests.batch.command import Command, assert_refused, job, tandem
 from tests.batch.places import Bucket, parquet_bytes, put_table, read_output, texts
 from tests.conftest import _MOTO
@@ -101,8 +99,7 @@ def test_who_may_not_is_told_what_before_the_model_is_loaded(
 def test_a_store_that_is_down_is_worth_another_try(
     command: Command, unloadable: str, monkeypatch: pytest.MonkeyPatch, s3: str
 ) -> None:
-    defaults: dict[str, Any] = S3Store.__init__.__kwdefaults__
-    monkeypatch.setitem(defaults, "max_attempts", 2)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
     words = ("--input", "s3://b/in/", "--output", "s3://b/out/", "--endpoint-url", "http://127.0.0.1:9")
     end = command("run", "--model", unloadable, *words)
     assert_refused(end, 75, "s3://b/out/_tandem/job.json", "http://127.0.0.1:9", "run the same command again")

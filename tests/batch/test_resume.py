@@ -16,7 +16,6 @@ import pytest
 from batch.errors import StoreUnavailable
 from batch.report import Manifest
 from batch.run import run_job
-from batch.s3_store import S3Store
 from tests.batch.command import ended, started, tandem
 from tests.batch.places import (
     WORD_COUNT,
@@ -166,7 +165,7 @@ def test_only_the_shards_without_a_part_are_computed(place: Place) -> None:
 def test_a_shard_that_the_store_fails_is_tried_once_more(
     s3_place: Bucket, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(S3Store.__init__.__kwdefaults__, "max_attempts", 1)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     put_input(s3_place)
     proxy.add(Rule(fault="error", method="GET", path="/in/p=1/a.parquet", skip=1))  # its footer was read to plan
     proxy.add(Rule(fault="error_after", method="PUT", path="/p=0/part-"))
