@@ -92,8 +92,12 @@ def refuse_other_job(store: Store, owner: JobRecord, record: JobRecord) -> None:
     differences = [
         f"{name}: {shown(owner.settings.get(name))} there, {shown(record.settings.get(name))} now"
         for name in sorted(owner.settings.keys() | record.settings.keys())
-        if owner.settings.get(name) != record.settings.get(name)
+        if owner.settings.get(name) != record.settings.get(name) and name not in ("model", "variant")
     ]
+    who = [f"{one.model['tag']} ({one.model['variant']})" for one in (owner, record)]
+    if owner.settings.get("variant") != record.settings.get("variant"):
+        same = " (with other files)" if who[0] == who[1] else ""
+        differences.insert(0, f"model: {who[0]} there, {who[1]} now{same}")
     raise FingerprintMismatch(
         store.url,
         expected=record.fingerprint[:8],
@@ -222,17 +226,23 @@ def put_newest(store: Store, key: str, body: bytes, *, plans: int, attempt: str)
 
 def is_finished(store: Store, plans: int) -> bool:
     """Whether `_SUCCESS` is there and covers every plan, and the manifest is there too."""
-    if store.head(SUCCESS) is None or store.head(MANIFEST) is None:
-        return False
-    return covered_plans(store.read(SUCCESS)) == plans
+    with contextlib.suppress(InputNotFound):  # withdrawn between two looks
+        return store.head(MANIFEST) is not None and covered_plans(store.read(SUCCESS)) == plans
+    return False
 
 
 def withdraw(store: Store, *, plans: int) -> None:
-    """Take `_SUCCESS` and the manifest away where they cover no more than `plans`: there are others now."""
+    """Take `_SUCCESS` and the manifest away where they cover no more than `plans`: they are no longer true.
+
+    What another run puts in their place meanwhile stays.
+    """
     for key in (SUCCESS, MANIFEST):
-        with contextlib.suppress(InputNotFound):
-            if store.head(key) is not None and covered_plans(store.read(key)) <= plans:
-                store.delete(key)
+        there = store.head(key)
+        if there is None:
+            continue
+        with contextlib.suppress(InputNotFound, InputChanged):
+            if covered_plans(store.read(key, etag=there.etag)) <= plans:
+                store.delete(key, etag=there.etag)
 
 
 def covered_plans(body: bytes) -> int:

@@ -87,7 +87,7 @@ class UnreadableParquet(UsageError):
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(
             f"{url} is not readable as Parquet: {reason}. "
-            "Write it again or remove it; names that begin with '_' or '.' are not read."
+            "Write it again or remove it (then run with --replace); names that begin with '_' or '.' are not read."
         )
         self.url, self.reason = url, reason
 
@@ -138,7 +138,7 @@ class FingerprintMismatch(JobError):
         why = f" ({differences})" if differences else ""
         super().__init__(
             f"{url} holds the output of another job: expected fingerprint {expected}, found {found}{why}. "
-            "Choose another --output, or run with the settings it was begun with."
+            "Choose another --output, run with the settings it was begun with, or begin anew there with --replace."
         )
         self.url, self.expected, self.found, self.differences = url, expected, found, differences
 

@@ -107,8 +107,10 @@ class LocalStore:
             _sync_folder(self._path(key).parent)
             return True
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, *, etag: str | None = None) -> None:
         with self._speaking("delete", key), self._locked():
+            if etag is not None and ((there := self.head(key)) is None or there.etag != etag):
+                return
             self._path(key).unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:

@@ -25,8 +25,10 @@ from batch.replace import clear_output
 from batch.shard import Plan, Shard
 from batch.spec import JobSpec
 from batch.storage import ObjectInfo, Store, list_sources, open_store
+from batch.uris import UriReader
 from models.errors import RuntimeUnavailable
-from models.load import Described, check_runtime, describe_model
+from models.load import Described, check_runtime, describe_model, load_model
+from models.model import Model, Options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,7 @@ class Prepared:
     Attributes:
         job: with `runtime` resolved.
         attempt: names this run in the metadata of what it writes.
+        model: loaded where this run claimed the output; None where another had.
     """
 
     job: JobSpec
@@ -46,6 +49,7 @@ class Prepared:
     target: Store
     plans: Sequence[Plan]
     attempt: str
+    model: Model | None = None
 
     @property
     def shards(self) -> list[tuple[Plan, Shard]]:
@@ -82,6 +86,8 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
         check_conditional_puts(target)
     plan = draft_plan(job, source, infos, columns, plans)
     # The input is found good before the output is claimed: whoever mends a wrong --column may use the same output.
+    # And the model is found to load: whoever mends a wrong --device may use it too.
+    model = load_for(job, described) if owner is None and not dry else None
     if replace and not dry and plan is not None:
         clear_output(target, record, plan)
     if owner is None and not dry:
@@ -98,6 +104,19 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
         target=target,
         plans=tuple(plans),
         attempt=attempt,
+        model=model,
+    )
+
+
+def load_for(job: JobSpec, described: Described) -> Model:
+    """Load the job's model with the job's options."""
+    return load_model(
+        described,
+        runtime=job.runtime,
+        device=job.device,
+        options=Options(on_long=job.on_long, top_k=job.top_k),
+        threads=job.threads,
+        fetch=UriReader(**job.where_from),
     )
 
 

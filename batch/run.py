@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 from batch.commit import MANIFEST, commit_manifest, is_finished, list_parts, read_plans, withdraw
 from batch.errors import Interrupted, TooManyErrors
 from batch.predict import Spent
-from batch.prepare import Prepared, prepare_job
+from batch.prepare import Prepared, load_for, prepare_job
 from batch.progress import LogProgress, Progress
 from batch.report import Manifest, build_manifest, describe_run
+from batch.shard import Plan, Shard
 from batch.spec import JobSpec, make_job
 from batch.stop import Stop
-from batch.worker import Done, load_for, run_shards
+from batch.worker import Done, run_shards
 from batch.workers import run_in_processes
 from models.window import WindowStats
 
@@ -42,23 +44,27 @@ def run_job(job: JobSpec | dict[str, Any], *, replace: bool = False, progress: P
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     with Stop() as stop:
         prepared = prepare_job(spec, replace=replace)
-        if is_finished(prepared.target, len(prepared.plans)):
+        parts = list_parts(prepared.target, prepared.record.fingerprint, list(prepared.plans))
+        todo = [(plan, shard) for plan, shard in prepared.shards if shard.id not in parts]
+        if not todo and is_finished(prepared.target, len(prepared.plans)):
             progress.told("already done", output=prepared.target.url)
             idle = describe_run(started=started, seconds=0.0, rows=0, spent=Spent(), stats=WindowStats())
             manifest: Manifest = json.loads(prepared.target.read(MANIFEST)) | {"run": idle}
             check_error_rate(manifest, spec.max_error_rate)
             return manifest
-        withdraw(prepared.target, plans=len(prepared.plans) - 1)
-        parts = list_parts(prepared.target, prepared.record.fingerprint, list(prepared.plans))
-        todo = [(plan, shard) for plan, shard in prepared.shards if shard.id not in parts]
+        # With parts missing, also what covers every plan is untrue: somebody removed them.
+        withdraw(prepared.target, plans=len(prepared.plans) - (0 if todo else 1))
         rows = sum(plan.rows for plan in prepared.plans)
         left = sum(shard.rows for _, shard in todo)
         progress.planned(shards=len(todo), rows=rows, done_rows=rows - left)
+        if prepared.model is None:
+            todo = rotated(todo)
         done = Done()
         if todo and prepared.job.workers > 1:
             done = run_in_processes(prepared, todo, progress, stop)
         elif todo:
-            done = run_shards(prepared, load_for(prepared), todo, progress, stop)
+            model = prepared.model or load_for(prepared.job, prepared.described)
+            done = run_shards(prepared, model, todo, progress, stop)
         seconds = time.perf_counter() - clock
         run = describe_run(started=started, seconds=seconds, rows=done.rows, spent=done.spent, stats=done.stats)
         return finish(prepared, run, progress)
@@ -79,6 +85,12 @@ def finish(prepared: Prepared, run: dict[str, Any], progress: Progress) -> Manif
         raise Interrupted("another run added input or has not yet committed its shards")
     progress.told("done", rows=manifest["rows"], errors=manifest["error_rows"], parts=manifest["shards"])
     return manifest
+
+
+def rotated(todo: list[tuple[Plan, Shard]]) -> list[tuple[Plan, Shard]]:
+    """Begin somewhere else than the run that claimed the output: the two meet instead of doing everything twice."""
+    start = random.randrange(max(len(todo), 1))
+    return [*todo[start:], *todo[:start]]
 
 
 def check_error_rate(manifest: Manifest, max_error_rate: float) -> None:

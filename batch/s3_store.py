@@ -204,10 +204,13 @@ class S3Store:
         else:
             self._client.put_object(**place, **condition, Body=body, Metadata=metadata)
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, *, etag: str | None = None) -> None:
+        condition: dict[str, Any] = {"IfMatch": f'"{etag}"'} if etag is not None else {}
         try:
-            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
+            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key, **condition)
         except S3_FAULTS as error:
+            if status_of(error) in _CONTESTED:
+                return
             raise as_job_error(error, "delete", self.url_of(key)) from error
 
     def _attempts(self) -> Iterator[int]:

@@ -94,8 +94,11 @@ class Store(Protocol):
         """Replace version `etag` of the object; False, and nothing written, where it is another version or gone."""
         ...
 
-    def delete(self, key: str) -> None:
-        """Remove the object; nothing happens where there is none."""
+    def delete(self, key: str, *, etag: str | None = None) -> None:
+        """Remove the object, with `etag` only that version of it; nothing happens where there is none, or another.
+
+        A store that does not know the condition removes whatever is there.
+        """
         ...
 
 

@@ -19,10 +19,8 @@ from batch.progress import Progress
 from batch.read import read_rows
 from batch.shard import Plan, Shard
 from batch.stop import Stop
-from batch.uris import UriReader
 from batch.write import Part, write_part
-from models.load import load_model
-from models.model import Model, Options
+from models.model import Model
 from models.window import WindowStats
 
 Item = TypeVar("Item")
@@ -53,19 +51,6 @@ class Done:
         self.stats.add(part.stats)
 
 
-def load_for(prepared: Prepared) -> Model:
-    """Load the job's model with the job's options."""
-    job = prepared.job
-    return load_model(
-        prepared.described,
-        runtime=job.runtime,
-        device=job.device,
-        options=Options(on_long=job.on_long, top_k=job.top_k),
-        threads=job.threads,
-        fetch=UriReader(**job.where_from),
-    )
-
-
 def run_shards(
     prepared: Prepared, model: Model, shards: Iterable[tuple[Plan, Shard]], progress: Progress, stop: Stop
 ) -> Done:
@@ -80,6 +65,10 @@ def run_shards(
     for plan, shard in shards:
         if stop.asked:
             raise Interrupted(f"it was asked to stop by {stop.asked}")
+        if prepared.target.head(part_key(prepared.record.fingerprint, shard)) is not None:
+            progress.told("already committed", shard=shard.id)
+            progress.advanced(shard.rows)
+            continue
         started = time.perf_counter()
         try:
             part = run_shard(prepared, model, plan, shard, progress)
@@ -95,6 +84,7 @@ def run_shards(
             errors=sum(part.errors.values()),
             seconds=round(time.perf_counter() - started, 2),
         )
+        progress.advanced(shard.rows - part.rows)  # what the filter left out
         if done.rows >= JUDGED_ROWS and done.errors > prepared.job.max_error_rate * done.rows:
             raise TooManyErrors(
                 errors=done.errors, rows=done.rows, max_error_rate=prepared.job.max_error_rate, first=part.first_error

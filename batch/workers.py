@@ -15,11 +15,11 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from batch.errors import Interrupted, JobError, revive
-from batch.prepare import Prepared
+from batch.prepare import Prepared, load_for
 from batch.progress import Progress
 from batch.shard import Plan, Shard
 from batch.stop import Stop
-from batch.worker import Done, load_for, run_shards
+from batch.worker import Done, run_shards
 from models.errors import ModelError
 from models.load import describe_model
 
@@ -59,10 +59,10 @@ def run_in_processes(prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], pro
         JobError, ModelError: what a worker raised; the others end after the shard they have in hand.
     """
     # An operator's own class may not cross processes: each worker makes one of its own by its name.
-    portable = replace(prepared, described=replace(prepared.described, own=None))
+    portable = replace(prepared, described=replace(prepared.described, own=None), model=None)
     workers = [hire(portable, todo, number) for number in range(min(prepared.job.workers, len(todo)))]
     try:
-        done, failure = lead(workers, len(todo), progress, stop)
+        done, failure, reports = lead(workers, len(todo), progress, stop)
         for worker in workers:
             worker.process.join()
     except BaseException:
@@ -80,6 +80,8 @@ def run_in_processes(prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], pro
     for worker in workers:
         if worker.process.exitcode:
             raise Interrupted(f"{worker.process.name} ended with {ending(worker.process.exitcode)}")
+    if reports < len(workers):
+        raise Interrupted("a worker's own code ended its process")
     return done
 
 
@@ -92,13 +94,13 @@ def hire(prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], number: int) ->
     return Worker(process=process, pipe=ours)
 
 
-def lead(workers: Sequence[Worker], shards: int, progress: Progress, stop: Stop) -> tuple[Done, Exception | None]:
+def lead(workers: Sequence[Worker], shards: int, progress: Progress, stop: Stop) -> tuple[Done, Exception | None, int]:
     """Hand out the shards and hear what comes of them, until every pipe is closed.
 
     Returns:
-        What the workers did, and the first error that one of them raised.
+        What the workers did, the first error that one of them raised, and how many said how they ended.
     """
-    done, failure = Done(), None
+    done, failure, reports = Done(), None, 0
     left = iter(range(shards))
     open_pipes = [worker.pipe for worker in workers]
     while open_pipes:
@@ -117,9 +119,10 @@ def lead(workers: Sequence[Worker], shards: int, progress: Progress, stop: Stop)
                 progress.told(content[0], **content[1])
             elif kind == "done":
                 done.join(content[0])
+                reports += 1
             elif kind == "failed" and failure is None:
                 failure = revive(*content)
-    return done, failure
+    return done, failure, reports
 
 
 def ending(exitcode: int) -> str:
@@ -146,7 +149,8 @@ def work(prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], pipe: Connectio
         try:
             if prepared.described.folder is None:
                 prepared = replace(prepared, described=describe_model(prepared.described.name))
-            report = ("done", run_shards(prepared, load_for(prepared), next_shards(), PipeProgress(pipe), Stop()))
+            model = load_for(prepared.job, prepared.described)
+            report = ("done", run_shards(prepared, model, next_shards(), PipeProgress(pipe), Stop()))
         except (JobError, ModelError) as error:
             # Its constructor takes other arguments than its `args`: the parent makes it anew without it.
             report = ("failed", type(error), error.args, error.__dict__)

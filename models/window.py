@@ -60,7 +60,7 @@ def run_window(model: Model, encoded: Encoded) -> WindowResult:
                 answers = run_micro_batch(model, encoded, first[part], stats)
             except ModelError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # a row whose code asks the process to end is a bad row too
                 if len(part) > 1:
                     pending += [part[len(part) // 2 :], part[: len(part) // 2]]
                     stats.halved += isinstance(error, OutOfMemory)

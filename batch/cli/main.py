@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import logging
+import signal
 import sys
 from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -58,6 +62,8 @@ def main() -> None:
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
     )
     logging.getLogger("tandem").setLevel(logging.INFO)
+    signal.signal(signal.SIGTERM, lambda number, frame: fail("asked to end by SIGTERM; run the same command again", 75))
+    refuse_strangers()
     try:
         tandem.main(prog_name="tandem", standalone_mode=False)
     except click.exceptions.Exit as error:
@@ -67,6 +73,10 @@ def main() -> None:
     except click.ClickException as error:
         usage = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
         fail(error.format_message() + (f" See: {usage} --help" if usage else ""), error.exit_code)
+    except SystemExit as error:
+        if error.code in (None, 0):
+            fail("the model's own code asked the process to end (SystemExit); it may only raise for a row", 3)
+        raise
     except BrokenPipeError:
         sys.stderr.close()
     except Exception as error:
@@ -76,7 +86,20 @@ def main() -> None:
         fail(str(error), code)
 
 
-def fail(message: str, code: int) -> None:
+def refuse_strangers() -> None:
+    """Tandem's rooms have ordinary names: another `models` in front of them on the path is no room of ours."""
+    for room in ("models", "batch"):
+        found = importlib.util.find_spec(room)
+        place = Path(found.origin).parent if found and found.origin else None
+        if place is None or not place.samefile(Path(__file__).parents[2] / room):
+            fail(
+                f"another package named {room} ({place or 'a folder without __init__.py'}) hides Tandem's own. "
+                "Leave its folder, take it off PYTHONPATH, or rename it.",
+                2,
+            )
+
+
+def fail(message: str, code: int) -> NoReturn:
     """One line to stderr, and the exit code that says whether trying again helps."""
     click.echo(f"tandem: {' '.join(message.split())}", err=True)
     sys.exit(code)

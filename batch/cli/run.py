@@ -39,7 +39,11 @@ def job_from(file: Path | None, flags: dict[str, Any]) -> JobSpec:
 
 @click.command()
 @job_options
-@click.option("--replace", is_flag=True, help="Remove another job's parts, and parts of inputs that changed, first.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Begin anew: first remove what the last job wrote and is no longer true. Not beside another run.",
+)
 def run(file: Path | None, replace: bool, **flags: Any) -> None:
     """Run a job, or what is left of it.
 

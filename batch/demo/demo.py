@@ -170,7 +170,7 @@ def kill_and_resume(case: Case, environment: Mapping[str, str]) -> list[str]:
 
 def print_next(port: int | None) -> None:
     """What to type next; each of these works when pasted."""
-    data = cache_home() / "demo" / "news"
+    data, predictions = cache_home() / "demo" / "news", cache_home() / "demo-predictions"
     click.echo("\nTry next:")
     if port is not None:
         for name, value in s3_settings(port).items():
@@ -179,8 +179,8 @@ def print_next(port: int | None) -> None:
         click.echo("  tandem head s3://demo/out/news/")
         return
     click.echo(f"  . {Path(sys.prefix) / 'bin' / 'activate'}")
-    click.echo(f"  tandem run --model bbc-bert --input {data} --output /tmp/tandem-news --label label")
-    click.echo("  tandem head /tmp/tandem-news")
+    click.echo(f"  tandem run --model bbc-bert --input {data} --output {predictions} --label label")
+    click.echo(f"  tandem head {predictions}")
     click.echo("  tandem zoo list")
     click.echo("  bentoml serve            # then open http://127.0.0.1:3000")
 

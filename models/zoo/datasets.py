@@ -125,7 +125,12 @@ def _write_files(table: pa.Table, folder: Path, files: int) -> Path:
     for number in range(files):
         part = table.slice(number * rows, rows)
         row_group_size = -(-part.num_rows // 3)
-        pq.write_table(part, folder / f"{number:03}.parquet", row_group_size=row_group_size, compression="zstd")
+        sink = io.BytesIO()
+        pq.write_table(part, sink, row_group_size=row_group_size, compression="zstd")
+        path = folder / f"{number:03}.parquet"
+        # A file written again would be another version of itself to a job that has read it.
+        if not path.is_file() or path.read_bytes() != sink.getvalue():
+            path.write_bytes(sink.getvalue())
     return folder
 
 
