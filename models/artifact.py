@@ -43,14 +43,14 @@ def refuse_unsafe(folder: Path) -> None:
                 why=f"it is a link that leaves the folder (to {path.resolve()})",
                 remedy="Put the file itself into the folder.",
             )
-        if path.suffix in PICKLES:
+        if path.suffix.casefold() in PICKLES:
             raise ArtifactRefused(
                 str(folder),
                 file=name,
                 why="loading it can run code (pickle)",
                 remedy="Save the weights as safetensors (model.save_pretrained does) and remove this file.",
             )
-        if path.suffix in CODE:
+        if path.suffix.casefold() in CODE:
             raise ArtifactRefused(
                 str(folder),
                 file=name,
@@ -83,8 +83,12 @@ def record_digest(folder: Path) -> str:
     return digest
 
 
-def verify_digest(folder: Path) -> str:
+def verify_digest(folder: Path, *, called: str = "") -> str:
     """Hash every file anew and compare with what was recorded; a folder without a record is taken as it is.
+
+    Args:
+        folder: the artifact.
+        called: what an error calls it, where the folder is nothing to the one who asked.
 
     Returns:
         The digest.
@@ -107,11 +111,11 @@ def verify_digest(folder: Path) -> str:
     for name in sorted(expected.keys() | files.keys()):
         if expected.get(name) != files.get(name):
             raise DigestMismatch(
-                str(folder),
+                called or str(folder),
                 file=name,
                 expected=expected.get(name, "(not there)"),
                 found=files.get(name, "(gone)"),
             )
     if recorded != digest:
-        raise DigestMismatch(str(folder), file=DIGEST_FILE, expected=recorded, found=digest)
+        raise DigestMismatch(called or str(folder), file=DIGEST_FILE, expected=recorded, found=digest)
     return digest

@@ -10,6 +10,8 @@ ModelError                  exit code 3
 ├── RuntimeUnavailable      this host cannot run that runtime or device
 ├── ExportDisagrees         the ONNX export does not answer as the original does
 ├── ContractBroken          an operator's model breaks one of the contract's promises
+├── ModelAccessDenied   77  the object store refuses to show or to take a model
+├── ModelStoreUnavailable 75  the object store does not answer; the same command again
 └── PredictionMismatch      the arithmetic returned another number of answers than rows
 OutOfMemory                 a micro-batch did not fit; the caller may halve it
 """
@@ -17,6 +19,7 @@ OutOfMemory                 a micro-batch did not fit; the caller may halve it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 
 class ModelError(Exception):
@@ -112,12 +115,13 @@ class ContractBroken(ModelError):
 
 
 class ModelAccessDenied(ModelError):
-    """The object store refuses to show the model."""
+    """The object store refuses to show the model, or to take it."""
 
     exit_code = 77
 
-    def __init__(self, url: str, *, why: str) -> None:
-        super().__init__(f"{url}: access to the model was refused ({why}). Check credentials and bucket policy.")
+    def __init__(self, url: str, *, why: str, action: Literal["fetch", "push"] = "fetch") -> None:
+        done = "access to the model was refused" if action == "fetch" else "the model may not be pushed there"
+        super().__init__(f"{url}: {done} ({why}). Check credentials and bucket policy.")
         self.url = url
 
 
@@ -126,8 +130,9 @@ class ModelStoreUnavailable(ModelError):
 
     exit_code = 75
 
-    def __init__(self, url: str, *, why: str) -> None:
-        super().__init__(f"{url}: the object store did not serve the model ({why}). Run the same command again.")
+    def __init__(self, url: str, *, why: str, action: Literal["fetch", "push"] = "fetch") -> None:
+        done = "the object store did not serve the model" if action == "fetch" else "the model could not be pushed"
+        super().__init__(f"{url}: {done} ({why}). Run the same command again.")
         self.url = url
 
 

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from models.artifact import refuse_unsafe, verify_digest
 from models.errors import MissingExtra, ModelNotFound, RuntimeUnavailable, SpecInvalid
-from models.locate import locate_model
+from models.locate import VERSION_LENGTH, locate_model
 from models.model import Model, Options
 from models.spec import ModelSpec, read_spec
 
@@ -73,7 +74,7 @@ def describe_model(name: str, **s3: str | None) -> Described:
     refuse_unsafe(located.folder)
     digest = verify_digest(located.folder)
     spec = read_spec(located.folder)
-    tag = f"{spec.name}:{located.version or digest[:12]}"
+    tag = f"{spec.name}:{located.version or digest[:VERSION_LENGTH]}"
     return Described(name=name, spec=spec, tag=tag, digest=digest, folder=located.folder)
 
 
@@ -129,8 +130,8 @@ def family_class(spec: ModelSpec) -> Callable[..., Model]:
     return RnnModel
 
 
-def check_runtime(described: Described, runtime: str) -> None:
-    """Whether this host and this artifact can run a runtime, found without loading anything.
+def check_runtime(described: Described, runtime: str, device: str = "auto") -> None:
+    """Whether this host and this artifact can run a runtime on a device, found without loading anything.
 
     Raises:
         RuntimeUnavailable, MissingExtra: they cannot.
@@ -144,8 +145,17 @@ def check_runtime(described: Described, runtime: str) -> None:
         for package in ("torch", "transformers"):
             if importlib.util.find_spec(package) is None:
                 raise MissingExtra("--runtime torch", package=package, extra="torch")
-    elif not (described.folder / "model.onnx").is_file():
+        if device == "cuda":
+            from models.runtimes import eager
+
+            eager.choose_device(device)
+        return
+    if not (described.folder / "model.onnx").is_file():
         raise RuntimeUnavailable("onnx", why=f"{described.folder} has no model.onnx", available=["torch"])
+    if device == "cuda":
+        from models.runtimes import onnx_runtime
+
+        onnx_runtime.choose_device(device, onnx_runtime.installed_providers())
 
 
 def build_runtime(folder: Path, spec: ModelSpec, *, runtime: str, device: str, threads: int | None) -> Runtime:
@@ -181,17 +191,21 @@ def load_class(name: str) -> Model:
 
     Raises:
         ModelNotFound: no such module or class.
-        SpecInvalid: it is no Model, or cannot be made without arguments.
+        SpecInvalid: its module cannot be imported, it is no Model, or it cannot be made without arguments.
     """
     module_name, _, attribute = name.partition(":")
+    if not all(module_name.split(".")):
+        raise SpecInvalid(name, "expected package.module:Class, with the module's name in full")
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        if error.name and not module_name.startswith(error.name):
-            raise SpecInvalid(name, f"importing it failed: {error}") from None
+        if not f"{module_name}.".startswith(f"{error.name}."):
+            raise import_fault(name, error) from None
         raise ModelNotFound(name, looked_in=[f"the module {module_name} on sys.path"]) from None
+    except (Exception, SystemExit) as error:  # whatever an operator's module does
+        raise import_fault(name, error) from None
     found = getattr(module, attribute, None)
     if found is None:
         raise ModelNotFound(name, looked_in=[f"the module {module_name}, which has no {attribute}"])
@@ -206,8 +220,24 @@ def load_class(name: str) -> Model:
     if not model.digest:
         model.digest = class_digest(found)
     if model.tag == "unnamed:0":
-        model.tag = f"{model.spec.name}:{model.digest[:12]}"
+        model.tag = f"{model.spec.name}:{model.digest[:VERSION_LENGTH]}"
     return model
+
+
+def import_fault(name: str, error: BaseException) -> SpecInvalid:
+    """What an operator's module raised, and the line of it that did."""
+    if isinstance(error, SyntaxError) and error.filename:
+        file, line, why = error.filename, error.lineno, error.msg
+    else:
+        frames = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if not frame.filename.startswith("<frozen") and frame.filename not in (__file__, importlib.__file__)
+        ]
+        file, line = (frames[0].filename, frames[0].lineno) if frames else ("", None)
+        why = str(error)
+    where = f" at {file}, line {line}" if file else ""
+    return SpecInvalid(name, f"importing it failed{where}: {type(error).__name__}: {why}".rstrip(".: "))
 
 
 def class_digest(model_class: type[Model]) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from models.artifact import DIGEST_FILE, verify_digest
-from models.errors import ModelAccessDenied, ModelNotFound, ModelStoreUnavailable, SpecInvalid
+from models.errors import ModelNotFound, SpecInvalid
+from models.s3_faults import open_client, s3_faults
 from models.spec import SPEC_FILE
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -107,61 +108,66 @@ def known_tags() -> list[str]:
     return sorted(f"{path.parent.parent.name}:{path.parent.name}" for path in store_home().glob(f"*/*/{SPEC_FILE}"))
 
 
-def fetch_model(
-    url: str, *, endpoint_url: str | None = None, region: str | None = None, profile: str | None = None
-) -> Path:
+def fetch_model(url: str, **s3: str | None) -> Path:
     """Fetch the artifact under an s3:// prefix into the cache, once for each recorded digest, and verify it.
+
+    Args:
+        url: the prefix.
+        s3: endpoint_url, region and profile; by default as boto3 finds them.
 
     Raises:
         ModelNotFound: the prefix holds no digest.json (written last by `tandem model push`).
         ModelAccessDenied, ModelStoreUnavailable: the store said so.
+        SpecInvalid: the digest record is none, boto3 does not take the settings, or the cache cannot be written.
         DigestMismatch: what arrived is not what was recorded.
     """
-    import json
-
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
     prefix = prefix.rstrip("/") + "/" if prefix else ""
-    session = boto3.Session(profile_name=profile, region_name=region)
-    client: Any = session.client("s3", endpoint_url=endpoint_url)
-    try:
+    client = open_client(url, **s3)
+    with s3_faults(url, "fetch", DIGEST_FILE):
         record = client.get_object(Bucket=bucket, Key=prefix + DIGEST_FILE)["Body"].read()
-        content = json.loads(record)
-        if not DIGEST.fullmatch(content["digest"]):
-            raise ValueError(f"its digest is {content['digest'][:80]!r}")
-        target: Path = cache_home() / "models" / content["digest"]
-        if target.is_dir():
-            verify_digest(target)
-            return target
+    names, digest = read_record(record, url)
+    target = cache_home() / "models" / digest
+    if target.is_dir():
+        verify_digest(target)
+        return target
+    try:
         target.parent.mkdir(parents=True, exist_ok=True)
         arriving = Path(tempfile.mkdtemp(prefix=".arriving-", dir=target.parent))
-        try:
-            for name in [*content["files"], DIGEST_FILE]:
-                path = arriving / name
-                if not path.resolve().is_relative_to(arriving.resolve()):
-                    raise SpecInvalid(url, f"digest.json names a file outside the model: {name!r}")
-                path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecInvalid(
+            url, f"cannot be kept in {target.parent} ({error.strerror})",
+            remedy="Set TANDEM_CACHE to a folder that may be written.",
+        ) from None  # fmt: skip
+    try:
+        for name in [*names, DIGEST_FILE]:
+            path = arriving / name
+            if not path.resolve().is_relative_to(arriving.resolve()):
+                raise SpecInvalid(url, f"digest.json names a file outside the model: {name!r}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with s3_faults(url, "fetch", name):
                 client.download_file(bucket, prefix + name, str(path))
-                path.chmod(0o644)
-            verify_digest(arriving)
-            arriving.chmod(0o755)
-            if not target.exists():
-                arriving.rename(target)
-        finally:
-            shutil.rmtree(arriving, ignore_errors=True)
-    except (ValueError, KeyError, TypeError) as error:
-        raise SpecInvalid(url + "/" + DIGEST_FILE, f"is not a digest record ({error})") from None
-    except NoCredentialsError as error:
-        raise ModelAccessDenied(url, why=str(error)) from None
-    except ClientError as error:
-        code, status = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
-        if status == 404:
-            raise ModelNotFound(url, looked_in=[f"s3://{bucket}/{prefix}{DIGEST_FILE} ({code})"]) from None
-        if status in (400, 401, 403):
-            raise ModelAccessDenied(url, why=code) from None
-        raise ModelStoreUnavailable(url, why=code) from None
-    except BotoCoreError as error:
-        raise ModelStoreUnavailable(url, why=str(error)) from None
+            path.chmod(0o644)
+        verify_digest(arriving, called=url)
+        arriving.chmod(0o755)
+        if not target.exists():
+            arriving.rename(target)
+    finally:
+        shutil.rmtree(arriving, ignore_errors=True)
     return target
+
+
+def read_record(record: bytes, url: str) -> tuple[list[str], str]:
+    """The names of the files, and the digest, in a digest.json.
+
+    Raises:
+        SpecInvalid: it is none.
+    """
+    try:
+        content = json.loads(record)
+        names, digest = [str(name) for name in content["files"]], content["digest"]
+        if not DIGEST.fullmatch(digest):
+            raise ValueError(f"its digest is {digest[:80]!r}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise SpecInvalid(f"{url.rstrip('/')}/{DIGEST_FILE}", f"is not a digest record ({error})") from None
+    return names, digest

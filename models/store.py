@@ -16,20 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from models.artifact import DIGEST_FILE, model_files, verify_digest
-from models.errors import (
-    DigestMismatch,
-    MissingExtra,
-    ModelAccessDenied,
-    ModelError,
-    ModelNotFound,
-    ModelStoreUnavailable,
-    SpecInvalid,
-)
-from models.locate import known_tags, locate_model, locate_tag, store_home
+from models.errors import DigestMismatch, MissingExtra, SpecInvalid
+from models.locate import VERSION_LENGTH, known_tags, locate_model, locate_tag, store_home
+from models.s3_faults import open_client, s3_faults
 from models.spec import SPEC_FILE
-
-#: A version is the beginning of the artifact's digest: equal content is one version.
-VERSION_LETTERS = 12
 
 
 def save_model(folder: Path, name: str) -> str:
@@ -45,7 +35,7 @@ def save_model(folder: Path, name: str) -> str:
         DigestMismatch: the folder is not as recorded.
         SpecInvalid: a name that the store does not take, or a store that cannot be written.
     """
-    version = verify_digest(folder)[:VERSION_LETTERS]
+    version = verify_digest(folder)[:VERSION_LENGTH]
     tag = f"{name}:{version}"
     place = store_home() / name / version
     with bentoml_store(tag) as (bentoml, store), one_writer():
@@ -75,8 +65,12 @@ def is_whole(place: Path, folder: Path) -> bool:
         return False
 
 
-def verify_model(name: str) -> str:
+def verify_model(name: str, **s3: str | None) -> str:
     """Hash every file of a model and compare with what was recorded.
+
+    Args:
+        name: where the model is.
+        s3: endpoint_url, region and profile for a model under an s3:// prefix; by default as boto3 finds them.
 
     Returns:
         The digest.
@@ -85,7 +79,7 @@ def verify_model(name: str) -> str:
         DigestMismatch: names the file.
         SpecInvalid: nothing was recorded to compare with.
     """
-    folder = locate_model(name).folder
+    folder = locate_model(name, **s3).folder
     if not (folder / DIGEST_FILE).is_file():
         raise SpecInvalid(
             str(folder),
@@ -106,9 +100,11 @@ def remove_model(tag: str) -> str:
 
     Raises:
         ModelNotFound: it is not in the store.
-        SpecInvalid: several versions, and none was named.
+        SpecInvalid: several versions, and none was named; or it lies outside the store.
     """
     located = locate_tag(tag)
+    if not located.folder.is_relative_to(store_home()):
+        raise SpecInvalid(tag, "comes with the package, not from the model store, and cannot be removed")
     name = tag.partition(":")[0]
     versions = [known for known in known_tags() if known.startswith(f"{name}:")]
     if ":" not in tag and len(versions) > 1:
@@ -143,58 +139,35 @@ def bentoml_store(tag: str) -> Iterator[tuple[Any, Any]]:
         raise SpecInvalid(tag, f"the store {home} refuses it ({str(error).splitlines()[0][:200]})") from None
 
 
-def push_model(name: str, url: str, *, client: Any = None) -> str:
+def push_model(name: str, url: str, *, client: Any = None, **s3: str | None) -> str:
     """Put a model's files under an s3:// prefix, from where any machine may name it.
 
     digest.json comes last, and tandem.yaml before it: a reader sees a whole model or none, and one that reads
     while another version is pushed finds that the digest does not fit.
 
+    Args:
+        name: where the model is.
+        url: the prefix.
+        client: boto3's; None opens one.
+        s3: endpoint_url, region and profile of the client; by default as boto3 finds them.
+
     Returns:
         The prefix as a model's name: `load_model` and `--model` take it.
 
     Raises:
-        SpecInvalid: no s3:// prefix, or a model without a recorded digest.
-        ModelNotFound, ModelAccessDenied, ModelStoreUnavailable: the object store said so.
+        SpecInvalid: no s3:// prefix, no such bucket, a model without a recorded digest, or settings that boto3 does not
+            take.
+        ModelAccessDenied, ModelStoreUnavailable: the object store said so.
     """
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
     if not url.startswith("s3://") or not bucket:
         raise SpecInvalid(url, "expected a place such as s3://bucket/models/name")
-    verify_model(name)
-    folder = locate_model(name).folder
+    verify_model(name, **s3)
+    folder = locate_model(name, **s3).folder
     files = sorted(model_files(folder), key=lambda path: (path.name == SPEC_FILE, path))
     prefix = prefix.rstrip("/") + "/" if prefix.rstrip("/") else ""
-    with s3_errors(url):
-        if client is None:
-            import boto3
-
-            client = boto3.client("s3")
+    client = client or open_client(url, **s3)
+    with s3_faults(url, "push"):
         for path in (*files, folder / DIGEST_FILE):
             client.upload_file(str(path), bucket, prefix + path.relative_to(folder).as_posix())
     return f"s3://{bucket}/{prefix}".rstrip("/")
-
-
-@contextmanager
-def s3_errors(url: str) -> Iterator[None]:
-    """boto3's errors as ours, by what can be done about them."""
-    from boto3.exceptions import S3UploadFailedError
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-
-    try:
-        yield
-    except NoCredentialsError as error:
-        raise ModelAccessDenied(url, why=str(error)) from None
-    except ClientError as error:
-        raise s3_error(url, error.response["Error"]["Code"]) from None
-    except S3UploadFailedError as error:  # carries the code in its text only
-        code = str(error).partition("(")[2].partition(")")[0]
-        raise s3_error(url, code or str(error)) from None
-    except BotoCoreError as error:
-        raise ModelStoreUnavailable(url, why=str(error)) from None
-
-
-def s3_error(url: str, code: str) -> ModelError:
-    if code in ("NoSuchBucket", "404", "NoSuchKey"):
-        return ModelNotFound(url, looked_in=[f"the bucket, which does not exist ({code})"])
-    if code in ("AccessDenied", "403", "401", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"):
-        return ModelAccessDenied(url, why=code)
-    return ModelStoreUnavailable(url, why=code)

@@ -8,7 +8,8 @@ from typing import Any
 import click
 import yaml
 
-from batch.errors import UsageError
+from batch.cli.look import store_options
+from batch.errors import UnreadableParquet, UsageError
 from models.errors import ContractBroken
 
 
@@ -103,17 +104,30 @@ def check(name: str, rows: str | None, column: str | None, runtime: str) -> None
 
 def read_samples(path: str, column: str) -> list[Any]:
     """The first hundred values of a column."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not Path(path).is_file():
-        raise UsageError(f"--rows {path}: there is no such file.")
-    schema = pq.read_schema(path)
-    if column not in schema.names:
-        raise UsageError(
-            f"--rows {path} has no column {column!r}; it has {', '.join(schema.names)}. Name one with --column."
-        )
-    values: list[Any] = pq.read_table(path, columns=[column]).column(0).slice(0, 100).to_pylist()
-    return values
+    try:
+        if Path(path).is_dir():
+            raise UsageError(f"--rows {path}: is a folder; name one Parquet file.")
+        if not Path(path).exists():
+            raise UsageError(f"--rows {path}: there is no such file.")
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            if column not in names:
+                raise UsageError(
+                    f"--rows {path} has no column {column!r}; it has {', '.join(names)}. Name one with --column."
+                )
+            values: list[Any] = []
+            for batch in file.iter_batches(100, columns=[column]):
+                values += batch.column(0).to_pylist()
+                if len(values) >= 100:
+                    break
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise UsageError(f"--rows {path}: cannot be read ({error.strerror}).") from None
+        raise UnreadableParquet(path, str(error).splitlines()[0].rstrip(".")) from None
+    return values[:100]
 
 
 @model.command()
@@ -128,9 +142,10 @@ def remove(tag: str) -> None:
 @model.command()
 @click.argument("name")
 @click.argument("prefix", metavar="S3_PREFIX")
-def push(name: str, prefix: str) -> None:
+@store_options
+def push(name: str, prefix: str, **where: str | None) -> None:
     """Copy a model under an s3:// prefix, from where --model s3://... takes it on any machine."""
     from models.store import push_model
 
-    url = push_model(name, prefix)
+    url = push_model(name, prefix, **where)
     click.echo(f"pushed; use it on any machine with: tandem run --model {url} ...")

@@ -40,14 +40,13 @@ class OnnxRuntime:
         Raises:
             RuntimeUnavailable: the file is missing or no graph of a known kind, or the device is not there.
         """
-        # ONNX Runtime 1.31 keeps a device id and an event log under the user's cache unless it is told not to.
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+        providers = installed_providers()
         import onnxruntime as ort
 
         ort.set_default_logger_severity(3)
         if not path.is_file():
             raise RuntimeUnavailable("onnx", why=f"{path} does not exist", available=["torch"])
-        self.device = choose_device(device, ort.get_available_providers())
+        self.device = choose_device(device, providers)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or default_threads()
         options.inter_op_num_threads = 1
@@ -81,6 +80,16 @@ class OnnxRuntime:
                 raise OutOfMemory(str(error)) from None
             raise
         return dict(zip(self.output_names, answers, strict=True))
+
+
+def installed_providers() -> list[str]:
+    """ONNX Runtime's execution providers on this host."""
+    # ONNX Runtime 1.31 keeps a device id and an event log under the user's cache unless it is told not to.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime as ort
+
+    found: list[str] = ort.get_available_providers()
+    return found
 
 
 def choose_device(device: str, providers: list[str]) -> str:
