@@ -131,7 +131,7 @@ def resolve_runtime(job: JobSpec, described: Described, owner: JobRecord | None)
     if runtime == "auto":
         runtime = owner.model["runtime"] if owner is not None and owner.model["digest"] == described.digest else "onnx"
     try:
-        check_runtime(described, runtime)
+        check_runtime(described, runtime, job.device)
     except RuntimeUnavailable as error:
         raise RuntimeMissing(runtime, str(error).rstrip("."), advice="Run it where that runtime is.") from None
     return job.model_copy(update={"runtime": runtime})

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from models.artifact import DIGEST_FILE, record_digest, refuse_unsafe
 from models.detect import detect_spec
-from models.errors import MissingExtra, ModelError, ModelNotFound, SpecInvalid
+from models.errors import ContractBroken, MissingExtra, ModelError, ModelNotFound, SpecInvalid
 from models.locate import locate_tag
 from models.sentence_modules import read_steps
 from models.spec import SPEC_FILE, Accuracy, ModelSpec, parse_spec, write_spec
@@ -99,11 +99,16 @@ def prepare_graph(staging: Path, spec: ModelSpec, on_step: Step) -> float | None
     """Make the ONNX graph where the folder has none, and try it either way."""
     graph = staging / GRAPH_FILE
     if graph.is_file() or spec.architecture == "onnx":
+        from models.contract import check_contract
         from models.load import build_runtime, family_class
         from models.model import Options
 
         runtime = build_runtime(staging, spec, runtime="onnx", device="cpu", threads=None)
-        family_class(spec)(folder=staging, spec=spec, runtime=runtime, options=Options(), fetch=None)
+        model = family_class(spec)(folder=staging, spec=spec, runtime=runtime, options=Options(), fetch=None)
+        model.tag = spec.name
+        for promise in check_contract(model):
+            if not promise.kept:
+                raise ContractBroken(spec.name, promise=promise.name, found=promise.found)
         return None
     try:
         from models.check_export import check_export, describe_inside

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from models.errors import SpecInvalid
 from models.model import Encoded, Options, Outputs, RowFault
 from models.spec import ERROR_TYPE, ModelSpec
 
@@ -21,11 +22,21 @@ def decode_outputs(spec: ModelSpec, options: Options, outputs: Outputs, encoded:
 
     Returns:
         A batch with the schema of `spec.output_fields`.
+
+    Raises:
+        SpecInvalid: the arithmetic answers another number of numbers than the spec has labels or dimensions.
     """
     faults = dict(encoded.faults)
     for piece, fault in outputs.faults.items():
         faults[int(encoded.piece_rows[piece])] = fault
     raw = next(iter(outputs.arrays.values()), np.zeros((len(encoded.piece_rows), width(spec)), np.float32))
+    if raw.ndim != 2 or raw.shape[1] != width(spec):
+        shape = " x ".join(["rows", *map(str, raw.shape[1:])])
+        raise SpecInvalid(
+            spec.name,
+            f"its arithmetic answers {shape}, and its spec asks for rows x {width(spec)}",
+            remedy="Mend labels (or dimension) in tandem.yaml.",
+        )
     answers = average_chunks(activate(spec, raw.astype(np.float64)), encoded)
     for row in np.flatnonzero(~np.isfinite(answers).all(axis=1)):
         if row not in faults:

@@ -110,7 +110,7 @@ class ContractBroken(ModelError):
     """One promise of the Model contract that does not hold."""
 
     def __init__(self, name: str, *, promise: str, found: str) -> None:
-        super().__init__(f"{name} breaks the contract: {promise}; found: {found}.")
+        super().__init__(f"{name} breaks the contract: {promise}; found: {found.rstrip('.')}.")
         self.promise, self.found = promise, found
 
 

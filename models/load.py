@@ -203,7 +203,9 @@ def load_class(name: str) -> Model:
     except ModuleNotFoundError as error:
         if not f"{module_name}.".startswith(f"{error.name}."):
             raise import_fault(name, error) from None
-        raise ModelNotFound(name, looked_in=[f"the module {module_name} on sys.path"]) from None
+        ours = module_name.partition(".")[0] in ("models", "batch", "service")
+        hint = " (which is Tandem's own package: name yours otherwise)" if ours else ""
+        raise ModelNotFound(name, looked_in=[f"the module {module_name} on sys.path{hint}"]) from None
     except (Exception, SystemExit) as error:  # whatever an operator's module does
         raise import_fault(name, error) from None
     found = getattr(module, attribute, None)

@@ -82,7 +82,17 @@ def print_manifest(manifest: Manifest, output: str) -> None:
         click.echo(f"  {kind}: {rows} rows")
     if manifest["quality"]:
         print_quality(manifest["quality"])
+        if other_vocabulary(manifest["quality"]):
+            click.echo(f"no true label is one that the model predicts: {', '.join(manifest['quality']['labels'][:8])}")
     click.echo(f"look at it: tandem head {output}")
+
+
+def other_vocabulary(quality: dict[str, Any]) -> bool:
+    """Whether no true label is ever a predicted one: then the labels are compared in two vocabularies."""
+    rows = quality["confusion"]
+    truth = {label for label, row in zip(quality["labels"], rows, strict=True) if any(row)}
+    found = {label for label, column in zip(quality["labels"], zip(*rows, strict=True), strict=True) if any(column)}
+    return not truth & found
 
 
 def print_quality(quality: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -106,3 +107,19 @@ class FarSightedModel(WordCount):
     def decode(self, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
         type(self).waiting -= 1
         return super().decode(outputs, encoded)
+
+
+class LeavingModel(WordCount):
+    """Its code ends the process at a row of thirteen words."""
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        if (micro_batch.inputs["words"] == 13).any():
+            raise SystemExit(0)
+        return super().forward(micro_batch)
+
+
+class VanishingModel(WordCount):
+    """Its code ends the process without a word."""
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        os._exit(0)

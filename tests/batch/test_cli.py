@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch.cli.main import COMMANDS
+from batch.progress import BarProgress
+from batch.run import run_job
 from batch.spec import JobSpec
 
-DATA = Path(__file__).parents[2] / "models/zoo/data/vowels.parquet"
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / "models/zoo/data/vowels.parquet"
 JOB = ("--model", "vowels-bilstm", "--input", str(DATA), "--column", "sequence=steps")
 
 
@@ -81,6 +85,31 @@ def test_status_and_head_show_what_the_run_left(tmp_path: Path) -> None:
     shown = tandem("head", out, "-n", "1", "--columns", "_row,label").stdout
     assert first in shown
     assert "speaker" in shown
+
+
+def test_labels_of_another_vocabulary_are_pointed_out(tmp_path: Path) -> None:
+    said = tandem("run", *JOB, "--output", str(tmp_path / "out"), "--label", "id", "--limit", "5").stdout
+    assert "no true label is one that the model predicts" in said
+
+
+def test_a_package_that_hides_tandems_own_is_named(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/__init__.py").touch()
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    command = [sys.executable, "-c", "from batch.cli.main import main; main()"]
+    result = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert "another package named models" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_bar_comes_to_its_end_where_a_filter_leaves_rows_out(tmp_path: Path) -> None:
+    with BarProgress() as bar:
+        job = {"model": "vowels-bilstm", "input": str(DATA), "output": str(tmp_path / "out"), "where": "id < 9"}
+        manifest = run_job({**job, "column": {"sequence": "steps"}}, progress=bar)
+    task = bar.bar.tasks[0]
+    assert manifest["rows"] == 9
+    assert task.total == task.completed == 370
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from batch.errors import Interrupted, RuntimeMissing
 from batch.report import Manifest
 from batch.run import run_job
 from models.errors import ContractBroken, PredictionMismatch
@@ -33,7 +34,11 @@ def marked(folder: Folder) -> Folder:
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize(
     ("model", "kind", "message"),
-    [("PoisonModel", "ValueError", "thirteen words"), ("NanModel", "NonFiniteOutput", "NaN or infinity")],
+    [
+        ("PoisonModel", "ValueError", "thirteen words"),
+        ("NanModel", "NonFiniteOutput", "NaN or infinity"),
+        ("LeavingModel", "SystemExit", "0"),
+    ],
 )
 def test_a_row_at_fault_is_an_error_row_and_its_neighbours_are_answered(
     marked: Folder, model: str, kind: str, message: str, workers: int
@@ -81,3 +86,17 @@ def test_a_job_of_rows_that_are_all_at_fault_is_done(folder: Folder) -> None:
     put_table(folder, "in/a.parquet", pa.table({"text": [THIRTEEN, None, THIRTEEN + " "] * 5}))
     assert run(folder, "PoisonModel")["errors"] == {"NullValue": 5, "ValueError": 10}
     assert read_output(folder)["label"].null_count == 15
+
+
+def test_workers_that_vanish_without_a_word_do_not_pass_for_done(marked: Folder) -> None:
+    with pytest.raises(Interrupted, match="ended its process"):
+        run(marked, "VanishingModel", workers=2)
+    assert part_keys(marked) == []
+
+
+def test_a_device_that_is_not_there_is_found_before_the_output_is_claimed(folder: Folder) -> None:
+    put_table(folder, "in/a.parquet", pa.table({"text": ["a goal"]}))
+    job = {"model": "bbc-bert", "input": folder.url + "in/", "output": folder.url + "out/"}
+    with pytest.raises(RuntimeMissing, match="cuda"):
+        run_job({**job, "device": "cuda"})
+    assert run_job({**job, "top_k": 2})["rows"] == 1
