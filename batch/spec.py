@@ -126,6 +126,7 @@ def explain(error: ValidationError) -> str:
         elif item["type"] == "extra_forbidden":
             parts.append(f"{key} is no setting; there are: {', '.join(JobSpec.model_fields)}")
         else:
-            found = "" if isinstance(item["input"], dict) else f", found {item['input']!r}"
+            said = isinstance(item["input"], dict) or ", found " in item["msg"]
+            found = "" if said else f", found {item['input']!r}"
             parts.append(f"{key + ': ' if key else ''}{item['msg'].removeprefix('Value error, ')}{found}")
     return "; ".join(parts) + "."

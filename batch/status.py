@@ -74,5 +74,7 @@ def read_head(output: str, rows: int, **where: str | None) -> pa.Table:
         if sum(table.num_rows for table in gathered) >= rows:
             break
     if not gathered:
-        raise InputNotFound(output, "no part with rows is committed yet", advice="See: tandem status.")
+        done = is_finished(store, len(plans))
+        why = "the job is done and let no row in" if done else "no part with rows is committed yet"
+        raise InputNotFound(output, why, advice="See: tandem status.")
     return pa.concat_tables(gathered, promote_options="permissive").slice(0, rows)

@@ -52,7 +52,7 @@ def head(output: str, rows: int, columns: str | None, **where: str | None) -> No
     from batch.status import read_head
 
     table = read_head(output, rows, **where)
-    names = [name.strip() for name in columns.split(",")] if columns else fitting(table.column_names)
+    names = [name.strip() for name in columns.split(",") if name.strip()] if columns else fitting(table.column_names)
     if unknown := [name for name in names if name not in table.column_names]:
         raise InputNotFound(
             output, f"it has no column {unknown[0]!r}", advice=f"There are: {', '.join(table.column_names)}."

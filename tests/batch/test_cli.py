@@ -120,6 +120,7 @@ def test_the_bar_comes_to_its_end_where_a_filter_leaves_rows_out(tmp_path: Path)
         (("run", "--limit", "x"), 2, "not a valid integer"),
         (("run", "nowhere.yaml"), 2, "nowhere.yaml: cannot be read"),
         (("run", *JOB, "--output", str(DATA)), 2, "output must not be the input itself"),
+        (("run", "--model", "m", "--input", "i", "--output", "o", "--column", "text"), 2, "text=body, found text."),
         (("status", "nowhere"), 2, "no job has begun here"),
         (("head", "nowhere"), 2, "no job has begun here"),
         (("zoo", "fetch", "nope"), 2, "there are minilm, efficientnet-lite0"),
