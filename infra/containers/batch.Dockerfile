@@ -5,9 +5,9 @@ FROM python:3.11-slim AS build
 WORKDIR /src
 COPY . .
 # The environment has no pip of its own: nothing is installed into it after this line.
-RUN python -m venv --without-pip /opt/tandem \
-    && python -m pip --python /opt/tandem/bin/python install --no-cache-dir -c constraints.txt .
-RUN ["/opt/tandem/bin/python", "-c", "import sys; from importlib.util import find_spec; \
+RUN python -m venv --without-pip /srv/tandem \
+    && python -m pip --python /srv/tandem/bin/python install --no-cache-dir -c constraints.txt .
+RUN ["/srv/tandem/bin/python", "-c", "import sys; from importlib.util import find_spec; \
 found = [name for name in ('torch', 'transformers', 'bentoml') if find_spec(name)]; \
 sys.exit(f'the lean image would hold {found}: a dependency has begun to need them' if found else 0)"]
 
@@ -16,10 +16,10 @@ LABEL org.opencontainers.image.title="tandem" \
       org.opencontainers.image.description="Runs a packaged model over Parquet in S3" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN useradd --create-home --uid 10001 tandem
-COPY --from=build /opt/tandem /opt/tandem
+COPY --from=build /srv/tandem /srv/tandem
 # The cache lies where any user may write, so that `--user` works for a mounted output folder. ONNX Runtime's Linux
 # wheels collect telemetry unless this variable is there before they are imported.
-ENV PATH=/opt/tandem/bin:$PATH \
+ENV PATH=/srv/tandem/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     ORT_DISABLE_TELEMETRY=1 \
     TANDEM_CACHE=/tmp/tandem

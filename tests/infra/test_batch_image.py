@@ -60,7 +60,7 @@ def test_nothing_that_the_base_installation_needs_is_heavy() -> None:
 def test_the_build_itself_fails_where_something_heavy_was_installed() -> None:
     checks = [json.loads(rest) for name, rest in instructions() if name == "RUN" and "find_spec" in rest]
     ((python, flag, code),) = checks
-    assert (python, flag) == ("/opt/tandem/bin/python", "-c")
+    assert (python, flag) == ("/srv/tandem/bin/python", "-c")
     lean = code.replace("'torch', 'transformers', 'bentoml'", "'no_such_module'")
     with pytest.raises(SystemExit) as ends:
         exec(lean, {})
