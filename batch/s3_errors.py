@@ -1,24 +1,13 @@
 """What boto3 raises, as errors of ours: one place that knows S3's codes."""
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionError,  # noqa: A004 (botocore's own: no connection was made)
-    CredentialRetrievalError,
-    HTTPClientError,
-    IncompleteReadError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    SSOError,
-    TokenRetrievalError,
-)
+from botocore.exceptions import BotoCoreError, ClientError
 
 from batch.errors import AccessDenied, InputNotFound, JobError, StoreUnavailable, UsageError
+from models.s3_faults import TRY_AGAIN, has_no_credentials, is_unanswered
 
 S3_FAULTS = (ClientError, BotoCoreError)
 
 _RENEW = "Renew the credentials (aws sso login, or new keys) and run the same command again."
-_NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, TokenRetrievalError, SSOError)
 _ADVICE = {
     "ExpiredToken": _RENEW,
     "ExpiredTokenException": _RENEW,
@@ -31,7 +20,6 @@ _ADVICE = {
     "RequestTimeTooSkewed": "This machine's clock is wrong; set it and run the same command again.",
 }
 _PERMISSIONS = {"list": "s3:ListBucket", "read": "s3:GetObject", "write": "s3:PutObject", "delete": "s3:DeleteObject"}
-_TRY_AGAIN = ("RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded")
 
 
 def code_of(error: Exception) -> str:
@@ -55,10 +43,10 @@ def as_job_error(error: Exception, operation: str, url: str) -> JobError:
         operation: "list", "read", "write" or "delete".
     """
     code, status = code_of(error), status_of(error)
-    if isinstance(error, _NO_CREDENTIALS):
+    if has_no_credentials(error):
         advice = f"{error}. Give credentials the boto3 way: a profile, AWS_ACCESS_KEY_ID, or an instance role."
         return AccessDenied(operation, url, code="no credentials", advice=advice)
-    if isinstance(error, ConnectionError | HTTPClientError | IncompleteReadError):
+    if is_unanswered(error):
         return StoreUnavailable(operation, url, str(error).rstrip("."))
     if not isinstance(error, ClientError):
         return UsageError(f"cannot {operation} {url}: {' '.join(str(error).split())}")
@@ -75,6 +63,6 @@ def as_job_error(error: Exception, operation: str, url: str) -> JobError:
     if status == 404:
         return InputNotFound(url)
     message = error.response.get("Error", {}).get("Message") or f"HTTP {status}"
-    if status >= 500 or status == 429 or code in _TRY_AGAIN:
+    if status >= 500 or status == 429 or code in TRY_AGAIN:
         return StoreUnavailable(operation, url, f"{code}: {message.rstrip('.')}")
     return UsageError(f"cannot {operation} {url}: {code}: {message}")

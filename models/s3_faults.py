@@ -64,28 +64,34 @@ def s3_faults(url: str, action: Action, file: str = "") -> Iterator[None]:
         raise as_model_error(error, url, action, file) from None
 
 
-def as_model_error(error: BaseException, url: str, action: Action, file: str = "") -> ModelError:
-    """The error to raise for a fault that boto3's own retries did not mend."""
+def has_no_credentials(error: BaseException) -> bool:
+    """Whether boto3 found none, or could not make them: nothing was asked."""
     from botocore.exceptions import (
-        BotoCoreError,
-        ClientError,
-        ConnectionError,  # noqa: A004 (botocore's own: no connection was made)
         CredentialRetrievalError,
-        HTTPClientError,
-        IncompleteReadError,
         NoCredentialsError,
         PartialCredentialsError,
         SSOError,
         TokenRetrievalError,
     )
 
-    no_credentials = (
-        NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, SSOError, TokenRetrievalError,
-    )  # fmt: skip
-    if isinstance(error, no_credentials):
+    found = NoCredentialsError | PartialCredentialsError | CredentialRetrievalError | SSOError | TokenRetrievalError
+    return isinstance(error, found)
+
+
+def is_unanswered(error: BaseException) -> bool:
+    """Whether the store gave no answer, or not the whole of it."""
+    from botocore import exceptions
+
+    return isinstance(error, exceptions.ConnectionError | exceptions.HTTPClientError | exceptions.IncompleteReadError)
+
+
+def as_model_error(error: BaseException, url: str, action: Action, file: str = "") -> ModelError:
+    """The error to raise for a fault that boto3's own retries did not mend."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    if has_no_credentials(error):
         return ModelAccessDenied(url, why=str(error).rstrip("."), action=action)
-    unanswered = isinstance(error, ConnectionError | HTTPClientError | IncompleteReadError)
-    if isinstance(error, BotoCoreError) and not unanswered:
+    if isinstance(error, BotoCoreError) and not is_unanswered(error):
         return wrong_settings(url, error)
     if not isinstance(error, ClientError):
         return ModelStoreUnavailable(url, why=str(error).rstrip("."), action=action)
