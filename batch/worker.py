@@ -20,6 +20,7 @@ from batch.read import read_rows
 from batch.shard import Plan, Shard
 from batch.stop import Stop
 from batch.write import Part, write_part
+from models.measure_costs import keep_costs
 from models.model import Model
 from models.window import WindowStats
 
@@ -77,6 +78,7 @@ def run_shards(
             progress.told("failed", shard=shard.id, reason=error.reason)
             part = run_shard(prepared, model, plan, shard, progress)
         done.add(part)
+        keep_costs(model)
         progress.told(
             "committed" if part.committed else "already committed",
             shard=shard.id,

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.artifact import refuse_unsafe, verify_digest
+from models.artifact import VARIANTS, refuse_unsafe, verify_digest
 from models.errors import MissingExtra, ModelNotFound, RuntimeUnavailable, SpecInvalid
 from models.locate import VERSION_LENGTH, locate_model
+from models.measure_costs import costs_key, load_costs
 from models.model import Model, Options
 from models.spec import ModelSpec, read_spec
 
@@ -113,6 +114,11 @@ def load_model(
     loaded.tag = described.tag
     loaded.digest = described.digest
     loaded.variant = f"{chosen.name}-{chosen.precision}"
+    loaded.streams = chosen.streams
+    loaded.costs_key = costs_key(
+        described.variant_digest(chosen.name), device=chosen.device, threads=chosen.threads, streams=chosen.streams
+    )
+    loaded.costs = load_costs(described.folder / VARIANTS / loaded.variant, loaded.costs_key)
     return loaded
 
 

@@ -33,6 +33,7 @@ class EagerRuntime:
         self.device = choose_device(device)
         if threads is not None:
             torch.set_num_threads(threads)
+        self.threads, self.streams = torch.get_num_threads(), 1
         self.module = module.eval().to(self.device)
         self.input_names: tuple[str, ...] = tuple(getattr(module, "input_names", ()))
 

@@ -29,12 +29,15 @@ class OnnxRuntime:
     name = "onnx"
     precision = "fp32"
 
-    def __init__(self, path: Path, *, threads: int | None = None, device: str = "auto") -> None:
+    def __init__(
+        self, path: Path, *, threads: int | None = None, streams: int | None = None, device: str = "auto"
+    ) -> None:
         """Load the graph.
 
         Args:
             path: the .onnx file; external data beside it is read too.
-            threads: for one call's arithmetic; None takes OMP_NUM_THREADS, else all cores that this process may use.
+            threads: of the arithmetic; None takes OMP_NUM_THREADS, else all cores that this process may use.
+            streams: calls that run at once and share the threads; None: on the CPU as many as there are threads.
             device: `cpu`, `cuda`, or `auto`: cuda where its provider is installed.
 
         Raises:
@@ -47,8 +50,10 @@ class OnnxRuntime:
         if not path.is_file():
             raise RuntimeUnavailable("onnx", why=f"{path} does not exist", available=["torch"])
         self.device = choose_device(device, providers)
+        self.threads = threads or default_threads()
+        self.streams = min(streams or (self.threads if self.device == "cpu" else 1), self.threads)
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or default_threads()
+        options.intra_op_num_threads = max(self.threads // self.streams, 1)
         options.inter_op_num_threads = 1
         # Threads that spin between calls take the cores from encoding, reading and writing.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -15,11 +15,15 @@ class Runtime(Protocol):
         name: `torch` or `onnx`.
         precision: `fp32`.
         device: `cpu` or `cuda`, as chosen, never `auto`.
+        threads: of the arithmetic, all streams together.
+        streams: how many calls of `forward` may usefully run at once.
     """
 
     name: str
     precision: str
     device: str
+    threads: int
+    streams: int
 
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         """Run one micro-batch. Safe to call from several threads, one after another or at once.
