@@ -28,6 +28,7 @@ class Agreement:
             infinite where one is an error row and the other is not.
         mean: over the rows that both answered, the mean of a row's largest difference between numbers: scores, or the
             elements of an embedding.
+        error: the standard error of `cosine_mean`, or, without embeddings, of `mean`: how far chance moves it.
         worst: the row of the largest difference; None where there are no rows.
         labels_agree: share of rows with the same label, or the same set of labels; None without labels.
         cosine_mean: of two embeddings of one row; None without embeddings.
@@ -45,6 +46,7 @@ class Agreement:
     cosine_least: float | None = None
     neighbours: float | None = None
     faults_differ: int = 0
+    error: float = 0.0
 
     @property
     def loss(self) -> float:
@@ -118,7 +120,13 @@ def measure_agreement(spec: ModelSpec, reference: pa.RecordBatch, variant: pa.Re
         cosine_least=float(cosines.min()) if cosines is not None and len(cosines) else None,
         neighbours=neighbour_overlap(left, right) if left is not None and right is not None else None,
         faults_differ=int(differ.sum()),
+        error=standard_error(numbers if cosines is None else cosines),
     )
+
+
+def standard_error(samples: Floats) -> float:
+    """Of the samples' mean; 0 where there are too few to tell."""
+    return float(samples.std(ddof=1) / math.sqrt(len(samples))) if len(samples) > 1 else 0.0
 
 
 def fault_classes(batch: pa.RecordBatch) -> NDArray[Any]:
