@@ -115,6 +115,8 @@ class Model(ABC):
         options: what the caller chose.
         budget: padded cost that a micro-batch may reach; see micro_batch.py for what long pieces do.
         max_rows: pieces that may go through together; 1 where padding or a second row would change an answer.
+        pads: whether pieces of several lengths may go through together.
+        streams: calls of `forward` that run at once with profit.
     """
 
     spec: ModelSpec
@@ -124,6 +126,8 @@ class Model(ABC):
     options: Options = Options()
     budget: int = 1024
     max_rows: int = 256
+    pads: bool = True
+    streams: int = 1
 
     #: What each feature is padded with; 0 where it is not named.
     padding: ClassVar[Mapping[str, float]] = {}
