@@ -12,6 +12,7 @@ ModelError                  exit code 3
 ├── VariantTooFar           a variant's answers differ from the reference's by more than is allowed
 ├── ExportDisagrees         the ONNX export does not answer as the original does
 ├── ContractBroken          an operator's model breaks one of the contract's promises
+├── ParityBroken            a variant does not answer as its reference does
 ├── ModelAccessDenied   77  the object store refuses to show or to take a model
 ├── ModelStoreUnavailable 75  the object store does not answer; the same command again
 └── PredictionMismatch      the arithmetic returned another number of answers than rows
@@ -149,6 +150,32 @@ class ContractBroken(ModelError):
     def __init__(self, name: str, *, promise: str, found: str) -> None:
         super().__init__(f"{name} breaks the contract: {promise}; found: {found.rstrip('.')}.")
         self.promise, self.found = promise, found
+
+
+class ParityBroken(ModelError):
+    """A variant that does not answer as its reference does, and the first thing in which the two differ.
+
+    Args:
+        name: the model.
+        variant: the one that was chosen.
+        reference: the one that is right.
+        stage: `encoding`, `arithmetic`, `batch-mates` or `decoding`.
+        cause: what it is in a word or two, such as `maximal length`.
+        where: the row in which it shows; "" where none is needed to see it.
+        what: both values.
+        remedy: what to do.
+    """
+
+    def __init__(
+        self, name: str, *, variant: str, reference: str, stage: str, cause: str, where: str, what: str, remedy: str
+    ) -> None:
+        place = f"{where}: " if where else ""
+        super().__init__(
+            f"{name}: {variant} does not answer as the reference {reference} does: {stage} ({cause}): {place}{what}. "
+            f"{remedy}"
+        )
+        self.variant, self.reference, self.stage, self.cause = variant, reference, stage, cause
+        self.where, self.what = where, what
 
 
 class ModelAccessDenied(ModelError):
