@@ -121,6 +121,7 @@ def load_reference(job: JobSpec, described: Described, variant: Model) -> Model:
         return load_model(
             described,
             runtime="onnx",
+            precision="fp32",
             device="cpu",
             options=variant.options,
             threads=job.threads,
