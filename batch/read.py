@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,11 @@ from batch.shard import Piece, Shard
 from batch.storage import ObjectInfo, Store
 
 #: Uncompressed bytes that a window of rows may hold.
-WINDOW_BYTES = 64 << 20
+WINDOW_BYTES = 16 << 20
+#: Rows of a shard's first window.
+FIRST_ROWS = 1024
+#: Rows that are unpacked at once: a call of pyarrow costs as much as some thousand short rows.
+READ_ROWS = 16_384
 
 
 def read_rows(
@@ -32,7 +36,7 @@ def read_rows(
         shard: what to read.
         columns: which columns, and the filter.
         schema: the plan's: what every column is cast to, whichever object it comes from.
-        window_rows: rows of a batch at most; wide rows come in smaller ones.
+        window_rows: rows of a batch at most; wide rows, and the first ones, come in smaller ones.
 
     Yields:
         Batches with the columns read, those of the partition, OWN_SOURCE and OWN_ROW; none is empty.
@@ -46,26 +50,50 @@ def read_rows(
         batch
         for piece in shard.pieces
         if piece.row_groups
-        for batch in read_piece(store, piece, shard.values, columns, wanted, window_rows=window_rows)
+        for batch in read_piece(store, piece, shard.values, columns, wanted)
     )
     yield from gather_windows(batches, window_rows=window_rows)
 
 
-def gather_windows(batches: Iterable[pa.RecordBatch], *, window_rows: int) -> Iterator[pa.RecordBatch]:
-    """Join small batches, of small row groups or a strict filter, into windows: the more rows, the less padding.
+def gather_windows(
+    batches: Iterable[pa.RecordBatch],
+    *,
+    window_rows: int,
+    first_rows: int = FIRST_ROWS,
+    window_bytes: int = WINDOW_BYTES,
+) -> Iterator[pa.RecordBatch]:
+    """Cut large batches, and join those of small row groups or a strict filter, into windows of `window_rows` rows.
 
-    Order is kept. A window holds at most `window_rows` rows and WINDOW_BYTES, or is one batch as it came.
+    Order is kept. The first window has at most `first_rows`, so that the arithmetic soon has something to do, and each
+    next one may have twice as many. A window that reaches `window_bytes` is a smaller one, of at least one row. What is
+    cut is not copied; what is joined is.
     """
     gathered: list[pa.RecordBatch] = []
     rows = size = 0
+    most = min(first_rows, window_rows)
     for batch in batches:
-        if gathered and (rows + batch.num_rows > window_rows or size + batch.nbytes > WINDOW_BYTES):
-            yield pa.concat_batches(gathered)
-            gathered, rows, size = [], 0, 0
-        gathered.append(batch)
-        rows, size = rows + batch.num_rows, size + batch.nbytes
+        mean = batch.nbytes / max(batch.num_rows, 1)
+        even = mean * batch.num_rows < window_bytes / 4  # no row of it alone makes a window
+        start = 0
+        while start < batch.num_rows:
+            piece = batch.slice(start, most - rows)
+            while not even and piece.num_rows > 1 and piece.nbytes > window_bytes - size:
+                piece = piece.slice(0, piece.num_rows // 2)
+            piece_bytes = int(mean * piece.num_rows) if even else piece.nbytes
+            is_full = bool(gathered) and size + piece_bytes > window_bytes
+            if not is_full:
+                gathered.append(piece)
+                start, rows, size = start + piece.num_rows, rows + piece.num_rows, size + piece_bytes
+            if is_full or rows >= most:
+                yield joined(gathered)
+                gathered, rows, size = [], 0, 0
+                most = min(2 * most, window_rows)
     if gathered:
-        yield pa.concat_batches(gathered)
+        yield joined(gathered)
+
+
+def joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
 
 
 def read_piece(
@@ -74,8 +102,6 @@ def read_piece(
     values: Mapping[str, str | None],
     columns: JobColumns,
     wanted: pa.Schema,
-    *,
-    window_rows: int,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of one object's row groups; see read_rows."""
     url = store.url_of(piece.key)
@@ -90,7 +116,7 @@ def read_piece(
             for group in matching_groups(file, parquet, piece, values, columns, wanted):
                 file.prefetch(column_ranges(metadata, [group], names))
                 row = int(starts[group])
-                rows_at_once = min(window_rows, fitting_rows(metadata.row_group(group)))
+                rows_at_once = min(READ_ROWS, fitting_rows(metadata.row_group(group)))
                 for batch in parquet.iter_batches(rows_at_once, row_groups=[group], columns=names, use_threads=False):
                     numbers = np.arange(row, row + batch.num_rows, dtype=np.int64)
                     row += batch.num_rows
@@ -189,5 +215,5 @@ def matching_rows(store: Store, shard: Shard, columns: JobColumns, schema: pa.Sc
     names = columns.where.columns if columns.where else frozenset[str]()
     wanted = pa.schema([schema.field(name) for name in schema.names if name in names])
     for piece in shard.pieces:
-        for batch in read_piece(store, piece, shard.values, columns, wanted, window_rows=65_536):
+        for batch in read_piece(store, piece, shard.values, columns, wanted):
             yield from batch.column(OWN_ROW).to_pylist()

@@ -50,7 +50,7 @@ class JobSpec(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the arithmetic is done.")
     threads: int | None = Field(None, ge=1, description="Threads of the arithmetic; by default every core.")
     workers: int = Field(1, ge=1, le=256, description="Worker processes on this machine, each with a model of its own.")
-    window_rows: int = Field(1024, ge=1, description="Rows among which micro-batches are planned.")
+    window_rows: int = Field(4096, ge=1, description="Rows among which micro-batches are planned, at most.")
     max_error_rate: float = Field(1.0, ge=0, le=1, description="Stop with exit code 4 above this share of error rows.")
     endpoint_url: str | None = Field(None, description="S3 endpoint; by default as boto3 finds it.")
     region: str | None = Field(None, description="AWS region; by default as boto3 finds it.")

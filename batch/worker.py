@@ -97,8 +97,8 @@ def run_shards(
 def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progress: Progress) -> Part:
     """Carry one shard from stored rows to a committed part.
 
-    Reading, encoding and the arithmetic each run in a thread of their own, a window or two ahead of the next step;
-    decoding and writing run here. The threads have ended when this returns or raises. Every name on the left is the
+    Reading, encoding, the arithmetic and decoding each run in a thread of their own, a window or two ahead of the next
+    step; writing runs here. The threads have ended when this returns or raises. Every name on the left is the
     next line's input.
     """
     job, columns = prepared.job, prepared.columns
@@ -110,7 +110,7 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
         rows = time_reading(read_rows(prepared.source, shard, columns, plan.schema, window_rows=job.window_rows))
         encoded = encode_rows(model, ahead(rows, "read"), column=columns.encoded)
         answered = predict_batches(model, ahead(encoded, "encode"))
-        predicted = decode_rows(model, ahead(answered, "arithmetic"))
+        predicted = ahead(decode_rows(model, ahead(answered, "arithmetic")), "decode")
         folder = threads.enter_context(tempfile.TemporaryDirectory(prefix="tandem-"))
         part = write_part(
             counted(predicted, progress),
