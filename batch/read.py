@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 
 from batch.columns import OWN_ROW, OWN_SOURCE, JobColumns
 from batch.errors import SchemaMismatch, UnreadableParquet
-from batch.parquet_source import PinnedFile, column_ranges
+from batch.parquet_source import BUFFER_BYTES, PinnedFile, Range, column_ranges, wanted_leaves
 from batch.shard import Piece, Shard
 from batch.storage import ObjectInfo, Store
 
@@ -21,7 +22,7 @@ WINDOW_BYTES = 16 << 20
 #: Rows of a shard's first window.
 FIRST_ROWS = 1024
 #: Rows that are unpacked at once: a call of pyarrow costs as much as some thousand short rows.
-READ_ROWS = 16_384
+READ_ROWS = 8192
 
 
 def read_rows(
@@ -107,16 +108,17 @@ def read_piece(
     url = store.url_of(piece.key)
     with PinnedFile(store, ObjectInfo(key=piece.key, size_bytes=piece.size_bytes, etag=piece.etag)) as file:
         try:
-            parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False, buffer_size=BUFFER_BYTES)
             metadata = parquet.metadata
             starts = np.concatenate(
                 [[0], np.cumsum([metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)])]
             )
             names = [name for name in wanted.names if name in parquet.schema_arrow.names]
-            for group in matching_groups(file, parquet, piece, values, columns, wanted):
-                file.prefetch(column_ranges(metadata, [group], names))
+            groups = matching_groups(file, parquet, piece, values, columns, wanted)
+            leaves = wanted_leaves(metadata, names)
+            for group in fetched_ahead(file, metadata, groups, names):
                 row = int(starts[group])
-                rows_at_once = min(READ_ROWS, fitting_rows(metadata.row_group(group)))
+                rows_at_once = fitting_rows(metadata.row_group(group), leaves, window_bytes=WINDOW_BYTES)
                 for batch in parquet.iter_batches(rows_at_once, row_groups=[group], columns=names, use_threads=False):
                     numbers = np.arange(row, row + batch.num_rows, dtype=np.int64)
                     row += batch.num_rows
@@ -157,9 +159,31 @@ def matching_groups(
         return list(piece.row_groups)
 
 
-def fitting_rows(group: pq.RowGroupMetaData) -> int:
-    """How many of a row group's rows hold WINDOW_BYTES, by its mean row."""
-    return max(1, int(WINDOW_BYTES / max(group.total_byte_size / max(group.num_rows, 1), 1)))
+def fetched_ahead(
+    file: PinnedFile, metadata: pq.FileMetaData, groups: Sequence[int], names: Sequence[str]
+) -> Iterator[int]:
+    """The row groups in their order, each being fetched when it comes; small ones are fetched several at once."""
+    ranges = {group: column_ranges(metadata, [group], names) for group in groups}
+    left = deque(groups)
+    for group in groups:
+        asked: list[Range] = []
+        size = file.held_bytes
+        while left and (left[0] == group or size + size_of(ranges[left[0]]) <= file.ahead_bytes):
+            size += size_of(ranges[left[0]])
+            asked += ranges.pop(left.popleft())
+        if asked:
+            file.prefetch(asked)
+        yield group
+
+
+def size_of(ranges: Iterable[Range]) -> int:
+    return sum(stop - start for start, stop in ranges)
+
+
+def fitting_rows(group: pq.RowGroupMetaData, leaves: Sequence[int], *, window_bytes: int) -> int:
+    """How many of a row group's rows are unpacked at once, so that they hold `window_bytes` by its mean row."""
+    size = sum(group.column(leaf).total_uncompressed_size for leaf in leaves)
+    return max(1, min(READ_ROWS, int(window_bytes / max(size / max(group.num_rows, 1), 1))))
 
 
 def complete_batch(
