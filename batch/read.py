@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from batch.columns import OWN_ROW, OWN_SOURCE, JobColumns
@@ -140,6 +139,8 @@ def matching_groups(
     """Leave out the row groups in which, by their statistics or the partition, no row can pass the filter."""
     if columns.where is None:
         return list(piece.row_groups)
+    import pyarrow.dataset as ds
+
     known = parquet.schema_arrow.names
     constants = [
         ds.field(name) == pa.scalar(value, pa.string()).cast(wanted.field(name).type)
