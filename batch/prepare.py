@@ -27,9 +27,11 @@ from batch.shard import Plan, Shard
 from batch.spec import JobSpec
 from batch.storage import ObjectInfo, Store, list_sources, open_store
 from batch.uris import UriReader
+from models.choose import check_variant, choose_variant, find_variant
 from models.errors import RuntimeUnavailable
-from models.load import Described, check_runtime, describe_model, load_model
+from models.load import Described, describe_model, load_model
 from models.model import Model, Options
+from models.variants import Variant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,7 @@ class Prepared:
     """A job that may begin: its model is verified, its input listed and checked, its output claimed, its plans agreed.
 
     Attributes:
-        job: with `runtime` resolved.
+        job: with `runtime` and `precision` resolved.
         attempt: names this run in the metadata of what it writes.
         model: loaded where this run claimed the output; None where another had.
         parity: what comparing the variant with its reference found, where this run had to do it.
@@ -76,7 +78,7 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     columns = job_columns(job, described.spec)
     target = open_store(job.output, **job.where_from)
     owner = None if replace else read_record(target)
-    job = resolve_runtime(job, described, owner)
+    job = resolve_variant(job, described, owner)
     record = make_record(job, described)
     if owner is not None:
         refuse_other_job(target, owner, record)
@@ -123,7 +125,7 @@ def load_for(job: JobSpec, described: Described) -> Model:
     """Load the job's model with the job's options."""
     return load_model(
         described,
-        runtime=job.runtime,
+        variant=variant_of(job, described),
         device=job.device,
         options=Options(on_long=job.on_long, top_k=job.top_k),
         threads=job.threads,
@@ -131,25 +133,42 @@ def load_for(job: JobSpec, described: Described) -> Model:
     )
 
 
-def resolve_runtime(job: JobSpec, described: Described, owner: JobRecord | None) -> JobSpec:
-    """Settle `--runtime auto` once for the output: what the first run chose, every later run takes.
+def resolve_variant(job: JobSpec, described: Described, owner: JobRecord | None) -> JobSpec:
+    """Settle `auto` once for the output: the variant that the first run chose, every later run takes.
 
     Raises:
+        VariantMissing, VariantTooFar: the model has none such that answers closely enough.
         RuntimeMissing: this host cannot run it.
         MissingExtra: its package is not installed.
     """
-    runtime = job.runtime
-    if runtime == "auto":
-        runtime = owner.model["runtime"] if owner is not None and owner.model["digest"] == described.digest else "onnx"
+    begun = "" if owner is None or owner.model["digest"] != described.digest else str(owner.model["variant"])
+    runtime, _, precision = begun.partition("-")
     try:
-        check_runtime(described, runtime, job.device)
+        if begun and job.runtime in ("auto", runtime) and job.precision in ("auto", precision):
+            variant = find_variant(described, runtime, precision)
+            check_variant(described, variant, job.device)
+        else:
+            variant = choose_variant(
+                described, runtime=job.runtime, precision=job.precision, device=job.device, tolerance=job.tolerance
+            )
     except RuntimeUnavailable as error:
-        raise RuntimeMissing(runtime, str(error).rstrip("."), advice="Run it where that runtime is.") from None
-    return job.model_copy(update={"runtime": runtime})
+        name = begun or job.runtime
+        raise RuntimeMissing(name, str(error).rstrip("."), advice="Run it where that runtime is.") from None
+    if described.own is not None:
+        return job
+    return job.model_copy(update={"runtime": variant.runtime, "precision": variant.precision})
+
+
+def variant_of(job: JobSpec, described: Described) -> Variant:
+    """The variant that a resolved job names; an operator's own class has one only."""
+    if described.own is not None:
+        return described.variants[described.own.variant]
+    return find_variant(described, job.runtime, job.precision)
 
 
 def make_record(job: JobSpec, described: Described) -> JobRecord:
-    """The settings that change answers, and who answers."""
+    """The settings that change answers, and who answers; of a resolved job."""
+    variant = variant_of(job, described)
     settings: dict[str, Any] = {
         "input": normal_url(job.input),
         "column": job.column,
@@ -161,13 +180,14 @@ def make_record(job: JobSpec, described: Described) -> JobRecord:
         "top_k": job.top_k,
         "shard_mb": float(job.shard_mb),
         "model": described.digest,
-        "variant": described.variant_digest(job.runtime),
+        "variant": variant.digest,
     }
     model = {
         "tag": described.tag,
         "digest": described.digest,
-        "variant": described.variant(job.runtime),
-        "runtime": job.runtime,
+        "variant": variant.name,
+        "runtime": variant.runtime,
+        "precision": variant.precision,
         "reference": reference_of(described),
         "family": described.spec.family,
         "task": described.spec.task,

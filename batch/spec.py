@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -46,7 +47,17 @@ class JobSpec(BaseModel):
     shard_mb: float = Field(
         128, gt=0, le=4096, description="Compressed input of a shard, the unit that is retried, in MB."
     )
-    runtime: Literal["auto", "onnx", "torch"] = Field("auto", description="What does the arithmetic; auto is onnx.")
+    runtime: Literal["auto", "onnx", "openvino", "torch"] = Field(
+        "auto", description="What does the arithmetic; auto is the fastest registered within the tolerance."
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
+        "auto", description="What it is done in; one that is named is taken with its own tolerance."
+    )
+    tolerance: Annotated[float, Field(gt=0)] | Literal["int8"] | None = Field(
+        None,
+        description="Largest difference from the reference's answers that auto takes, or int8: any that is registered. "
+        "By default the model's own, 0.0001.",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the arithmetic is done.")
     threads: int | None = Field(None, ge=1, description="Threads of the arithmetic; by default every core.")
     workers: int = Field(1, ge=1, le=256, description="Worker processes on this machine, each with a model of its own.")
@@ -74,6 +85,19 @@ class JobSpec(BaseModel):
     def _keep(cls, value: Any) -> Any:
         """`id,date` is taken beside a list."""
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @field_validator("tolerance", mode="before")
+    @classmethod
+    def _tolerance(cls, value: Any) -> Any:
+        """A number may come as a word from the command line."""
+        if value is None or value == "int8":
+            return value
+        try:
+            if isinstance(value, bool) or not 0 < float(value) < math.inf:
+                raise ValueError
+        except (TypeError, ValueError):
+            raise ValueError(f"expected a number above 0 or int8, found {value!r}") from None
+        return float(value)
 
     @model_validator(mode="after")
     def _apart(self) -> JobSpec:

@@ -36,7 +36,7 @@ class SteadyModel(Model):
         labels=tuple(str(length) for length in range(64)),
     )
     tag = "steady:1"
-    budget = MAX_ROWS
+    max_rows = MAX_ROWS
 
     def encode(self, values: Any) -> Encoded:
         ids = [np.frombuffer(str(value).ljust(32).encode("utf-32-le"), np.uint32) for value in values]

@@ -103,7 +103,7 @@ def prepare_graph(staging: Path, spec: ModelSpec, on_step: Step) -> float | None
         from models.load import build_runtime, family_class
         from models.model import Options
 
-        runtime = build_runtime(staging, spec, runtime="onnx", device="cpu", threads=None)
+        runtime = build_runtime(staging, spec, runtime="onnx", device="cpu")
         model = family_class(spec)(folder=staging, spec=spec, runtime=runtime, options=Options(), fetch=None)
         model.tag = spec.name
         for promise in check_contract(model):

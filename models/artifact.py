@@ -43,7 +43,7 @@ def refuse_unsafe(folder: Path) -> None:
                 why=f"it is a link that leaves the folder (to {path.resolve()})",
                 remedy="Put the file itself into the folder.",
             )
-        if path.suffix.casefold() in PICKLES:
+        if path.suffix.casefold() in PICKLES and not is_weights(path, folder):
             raise ArtifactRefused(
                 str(folder),
                 file=name,
@@ -57,6 +57,12 @@ def refuse_unsafe(folder: Path) -> None:
                 why="an artifact holds no code",
                 remedy="Remove it; a model that needs its own code is named as --model package.module:Class instead.",
             )
+
+
+def is_weights(path: Path, folder: Path) -> bool:
+    """Whether a .bin is what OpenVINO keeps the numbers of a variant's graph in: bytes that it maps, and no pickle."""
+    parts = path.relative_to(folder).parts
+    return len(parts) == 3 and (parts[0], parts[2]) == (VARIANTS, "model.bin") and path.with_suffix(".xml").is_file()
 
 
 def hash_file(path: Path) -> str:

@@ -51,7 +51,6 @@ class CnnModel(Model):
         self.input_name = name_image_input(runtime, where=str(folder))
         shape = input_shape(runtime, self.input_name)
         self.image_size = shape[2:] if shape is not None and len(shape) == 4 else (None, None)
-        self.budget = 16
         if shape is not None and shape[:1] == (1,):
             self.max_rows = 1
 
@@ -61,7 +60,8 @@ class CnnModel(Model):
 
     def collate(self, encoded: Encoded, pieces: NDArray[np.int64]) -> MicroBatch:
         """Stack images; where they are of several sizes this raises, and the window parts them."""
-        images = np.stack([encoded.features["pixel_values"][piece] for piece in pieces])
+        pixels = encoded.features["pixel_values"]
+        images = pixels[pieces] if isinstance(pixels, np.ndarray) else np.stack([pixels[piece] for piece in pieces])
         return MicroBatch(inputs={self.input_name: images}, rows=len(pieces), padded=len(pieces))
 
     def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:

@@ -8,6 +8,8 @@ ModelError                  exit code 3
 ├── DigestMismatch          a file is not the one that was recorded
 ├── MissingExtra            the package that this needs is not installed
 ├── RuntimeUnavailable      this host cannot run that runtime or device
+├── VariantMissing          the model has no variant of that runtime and precision
+├── VariantTooFar           a variant's answers differ from the reference's by more than is allowed
 ├── ExportDisagrees         the ONNX export does not answer as the original does
 ├── ContractBroken          an operator's model breaks one of the contract's promises
 ├── ParityBroken            a variant does not answer as its reference does
@@ -66,12 +68,20 @@ class ArtifactRefused(ModelError):
 
 
 class DigestMismatch(ModelError):
-    """A file that is not the one recorded when the model was added."""
+    """A file that is not the one recorded when the model was added, or the variant was made."""
 
-    def __init__(self, folder: str, *, file: str, expected: str, found: str) -> None:
+    def __init__(
+        self,
+        folder: str,
+        *,
+        file: str,
+        expected: str,
+        found: str,
+        remedy: str = "Fetch it again, or record it as a new model with: tandem model add.",
+    ) -> None:
         super().__init__(
             f"{folder}: {file} has sha256 {found[:16]}, recorded was {expected[:16]}. The artifact was changed or "
-            "damaged; fetch it again, or record it as a new model with: tandem model add."
+            f"damaged. {remedy}"
         )
         self.folder, self.file, self.expected, self.found = folder, file, expected, found
 
@@ -94,6 +104,33 @@ class RuntimeUnavailable(ModelError):
         have = f" Available here: {', '.join(available)}." if available else ""
         super().__init__(f"The runtime {runtime!r} cannot be used: {why}.{have}")
         self.runtime = runtime
+
+
+class VariantMissing(ModelError):
+    """A runtime and precision that nobody made of the model yet."""
+
+    def __init__(self, tag: str, *, name: str, runtime: str, precision: str, have: Sequence[str]) -> None:
+        wanted = "-".join(part for part in (runtime, precision) if part != "auto")
+        make = [f"--runtime {'openvino' if runtime == 'auto' else runtime}"]
+        make += [f"--precision {'int8' if precision == 'auto' else precision}"]
+        super().__init__(
+            f"{tag} has no variant {wanted}; it has {', '.join(have) or 'none'}. "
+            f"Make it with: tandem model optimize {name} {' '.join(make)}"
+        )
+        self.tag, self.runtime, self.precision = tag, runtime, precision
+
+
+class VariantTooFar(ModelError):
+    """A variant that answers otherwise than the reference, by more than the caller takes."""
+
+    def __init__(self, tag: str, *, name: str, largest: float | None, tolerance: float) -> None:
+        found = "was not measured against the reference" if largest is None else f"differ by up to {largest:.3g}"
+        precision = name.partition("-")[2]
+        super().__init__(
+            f"{tag}: the answers of its variant {name} {found}, the tolerance is {tolerance:.3g}. "
+            f"Take it all the same by name, with --precision {precision}, or allow more with --tolerance."
+        )
+        self.tag, self.name, self.largest, self.tolerance = tag, name, largest, tolerance
 
 
 class ExportDisagrees(ModelError):

@@ -12,8 +12,5 @@ def input_names(runtime: Any) -> tuple[str, ...]:
 
 def input_shape(runtime: Any, name: str) -> tuple[int | None, ...] | None:
     """The shape of an input, None for each free axis; None where the runtime has no such input."""
-    session = getattr(runtime, "session", None)
-    for node in session.get_inputs() if session is not None else ():
-        if node.name == name:
-            return tuple(axis if isinstance(axis, int) else None for axis in node.shape)
-    return None
+    found: tuple[int | None, ...] | None = getattr(runtime, "input_shapes", {}).get(name)
+    return found

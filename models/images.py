@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.model import Encoded, RowFault, Values
+from models.model import Encoded, Feature, RowFault, Values
 from models.open_image import open_image
 from models.pixels import ImageTooLarge, image_to_pixels
 from models.spec import Preprocess
@@ -56,12 +56,17 @@ def encode_images(values: Values, preprocess: Preprocess, fetch: Fetch | None = 
     good = [row for row, result in enumerate(results) if not isinstance(result, RowFault)]
     return Encoded(
         rows=len(rows),
-        features={"pixel_values": [result for result in results if not isinstance(result, RowFault)]},
+        features={"pixel_values": stack_images([result for result in results if not isinstance(result, RowFault)])},
         piece_rows=np.asarray(good, dtype=np.int64),
         lengths=np.ones(len(good), dtype=np.int64),
         truncated=np.zeros(len(rows), dtype=np.bool_),
         faults={row: result for row, result in enumerate(results) if isinstance(result, RowFault)},
     )
+
+
+def stack_images(images: list[NDArray[np.float32]]) -> Feature:
+    """One array of (rows, channels, height, width) where all are of one size; else they stay apart."""
+    return np.stack(images) if len({image.shape for image in images}) == 1 else images
 
 
 def run_in_threads(rows: list[Any], preprocess: Preprocess, fetch: Fetch) -> list[NDArray[np.float32] | RowFault]:

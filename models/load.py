@@ -7,21 +7,22 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.artifact import refuse_unsafe, verify_digest
+from models.choose import Tolerance, choose_variant
 from models.errors import MissingExtra, ModelNotFound, RuntimeUnavailable, SpecInvalid
 from models.locate import VERSION_LENGTH, locate_model
 from models.model import Model, Options
 from models.spec import ModelSpec, read_spec
+from models.variants import RUNTIMES, Variant, list_variants, own_variant, verify_variant
 
 if TYPE_CHECKING:
     from models.runtimes.runtime import Runtime
 
-RUNTIMES = ("onnx", "torch")
 Fetch = Callable[[str], bytes]
 
 
@@ -35,6 +36,7 @@ class Described:
         tag: `name:version`.
         digest: of the artifact's files.
         folder: where they lie; None for an operator's own class.
+        variants: name -> runtime at a precision; see models/variants.py.
         own: the operator's own model, which is loaded by being made.
     """
 
@@ -43,16 +45,8 @@ class Described:
     tag: str
     digest: str
     folder: Path | None
+    variants: Mapping[str, Variant] = field(default_factory=dict)
     own: Model | None = None
-
-    def variant(self, runtime: str) -> str:
-        """The runtime and precision that `runtime` stands for: `auto` is the reference."""
-        if self.own is not None:
-            return self.own.variant
-        return f"{'onnx' if runtime == 'auto' else runtime}-fp32"
-
-    def variant_digest(self, runtime: str) -> str:
-        return hashlib.sha256(f"{self.digest}:{self.variant(runtime)}".encode()).hexdigest()
 
 
 def describe_model(name: str, **s3: str | None) -> Described:
@@ -69,32 +63,45 @@ def describe_model(name: str, **s3: str | None) -> Described:
     """
     if is_class_name(name):
         own = load_class(name)
-        return Described(name=name, spec=own.spec, tag=own.tag, digest=own.digest, folder=None, own=own)
+        runtime, _, precision = own.variant.partition("-")
+        only = own_variant(runtime, precision, own.digest, reference=True)
+        return Described(
+            name=name, spec=own.spec, tag=own.tag, digest=own.digest, folder=None, variants={only.name: only}, own=own
+        )
     located = locate_model(name, **s3)
     refuse_unsafe(located.folder)
     digest = verify_digest(located.folder)
     spec = read_spec(located.folder)
     tag = f"{spec.name}:{located.version or digest[:VERSION_LENGTH]}"
-    return Described(name=name, spec=spec, tag=tag, digest=digest, folder=located.folder)
+    variants = list_variants(located.folder, spec, digest)
+    return Described(name=name, spec=spec, tag=tag, digest=digest, folder=located.folder, variants=variants)
 
 
 def load_model(
     model: str | Described,
     *,
     runtime: str = "auto",
+    precision: str = "auto",
+    tolerance: Tolerance = None,
+    variant: Variant | None = None,
     device: str = "auto",
     options: Options | None = None,
     threads: int | None = None,
+    streams: int | None = None,
     fetch: Fetch | None = None,
 ) -> Model:
     """Load a model, ready to predict.
 
     Args:
         model: its name (see describe_model), or what describe_model returned.
-        runtime: `onnx` or `torch`; `auto` is `onnx`, the reference.
+        runtime: `onnx`, `openvino` or `torch`; `auto` is the fastest variant within the tolerance, see choose_variant.
+        precision: `fp32`, `bf16`, `fp16`, `int8` or `auto`.
+        tolerance: see models.choose.Tolerance.
+        variant: one of `described.variants`, which was chosen already; the three settings above then say nothing.
         device: `cpu`, `cuda`, or `auto`.
         options: what the caller chooses about the answers.
-        threads: for the arithmetic of one call; None takes OMP_NUM_THREADS, else every core.
+        threads: for the arithmetic; None takes OMP_NUM_THREADS, else every core.
+        streams: calls that share these threads; None leaves it to the runtime.
         fetch: reads the URIs of an image column; None reads local paths only.
 
     Raises:
@@ -106,13 +113,26 @@ def load_model(
         described.own.options = options
         return described.own
     assert described.folder is not None
-    chosen = build_runtime(described.folder, described.spec, runtime=runtime, device=device, threads=threads)
-    loaded = family_class(described.spec)(
-        folder=described.folder, spec=described.spec, runtime=chosen, options=options, fetch=fetch
+    chosen = variant or choose_variant(
+        described, runtime=runtime, precision=precision, device=device, tolerance=tolerance
     )
+    verify_variant(chosen)
+    folder = chosen.folder or described.folder
+    spec = described.spec if chosen.folder is None else read_spec(folder)
+    arithmetic = build_runtime(
+        folder,
+        spec,
+        runtime=chosen.runtime,
+        precision=chosen.precision,
+        device=device,
+        threads=threads,
+        streams=streams,
+    )
+    loaded = family_class(spec)(folder=folder, spec=spec, runtime=arithmetic, options=options, fetch=fetch)
     loaded.tag = described.tag
     loaded.digest = described.digest
-    loaded.variant = f"{chosen.name}-{chosen.precision}"
+    loaded.variant = chosen.name
+    loaded.streams, loaded.pads = arithmetic.streams, arithmetic.pads
     return loaded
 
 
@@ -130,44 +150,34 @@ def family_class(spec: ModelSpec) -> Callable[..., Model]:
     return RnnModel
 
 
-def check_runtime(described: Described, runtime: str, device: str = "auto") -> None:
-    """Whether this host and this artifact can run a runtime on a device, found without loading anything.
+def build_runtime(
+    folder: Path,
+    spec: ModelSpec,
+    *,
+    runtime: str,
+    precision: str = "fp32",
+    device: str = "auto",
+    threads: int | None = None,
+    streams: int | None = None,
+) -> Runtime:
+    """Make a runtime of the graph or weights in a folder.
 
     Raises:
-        RuntimeUnavailable, MissingExtra: they cannot.
+        RuntimeUnavailable: unknown, or the folder lacks the file that it needs.
+        MissingExtra: its package is not installed.
     """
-    if described.own is not None:
-        return
-    assert described.folder is not None
-    if runtime == "torch":
-        if described.spec.architecture == "onnx":
-            raise RuntimeUnavailable("torch", why=f"{described.spec.name} is an ONNX file only", available=["onnx"])
-        for package in ("torch", "transformers"):
-            if importlib.util.find_spec(package) is None:
-                raise MissingExtra("--runtime torch", package=package, extra="torch")
-        if device == "cuda":
-            from models.runtimes import eager
-
-            eager.choose_device(device)
-        return
-    if not (described.folder / "model.onnx").is_file():
-        raise RuntimeUnavailable("onnx", why=f"{described.folder} has no model.onnx", available=["torch"])
-    if device == "cuda":
-        from models.runtimes import onnx_runtime
-
-        onnx_runtime.choose_device(device, onnx_runtime.installed_providers())
-
-
-def build_runtime(folder: Path, spec: ModelSpec, *, runtime: str, device: str, threads: int | None) -> Runtime:
-    """Make the runtime that the caller named; `auto` is `onnx`.
-
-    Raises:
-        RuntimeUnavailable: unknown, or the artifact lacks the file that it needs.
-    """
-    if runtime in ("onnx", "auto"):
+    if runtime == "onnx":
         from models.runtimes.onnx_runtime import OnnxRuntime
 
-        return OnnxRuntime(folder / "model.onnx", threads=threads, device=device)
+        graph = folder / "model.onnx"
+        return OnnxRuntime(graph, precision=precision, threads=threads, streams=streams, device=device)
+    if runtime == "openvino":
+        if importlib.util.find_spec("openvino") is None:
+            raise MissingExtra("--runtime openvino", package="openvino", extra="openvino")
+        from models.runtimes.open_vino import OpenVinoRuntime
+
+        graph = folder / "model.xml"
+        return OpenVinoRuntime(graph, precision=precision, threads=threads, streams=streams, device=device)
     if runtime == "torch":
         if spec.architecture == "onnx":
             raise RuntimeUnavailable("torch", why=f"{spec.name} is an ONNX file only", available=["onnx"])

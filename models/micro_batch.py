@@ -1,37 +1,131 @@
-"""Costs -> micro-batches: which pieces of a window go through the model together."""
+"""Costs -> micro-batches of least measured time: which pieces of a window go through the model together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: MiniLM on two cores: 8 rows of 512 tokens cost within a tenth of the best cut, and are one call instead of four.
-FEW_ROWS, FEW_BUDGETS = 8, 4
+from models.costs import Costs
+
+#: What looking at one place to cut takes, about; and what part of the model's time planning may take.
+PLACE_S, SHARE = 6e-6, 0.01
 
 
-def plan_micro_batches(lengths: NDArray[np.int64], *, budget: int, max_rows: int) -> Iterator[NDArray[np.int64]]:
-    """Cut a window into micro-batches of like length.
+def plan_micro_batches(
+    lengths: NDArray[np.int64],
+    *,
+    costs: Costs,
+    max_rows: int,
+    max_padded: int | None = None,
+    pads: bool = True,
+    places: int | None = None,
+) -> tuple[NDArray[np.int64], ...]:
+    """Cut a window into the micro-batches whose times add up to the least.
 
-    Pieces are ordered by length, longest first, so that the batch that needs the most memory comes first, and are cut
-    where rows x longest would pass `budget`; long pieces still go up to FEW_ROWS together while that stays below
-    FEW_BUDGETS times the budget. Every piece is in exactly one micro-batch, and a very long one is alone. Ties keep
-    their order, so the same window is always cut the same way.
+    Pieces are ordered by length, longest first, so that what needs the most memory comes first, and the best cut of
+    that order into consecutive groups is found exactly, by dynamic programming: the best cut of the first n pieces is
+    the best cut of fewer and one more group. Every piece is in exactly one micro-batch. Ties keep their order.
+
+    Where the model is so fast that looking at every place would take more than SHARE of its time, groups are cut
+    only at every second, third, ... piece: exact among those.
 
     Args:
         lengths: shape (pieces,), the cost of each piece.
-        budget: padded cost that a micro-batch may reach.
-        max_rows: rows that it may hold.
+        costs: what a micro-batch takes by its shape.
+        max_rows: rows that one may hold.
+        max_padded: rows x longest that one may hold, for memory's sake; a single piece is always allowed.
+        pads: whether pieces of different lengths may go together.
+        places: how many places to cut are looked at, at most; None: as many as SHARE of the model's time allows.
 
-    Yields:
-        Indices into `lengths`.
+    Returns:
+        Indices into `lengths`, for each micro-batch.
     """
+    if len(lengths) == 0:
+        return ()
     order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        longest = max(int(lengths[order[start]]), 1)
-        few = min(FEW_ROWS, FEW_BUDGETS * budget // longest)
-        rows = min(max(budget // longest, few, 1), max_rows)
-        yield order[start : start + rows]
-        start += rows
+    ordered = np.maximum(lengths[order], 1)
+    if max_rows == 1:
+        return tuple(order[:, None])
+    if places is None:
+        places = allowed_places(ordered, costs, max_rows)
+    stride = max(1, math.ceil(len(ordered) / max(places, 1)))
+    edges = best_edges(ordered, costs, max_rows=max_rows, max_padded=max_padded, pads=pads, stride=stride)
+    return tuple(np.split(order, edges[1:-1]))
+
+
+def allowed_places(ordered: NDArray[np.int64], costs: Costs, max_rows: int) -> int:
+    """How many places planning may look at: SHARE of what the window takes, cut without thinking."""
+    rows = min(max_rows, 16)
+    seconds = float(costs.seconds(rows, ordered[::rows]).sum())
+    return max(int(SHARE * seconds / PLACE_S), 8)
+
+
+def best_edges(
+    ordered: NDArray[np.int64], costs: Costs, *, max_rows: int, max_padded: int | None, pads: bool, stride: int
+) -> list[int]:
+    """Where to cut: 0, each group's end, and last the number of pieces.
+
+    Args:
+        ordered: lengths, longest first.
+        stride: groups begin and end at multiples of it, and at the end; and wherever `pads` or the bounds ask for it.
+    """
+    count = len(ordered)
+    places = cut_places(ordered, stride=stride, pads=pads)
+    distinct, which = np.unique(ordered[places[:-1]], return_inverse=True)
+    widest = min(max_rows, count)
+    table = costs.planning(widest, distinct)
+    most = np.full(len(distinct), widest) if max_padded is None else np.clip(max_padded // distinct, 1, widest)
+    # A group may not leave its stretch of equal lengths where padding is not allowed.
+    until = np.full(len(places) - 1, count) if pads else stretch_ends(ordered)[places[:-1]]
+    best = np.full(len(places), np.inf)
+    best[0] = 0.0
+    came_from = np.zeros(len(places), dtype=np.int64)
+    last = np.searchsorted(places, np.minimum(places[:-1] + most[which], until), side="right") - 1
+    # Strides wider than the bounds would leave no group at all: then one stride is one group, cut again below.
+    last = np.maximum(last, np.arange(1, len(places)))
+    sizes = np.diff(places)
+    even = bool((sizes == sizes[0]).all())
+    step = int(sizes[0])
+    for start in range(len(places) - 1):
+        stop = int(last[start]) + 1
+        line = table[which[start]]
+        if even:
+            taken = line[step - 1 : (stop - start - 1) * step : step]
+        else:
+            taken = line[np.minimum(places[start + 1 : stop] - places[start], widest) - 1]
+        total = taken + best[start]
+        reached = best[start + 1 : stop]
+        better = total < reached
+        reached[better] = total[better]
+        came_from[start + 1 : stop][better] = start
+    edges = [len(places) - 1]
+    while edges[-1]:
+        edges.append(int(came_from[edges[-1]]))
+    cut = [0]
+    for a, b in itertools.pairwise(places[edges[::-1]].tolist()):
+        cut += split_wide(a, b, ordered, max_rows, max_padded)
+    return cut
+
+
+def split_wide(a: int, b: int, ordered: NDArray[np.int64], max_rows: int, max_padded: int | None) -> list[int]:
+    """The ends of the group a..b, cut evenly where a stride was wider than the bounds."""
+    most = max_rows if max_padded is None else max(1, min(max_rows, max_padded // int(ordered[a])))
+    parts = math.ceil((b - a) / most)
+    return [a + (b - a) * part // parts for part in range(1, parts + 1)]
+
+
+def cut_places(ordered: NDArray[np.int64], *, stride: int, pads: bool) -> NDArray[np.int64]:
+    """Where a group may begin or end, ascending from 0 to the number of pieces."""
+    places = np.arange(0, len(ordered), stride)
+    if not pads and stride > 1:
+        places = np.union1d(places, np.flatnonzero(np.diff(ordered)) + 1)
+    return np.append(places, len(ordered)).astype(np.int64)
+
+
+def stretch_ends(ordered: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For every piece, where its stretch of equal lengths ends."""
+    ends = np.append(np.flatnonzero(np.diff(ordered)) + 1, len(ordered))
+    return np.asarray(ends[np.searchsorted(ends, np.arange(len(ordered)), side="right")])

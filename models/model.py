@@ -11,12 +11,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from models.costs import Costs
 from models.errors import SpecInvalid
+from models.ragged import Ragged
 from models.spec import ModelSpec
 
 OnLong = Literal["truncate", "error", "chunk"]
 #: An Arrow array (chunked or not) or a Python sequence; pyarrow has no stubs to say so.
 Values = Any
+#: What the pieces of an Encoded are as arrays, one name of them.
+Feature = Sequence[NDArray[Any]] | NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +38,8 @@ class Encoded:
 
     Attributes:
         rows: how many rows were given.
-        features: name -> one unpadded array for each piece; the first axis is what is padded.
+        features: name -> one unpadded array for each piece; the first axis is what is padded. A list of arrays, a
+            Ragged (all in one array), or one array whose first axis is the pieces.
         piece_rows: shape (pieces,), the row of each piece, ascending.
         lengths: shape (pieces,), the cost of each piece: tokens, steps, or 1 for an image.
         truncated: shape (rows,), whether something of the row was left out.
@@ -42,7 +47,7 @@ class Encoded:
     """
 
     rows: int
-    features: Mapping[str, Sequence[NDArray[Any]]]
+    features: Mapping[str, Feature]
     piece_rows: NDArray[np.int64]
     lengths: NDArray[np.int64]
     truncated: NDArray[np.bool_]
@@ -65,7 +70,7 @@ class MicroBatch:
     Attributes:
         inputs: name -> array of shape (rows, length, ...) or (rows, channels, height, width).
         rows: how many pieces.
-        padded: rows x longest length: what the arithmetic costs.
+        padded: rows x longest length: what the arithmetic is given.
     """
 
     inputs: Mapping[str, NDArray[Any]]
@@ -113,8 +118,12 @@ class Model(ABC):
         digest: of every file of the artifact; an operator's own class states one of its own.
         variant: runtime and precision, such as `onnx-fp32`.
         options: what the caller chose.
-        budget: padded cost that a micro-batch may reach; see micro_batch.py for what long pieces do.
-        max_rows: pieces that may go through together; 1 where padding or a second row would change an answer.
+        max_rows: pieces that may go through together; 1 where a second row would change an answer.
+        max_padded: rows x longest piece that a micro-batch may reach, for memory's sake; None: no bound is known.
+            Out of memory lowers it.
+        pads: whether pieces of different lengths may go through together; False where padding would change an answer.
+        streams: how many calls of `forward` may run at once, each in a thread of its own.
+        costs: what micro-batches take on this host by their shape, as far as it is known; learns while the model runs.
     """
 
     spec: ModelSpec
@@ -122,8 +131,10 @@ class Model(ABC):
     digest: str = ""
     variant: str = "python-fp32"
     options: Options = Options()
-    budget: int = 1024
     max_rows: int = 256
+    max_padded: int | None = None
+    pads: bool = True
+    streams: int = 1
 
     #: What each feature is padded with; 0 where it is not named.
     padding: ClassVar[Mapping[str, float]] = {}
@@ -148,16 +159,26 @@ class Model(ABC):
         """Name columns and labels: one row for each row of `encoded`, in its order, with `self.schema`."""
 
     @property
+    def costs(self) -> Costs:
+        """Of this model; made when first asked for, so that a class of an operator need not call any constructor."""
+        found = self.__dict__.get("_costs")
+        if found is None:
+            found = self.__dict__.setdefault("_costs", Costs())
+        assert isinstance(found, Costs)
+        return found
+
+    @costs.setter
+    def costs(self, costs: Costs) -> None:
+        self.__dict__["_costs"] = costs
+
+    @property
     def schema(self) -> pa.Schema:
         """The columns of an answer."""
         return pa.schema(self.spec.output_fields)
 
     def collate(self, encoded: Encoded, pieces: NDArray[np.int64]) -> MicroBatch:
         """Pad the named pieces to the longest of them."""
-        inputs = {
-            name: pad([arrays[i] for i in pieces], self.padding.get(name, 0))
-            for name, arrays in encoded.features.items()
-        }
+        inputs = {name: gather(arrays, pieces, self.padding.get(name, 0)) for name, arrays in encoded.features.items()}
         return MicroBatch(inputs=inputs, rows=len(pieces), padded=int(encoded.lengths[pieces].max()) * len(pieces))
 
     def predict_values(self, values: Values) -> pa.RecordBatch:
@@ -192,6 +213,15 @@ class Model(ABC):
             self.tag, f"takes the column {self.spec.column!r}; found {', '.join(map(str, names)) or 'no columns'}",
             remedy=f"Rename one: df.rename(columns={{...: {self.spec.column!r}}}).",
         )  # fmt: skip
+
+
+def gather(arrays: Feature, pieces: NDArray[np.int64], value: float = 0) -> NDArray[Any]:
+    """The named pieces of a feature as one array, padded at the end of their first axis to the longest."""
+    if isinstance(arrays, np.ndarray):
+        return np.asarray(arrays[pieces])
+    if isinstance(arrays, Ragged):
+        return arrays.padded(pieces, value)
+    return pad([arrays[i] for i in pieces], value)
 
 
 def pad(arrays: Sequence[NDArray[Any]], value: float = 0) -> NDArray[Any]:

@@ -16,13 +16,11 @@ from models.graph import input_names, input_shape
 from models.images import Fetch
 from models.model import Encoded, MicroBatch, Model, Options, Outputs, RowFault, Values
 from models.networks.recurrent_config import CONFIG_FILE, Normalize, RecurrentConfig, read_config
+from models.ragged import Ragged
 from models.runtimes.runtime import Runtime
 from models.sequences import read_sequences
 from models.spec import ModelSpec
 from models.tokens import load_tokenizer, read_tokens
-
-#: Padded steps of a micro-batch: the steps run one after another, so only rows make it wide.
-BUDGET_STEPS = 8192
 
 
 class RnnModel(Model):
@@ -30,7 +28,7 @@ class RnnModel(Model):
 
     The folder's config.json (see `models.networks.recurrent_config`) says what a step is. A user's own ONNX file needs
     none: the numbers of a step are then the last axis of its `inputs`, nothing is normalised, and `max_length` is the
-    spec's. Where such a graph has no `lengths`, padding would change its answers, so every row goes through alone.
+    spec's. Where such a graph has no `lengths`, padding would change its answers: only rows of one length go together.
 
     Attributes:
         channels: how many numbers a step has; 0 for text.
@@ -66,9 +64,8 @@ class RnnModel(Model):
         self.tokenizer = load_tokenizer(folder, vocab_size) if is_text else None
         names = input_names(runtime)
         self.input_name = names[0] if len(names) == 1 else "inputs"
-        self.budget = BUDGET_STEPS
         if names and "lengths" not in names:
-            self.max_rows = 1  # such a graph would take padding for steps
+            self.pads = False  # such a graph would take padding for steps
 
     def encode(self, values: Values) -> Encoded:
         """Sequences or token ids as `inputs`, one array of (steps, channels) or (tokens,) for each piece."""
@@ -131,7 +128,7 @@ def cut_long_rows(rows: Sequence[NDArray[Any] | RowFault], max_length: int | Non
             piece_rows += [row] * len(chunks)
     return Encoded(
         rows=len(rows),
-        features={"inputs": pieces},
+        features={"inputs": Ragged.join(pieces)},
         piece_rows=np.asarray(piece_rows, dtype=np.int64),
         lengths=np.asarray([len(piece) for piece in pieces], dtype=np.int64),
         truncated=truncated,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from models.decode import decode_outputs, width
 from models.errors import SpecInvalid
 from models.graph import input_names
 from models.images import Fetch
-from models.model import Encoded, MicroBatch, Model, Options, Outputs, RowFault, Values
+from models.model import Encoded, MicroBatch, Model, Options, Outputs, RowFault, Values, gather
+from models.ragged import Ragged, ends_to_offsets
 from models.runtimes.runtime import Runtime
 from models.spec import ModelSpec
 from models.tokenizer import FolderTokenizer
@@ -50,7 +52,7 @@ class TransformerModel(Model):
         self.images: CnnModel | None = None
         if spec.task == "image-classification":
             self.images = CnnModel(folder=folder, spec=spec, runtime=runtime, options=self.options, fetch=fetch)
-            self.budget, self.max_rows = self.images.budget, self.images.max_rows
+            self.max_rows = self.images.max_rows
             return
         self.tokenizer = FolderTokenizer(folder, max_length=spec.max_length, on_long=self.options.on_long)
 
@@ -80,15 +82,14 @@ class TransformerModel(Model):
             pieces += windows
             piece_rows += [row] * len(windows)
         # A tokenizer without special tokens makes nothing of an empty text; one padding token stands for it.
-        nothing = [self.tokenizer.pad_id]
-        features = {"input_ids": [np.asarray(piece.ids or nothing, dtype=np.int64) for piece in pieces]}
+        features = {"input_ids": join_ids([piece.ids for piece in pieces], nothing=self.tokenizer.pad_id)}
         if self.takes_types and self.tokenizer.has_types:
-            features["token_type_ids"] = [np.asarray(piece.type_ids or [0], dtype=np.int64) for piece in pieces]
+            features["token_type_ids"] = join_ids([piece.type_ids for piece in pieces], nothing=0)
         return Encoded(
             rows=rows,
             features=features,
             piece_rows=np.asarray(piece_rows, dtype=np.int64),
-            lengths=np.asarray([len(ids) for ids in features["input_ids"]], dtype=np.int64),
+            lengths=features["input_ids"].lengths,
             truncated=truncated,
             faults=faults,
         )
@@ -102,9 +103,7 @@ class TransformerModel(Model):
         real = np.arange(shape[1]) < lengths[:, None]
         inputs: dict[str, NDArray[Any]] = {}
         for name, arrays in encoded.features.items():
-            padded = np.full(shape, self.tokenizer.pad_id if name == "input_ids" else 0, dtype=np.int64)
-            padded[real] = np.concatenate([arrays[piece] for piece in pieces])
-            inputs[name] = padded
+            inputs[name] = gather(arrays, pieces, self.tokenizer.pad_id if name == "input_ids" else 0)
         inputs["attention_mask"] = real.astype(np.int64)
         if self.takes_types and "token_type_ids" not in inputs:
             inputs["token_type_ids"] = np.zeros(shape, dtype=np.int64)
@@ -139,6 +138,13 @@ class TransformerModel(Model):
     def decode(self, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
         """Name columns and labels; see Model."""
         return decode_outputs(self.spec, self.options, outputs, encoded)
+
+
+def join_ids(rows: list[list[int]], *, nothing: int) -> Ragged:
+    """The ids of all pieces in one array; a piece without any becomes the one id `nothing`."""
+    rows = [ids or [nothing] for ids in rows]
+    offsets = ends_to_offsets(map(len, rows))
+    return Ragged(np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=int(offsets[-1])), offsets)
 
 
 def read_texts(values: Values) -> tuple[dict[int, str], dict[int, RowFault], int]:

@@ -1,9 +1,12 @@
-"""One window through the model: equal rows once, like lengths together, a bad row alone."""
+"""One window through the model: equal rows once, micro-batches of least time, a bad row alone."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +15,25 @@ from numpy.typing import NDArray
 
 from models.errors import ModelError, OutOfMemory, PredictionMismatch
 from models.micro_batch import plan_micro_batches
-from models.model import Encoded, Model, Outputs, RowFault
+from models.model import Encoded, Feature, MicroBatch, Model, Outputs, RowFault
+from models.ragged import Ragged
+
+Told = Callable[[MicroBatch], None]
+#: A piece's bytes up to this size are their own key when equal ones are looked for; of larger ones a digest is.
+SMALL_BYTES = 4096
 
 
 @dataclass(slots=True, kw_only=True)
 class WindowStats:
-    """What the window cost. `padded` counts what went through the arithmetic, `real` what was not padding."""
+    """What the window cost. `padded` counts what went through the arithmetic, `real` what was not padding.
+
+    Attributes:
+        repeated: pieces that another one's answer was good for.
+        halved: times that a micro-batch did not fit into memory.
+        plan_s: seconds spent on planning.
+        forward_s: seconds that the calls of `forward` took, added up over streams.
+        predicted_s: what the planner said that the same calls would take.
+    """
 
     micro_batches: int = 0
     rows: int = 0
@@ -25,6 +41,9 @@ class WindowStats:
     real: int = 0
     repeated: int = 0
     halved: int = 0
+    plan_s: float = 0.0
+    forward_s: float = 0.0
+    predicted_s: float = 0.0
 
     def add(self, other: WindowStats) -> None:
         for name in self.__slots__:
@@ -37,11 +56,26 @@ class WindowResult:
     stats: WindowStats
 
 
-def run_window(model: Model, encoded: Encoded) -> WindowResult:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What became of one planned micro-batch: the parts that were answered, and the pieces that are at fault."""
+
+    parts: Sequence[tuple[NDArray[np.int64], Mapping[str, NDArray[Any]]]]
+    faults: Mapping[int, RowFault]
+    stats: WindowStats
+
+
+def run_window(model: Model, encoded: Encoded, *, told: Told | None = None) -> WindowResult:
     """Answer every piece of `encoded`, in its order.
 
     A micro-batch that raises is bisected until the pieces at fault stand alone: they become faults, and the others are
-    answered. One that does not fit into memory is halved. Equal pieces go through the model once.
+    answered. One that does not fit into memory is halved, and later windows are planned below its size. Equal pieces
+    go through the model once. Where the model has several streams, so many micro-batches are on their way at once.
+
+    Args:
+        model: whose `collate` and `forward` are called.
+        encoded: the window.
+        told: is given each micro-batch that was answered; called from the streams' threads.
 
     Raises:
         PredictionMismatch: the model returned another number of answers than rows: no isolation can mend that.
@@ -52,62 +86,123 @@ def run_window(model: Model, encoded: Encoded) -> WindowResult:
     faults: dict[int, RowFault] = {}
     first, inverse = distinct_pieces(encoded)
     stats.repeated = len(inverse) - len(first)
-    for chosen in plan_micro_batches(encoded.lengths[first], budget=model.budget, max_rows=model.max_rows):
-        pending = [chosen]
-        while pending:
-            part = pending.pop()
+    started = time.perf_counter()
+    planned = plan_micro_batches(
+        encoded.lengths[first],
+        costs=model.costs,
+        max_rows=model.max_rows,
+        max_padded=model.max_padded,
+        pads=model.pads,
+    )
+    expected = predict_seconds(model, encoded.lengths[first], planned)
+    stats.plan_s = time.perf_counter() - started
+
+    def answer(chosen: NDArray[np.int64], expected_s: float) -> Answered:
+        return answer_isolated(model, encoded, first, chosen, expected_s, told)
+
+    if model.streams > 1 and len(planned) > 1:
+        with ThreadPoolExecutor(model.streams, thread_name_prefix="stream") as streams:
+            futures = [streams.submit(answer, *item) for item in zip(planned, expected, strict=True)]
             try:
-                answers = run_micro_batch(model, encoded, first[part], stats)
-            except ModelError:
+                results = [future.result() for future in futures]
+            except BaseException:
+                streams.shutdown(cancel_futures=True)
                 raise
-            except (Exception, SystemExit) as error:  # a row whose code asks the process to end is a bad row too
-                if len(part) > 1:
-                    pending += [part[len(part) // 2 :], part[: len(part) // 2]]
-                    stats.halved += isinstance(error, OutOfMemory)
-                else:
-                    faults[int(part[0])] = RowFault(kind=type(error).__name__, message=str(error)[:500])
-                continue
+    else:
+        results = [answer(*item) for item in zip(planned, expected, strict=True)]
+    for result in results:
+        stats.add(result.stats)
+        faults.update(result.faults)
+        for part, answers in result.parts:
             for name, array in answers.items():
                 if name not in arrays:
                     arrays[name] = np.zeros((len(first), *array.shape[1:]), dtype=array.dtype)
                 arrays[name][part] = array
-    return WindowResult(
-        outputs=Outputs(
-            arrays={name: array[inverse] for name, array in arrays.items()},
-            faults={piece: faults[int(i)] for piece, i in enumerate(inverse) if int(i) in faults} if faults else {},
-        ),
-        stats=stats,
-    )
+    if len(first) < len(inverse):
+        arrays = {name: array[inverse] for name, array in arrays.items()}
+        faults = {piece: faults[int(i)] for piece, i in enumerate(inverse) if int(i) in faults} if faults else {}
+    return WindowResult(outputs=Outputs(arrays=arrays, faults=faults), stats=stats)
+
+
+def predict_seconds(model: Model, lengths: NDArray[np.int64], planned: Sequence[NDArray[np.int64]]) -> Sequence[float]:
+    """What each planned micro-batch is expected to take."""
+    if not planned:
+        return []
+    shapes = [(len(chosen), int(lengths[chosen[0]])) for chosen in planned]
+    seconds: list[float] = model.costs.seconds(*np.asarray(shapes).T).tolist()
+    return seconds
+
+
+def answer_isolated(
+    model: Model,
+    encoded: Encoded,
+    first: NDArray[np.int64],
+    chosen: NDArray[np.int64],
+    expected_s: float,
+    told: Told | None,
+) -> Answered:
+    """Answer one planned micro-batch; where it raises, in halves, down to the pieces that raise alone."""
+    parts: list[tuple[NDArray[np.int64], Mapping[str, NDArray[Any]]]] = []
+    faults: dict[int, RowFault] = {}
+    stats = WindowStats()
+    pending = [chosen]
+    while pending:
+        part = pending.pop()
+        try:
+            parts.append((part, run_micro_batch(model, encoded, first[part], stats, told)))
+            stats.predicted_s += expected_s * len(part) / len(chosen)
+        except ModelError:
+            raise
+        except (Exception, SystemExit) as error:  # a row whose code asks the process to end is a bad row too
+            if isinstance(error, OutOfMemory):
+                lower_bound(model, encoded.lengths[first[part]])
+                stats.halved += len(part) > 1
+            if len(part) > 1:
+                pending += [part[len(part) // 2 :], part[: len(part) // 2]]
+            else:
+                faults[int(part[0])] = RowFault(kind=type(error).__name__, message=str(error)[:500])
+    return Answered(parts=parts, faults=faults, stats=stats)
+
+
+def lower_bound(model: Model, lengths: NDArray[np.int64]) -> None:
+    """Let no later micro-batch be planned as large as one that did not fit into memory: half of it at most."""
+    half = max(len(lengths) * int(lengths.max()) // 2, 1)
+    model.max_padded = half if model.max_padded is None else min(half, model.max_padded)
 
 
 def run_micro_batch(
-    model: Model, encoded: Encoded, pieces: NDArray[np.int64], stats: WindowStats
+    model: Model, encoded: Encoded, pieces: NDArray[np.int64], stats: WindowStats, told: Told | None = None
 ) -> Mapping[str, NDArray[Any]]:
-    """Send the named pieces through the model once, and check that each has an answer.
+    """Send the named pieces through the model once, check that each has an answer, and learn what it took.
 
     Raises:
         PredictionMismatch: fewer or more answers than pieces.
     """
     micro_batch = model.collate(encoded, pieces)
+    length = int(encoded.lengths[pieces].max())
+    started = time.perf_counter()
     answers = model.forward(micro_batch)
+    seconds = time.perf_counter() - started
     for array in answers.values():
         if len(array) != len(pieces):
             raise PredictionMismatch(model.tag, given=len(pieces), got=len(array))
+    model.costs.observe(len(pieces), length, seconds)
     stats.micro_batches += 1
     stats.rows += len(pieces)
     stats.padded += micro_batch.padded
     stats.real += int(encoded.lengths[pieces].sum())
+    stats.forward_s += seconds
+    if told is not None:
+        told(micro_batch)
     return answers
 
 
 def distinct_pieces(encoded: Encoded) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find equal pieces: the first of each kind, and for every piece the position of its kind in that list."""
-    seen: dict[bytes, int] = {}
+    seen: dict[Any, int] = {}
     first: list[int] = []
     inverse = np.empty(len(encoded.piece_rows), dtype=np.int64)
-    columns = list(encoded.features.values())
-    for piece in range(len(inverse)):
-        key = fingerprint([array[piece] for array in columns])
+    for piece, key in enumerate(zip(*map(piece_keys, encoded.features.values()), strict=True)):
         if (kind := seen.get(key)) is None:
             kind = seen[key] = len(first)
             first.append(piece)
@@ -115,10 +210,20 @@ def distinct_pieces(encoded: Encoded) -> tuple[NDArray[np.int64], NDArray[np.int
     return np.asarray(first, dtype=np.int64), inverse
 
 
-def fingerprint(arrays: Sequence[NDArray[Any]]) -> bytes:
-    """A digest of a piece's arrays: to keep their bytes as keys would hold every image of a window twice."""
-    digest = hashlib.blake2b(digest_size=16)
-    for array in arrays:
-        digest.update(str(array.shape).encode())
-        digest.update(np.ascontiguousarray(array).data if array.size else b"")
-    return digest.digest()
+def piece_keys(arrays: Feature) -> Sequence[bytes | tuple[Any, ...]]:
+    """A key for each piece of a feature, equal where the pieces are."""
+    if isinstance(arrays, Ragged) and arrays.values.ndim == 1:
+        joined, size = bytes_of(arrays.values), arrays.values.itemsize
+        return [short_key(joined[a:b]) for a, b in itertools.pairwise((arrays.offsets * size).tolist())]
+    return [(array.shape, short_key(bytes_of(array))) for array in arrays]
+
+
+def bytes_of(array: NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(array).data.cast("B") if array.size else memoryview(b"")
+
+
+def short_key(content: memoryview) -> bytes:
+    """The bytes, or of many a digest: to keep them all as keys would hold every image of a window twice."""
+    if len(content) <= SMALL_BYTES:
+        return bytes(content)
+    return hashlib.blake2b(content, digest_size=16).digest()

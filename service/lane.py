@@ -7,11 +7,10 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from models.errors import PredictionMismatch
-from models.model import MicroBatch, Model
+from models.model import Model
 from models.window import run_window
 from service.errors import LaneClosed, ModelFailed, QueueFull, TooManyRows
 from service.lane_queue import LaneQueue, Request, Window
@@ -175,8 +174,7 @@ class Lane:
         encoded = self.model.encode(values)
         if encoded.rows != len(values):
             raise PredictionMismatch(tag, given=len(values), got=encoded.rows)
-        counter = MicroBatchCounter(self.model, metrics.micro_batch_rows.observe)
-        result = run_window(cast(Model, counter), encoded)
+        result = run_window(self.model, encoded, told=lambda batch: metrics.micro_batch_rows.observe(batch.rows))
         batch = self.model.decode(result.outputs, encoded)
         if batch.num_rows != len(values):
             raise PredictionMismatch(tag, given=len(values), got=batch.num_rows)
@@ -195,18 +193,3 @@ class Lane:
             loop.call_soon_threadsafe(window.settle, answers, failure)
         except RuntimeError:  # the loop was closed under us: nobody is waiting any more
             log.info("answers dropped", extra={"model": self.model.tag, "rows": len(window.values)})
-
-
-class MicroBatchCounter:
-    """The model, telling how many rows each micro-batch has as it passes."""
-
-    def __init__(self, model: Model, observe: Callable[[float], None]) -> None:
-        self._model, self._observe = model, observe
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
-
-    def forward(self, micro_batch: MicroBatch) -> Any:
-        answers = self._model.forward(micro_batch)
-        self._observe(micro_batch.rows)
-        return answers

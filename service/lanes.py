@@ -75,6 +75,8 @@ def load_named(name: str, settings: Settings) -> Model:
     return load_model(
         name,
         runtime=settings.runtime,
+        precision=settings.precision,
+        tolerance=settings.tolerance,
         device=settings.device,
         threads=settings.threads,
         fetch=refuse_to_fetch,

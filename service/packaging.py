@@ -9,10 +9,12 @@ import bentoml
 from bentoml.exceptions import BentoMLException
 from bentoml.models import BentoModel
 
+from models.artifact import VARIANTS
 from models.errors import ModelError
 from models.load import is_class_name
 from models.locate import locate_model, zoo_folders
 from models.store import save_model
+from models.variants import VARIANT_FILE
 from service.requirements import image_packages
 from service.settings import Settings
 
@@ -20,7 +22,21 @@ from service.settings import Settings
 def describe_image(root: Path, settings: Settings) -> bentoml.images.Image:
     """The image that `bentoml containerize` builds: nothing is locked here, since each package has its version."""
     image = bentoml.images.Image(python_version="3.11", lock_python_packages=False)
-    return image.python_packages(*image_packages(root, settings.runtime))
+    return image.python_packages(*image_packages(root, runtimes_of(settings)))
+
+
+def runtimes_of(settings: Settings) -> set[str]:
+    """The runtimes that the server may take: the one that is set, or those that its models have variants of."""
+    if settings.runtime != "auto":
+        return {settings.runtime}
+    found = {"onnx"}
+    for name in filter(is_tag, settings.models):
+        try:
+            folder = locate_model(name).folder
+        except ModelError:  # said when the model is asked for
+            continue
+        found |= {path.parent.name.partition("-")[0] for path in folder.glob(f"{VARIANTS}/*/{VARIANT_FILE}")}
+    return found
 
 
 class PackagedModel(BentoModel):

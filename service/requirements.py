@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 
 #: What `bentoml build` itself takes, and the image does not.
 BUILD_ONLY = frozenset({"uv"})
 
 
-def image_packages(root: Path, runtime: str) -> list[str]:
-    """The base installation, what serving takes, and torch where that is the runtime, as they were tested.
+def image_packages(root: Path, runtimes: Collection[str]) -> list[str]:
+    """The base installation, what serving takes, and what the runtimes need, as they were tested.
 
     BentoML's own reading of a pyproject.toml takes no extras and no constraints, and only a path relative to where
     one happens to stand.
     """
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = ["serve", "torch"] if runtime == "torch" else ["serve"]
+    extras = ["serve", *(extra for extra in ("openvino", "torch") if extra in runtimes)]
     wanted = project["dependencies"] + [line for extra in extras for line in project["optional-dependencies"][extra]]
     constraints = root / "constraints.txt"
     lines = constraints.read_text(encoding="utf-8").splitlines() if constraints.is_file() else []

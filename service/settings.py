@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from models.choose import Tolerance
 from models.locate import zoo_folders
 from service.errors import SettingsInvalid
 
-RUNTIMES = ("onnx", "torch")
+RUNTIMES = ("auto", "onnx", "openvino", "torch")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -19,7 +22,9 @@ class Settings:
 
     Attributes:
         models: names of the models: store tags, artifact folders, s3:// prefixes, or `package.module:Class`.
-        runtime: `onnx` or `torch`.
+        runtime: `onnx`, `openvino`, `torch`, or `auto`: of each model the fastest variant within the tolerance.
+        precision: `fp32`, `bf16`, `fp16`, `int8` or `auto`.
+        tolerance: the largest difference from the reference that `auto` takes; see models.choose.Tolerance.
         device: `auto`, `cpu` or `cuda`.
         threads: of the arithmetic of one lane.
         max_queue_rows: rows that wait for one lane, and the most that one request may hold.
@@ -29,6 +34,8 @@ class Settings:
 
     models: tuple[str, ...]
     runtime: str
+    precision: str
+    tolerance: Tolerance
     device: str
     threads: int
     max_queue_rows: int
@@ -59,6 +66,8 @@ def read_settings(environ: Mapping[str, str], *, built_with: tuple[str, ...] = (
     return Settings(
         models=models,
         runtime=one_of(environ, "TANDEM_RUNTIME", RUNTIMES),
+        precision=one_of(environ, "TANDEM_PRECISION", PRECISIONS),
+        tolerance=read_tolerance(environ, "TANDEM_TOLERANCE"),
         device=one_of(environ, "TANDEM_DEVICE", DEVICES),
         threads=whole_number(environ, "TANDEM_THREADS", max((cores - 1) // len(models), 1), most=1024),
         max_queue_rows=whole_number(environ, "TANDEM_MAX_QUEUE_ROWS", 1024, most=1_000_000),
@@ -73,6 +82,22 @@ def one_of(environ: Mapping[str, str], variable: str, choices: tuple[str, ...]) 
     if found not in choices:
         raise SettingsInvalid(variable, found=found, expected=f"one of {', '.join(choices)}")
     return found
+
+
+def read_tolerance(environ: Mapping[str, str], variable: str) -> Tolerance:
+    """A number above 0, or `int8`; None where nothing is said."""
+    found = environ.get(variable)
+    if not found:
+        return None
+    if found == "int8":
+        return "int8"
+    try:
+        number = float(found)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise SettingsInvalid(variable, found=found, expected="a number above 0, or int8")
+    return number
 
 
 def whole_number(environ: Mapping[str, str], variable: str, default: int, *, most: int) -> int:

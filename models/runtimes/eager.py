@@ -18,6 +18,8 @@ class EagerRuntime:
 
     name = "torch"
     precision = "fp32"
+    streams = 1
+    pads = True
 
     def __init__(self, module: nn.Module, *, device: str = "auto", threads: int | None = None) -> None:
         """Put the module where it shall run.
@@ -33,6 +35,7 @@ class EagerRuntime:
         self.device = choose_device(device)
         if threads is not None:
             torch.set_num_threads(threads)
+        self.threads = torch.get_num_threads()
         self.module = module.eval().to(self.device)
         self.input_names: tuple[str, ...] = tuple(getattr(module, "input_names", ()))
 

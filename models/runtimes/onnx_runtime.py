@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import OutOfMemory, RuntimeUnavailable
+from models.runtimes.threads import share_threads
 
 DTYPES: Mapping[str, type[np.generic]] = {
     "tensor(int64)": np.int64,
@@ -27,14 +28,24 @@ class OnnxRuntime:
     """One ONNX file as a Runtime. ONNX Runtime's sessions may be called from several threads."""
 
     name = "onnx"
-    precision = "fp32"
+    pads = True
 
-    def __init__(self, path: Path, *, threads: int | None = None, device: str = "auto") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        precision: str = "fp32",
+        threads: int | None = None,
+        streams: int | None = None,
+        device: str = "auto",
+    ) -> None:
         """Load the graph.
 
         Args:
             path: the .onnx file; external data beside it is read too.
-            threads: for one call's arithmetic; None takes OMP_NUM_THREADS, else all cores that this process may use.
+            precision: what the graph is made of; nothing here changes it.
+            threads: of the arithmetic; None takes OMP_NUM_THREADS, else all cores that this process may use.
+            streams: calls that share these threads; None gives each call one, and a GPU one call.
             device: `cpu`, `cuda`, or `auto`: cuda where its provider is installed.
 
         Raises:
@@ -47,8 +58,10 @@ class OnnxRuntime:
         if not path.is_file():
             raise RuntimeUnavailable("onnx", why=f"{path} does not exist", available=["torch"])
         self.device = choose_device(device, providers)
+        self.precision = precision
+        self.threads, self.streams = share_threads(threads, 1 if self.device == "cuda" and not streams else streams)
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or default_threads()
+        options.intra_op_num_threads = self.threads // self.streams
         options.inter_op_num_threads = 1
         # Threads that spin between calls take the cores from encoding, reading and writing.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -61,6 +74,10 @@ class OnnxRuntime:
             raise RuntimeUnavailable("onnx", why=f"{path} does not load ({str(error).splitlines()[0][:200]})") from None
         self.input_types = {node.name: DTYPES.get(node.type) for node in self.session.get_inputs()}
         self.input_names = tuple(self.input_types)
+        self.input_shapes = {
+            node.name: tuple(axis if isinstance(axis, int) else None for axis in node.shape)
+            for node in self.session.get_inputs()
+        }
         self.output_names = tuple(node.name for node in self.session.get_outputs())
 
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
@@ -106,9 +123,3 @@ def choose_device(device: str, providers: list[str]) -> str:
             "onnx", why="--device cuda needs onnxruntime-gpu and its CUDA provider", available=["--device cpu"]
         )
     return device
-
-
-def default_threads() -> int:
-    """OMP_NUM_THREADS where it is set to a number, else the cores that this process may use."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return int(wanted) if wanted.isdigit() and int(wanted) > 0 else len(os.sched_getaffinity(0))

@@ -12,14 +12,20 @@ class Runtime(Protocol):
     """The part of a model that does arithmetic: arrays in, arrays out, no rows, no text.
 
     Attributes:
-        name: `torch` or `onnx`.
-        precision: `fp32`.
+        name: `torch`, `onnx` or `openvino`.
+        precision: `fp32`, `bf16`, `fp16` or `int8`: what the arithmetic is done in; arrays in and out are float32.
         device: `cpu` or `cuda`, as chosen, never `auto`.
+        threads: of the arithmetic, in the whole process.
+        streams: calls of `forward` that run at once with profit; they share the threads.
+        pads: whether rows of several lengths may share a micro-batch.
     """
 
     name: str
     precision: str
     device: str
+    threads: int
+    streams: int
+    pads: bool
 
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         """Run one micro-batch. Safe to call from several threads, one after another or at once.
@@ -32,5 +38,6 @@ class Runtime(Protocol):
 
         Raises:
             OutOfMemory: the micro-batch did not fit; the caller may halve it.
+            ValueError: no rows; or rows of several lengths where the runtime does not pad.
         """
         ...

@@ -9,8 +9,9 @@ import pytest
 
 from models import zoo
 from models.artifact import refuse_unsafe
+from models.choose import choose_variant
 from models.errors import ArtifactRefused, ModelNotFound, RuntimeUnavailable, SpecInvalid
-from models.load import check_runtime, describe_model
+from models.load import describe_model
 from models.runtimes.onnx_runtime import installed_providers
 
 VOWELS = Path(zoo.__file__).parent / "vowels-bilstm"
@@ -60,10 +61,10 @@ def test_a_module_that_is_not_there_is_not_found() -> None:
 def test_a_device_that_is_not_there_is_found_before_loading() -> None:
     described = describe_model(str(VOWELS))
     for runtime in ("auto", "onnx", "torch"):
-        check_runtime(described, runtime)
-        check_runtime(described, runtime, "cpu")
+        choose_variant(described, runtime=runtime)
+        choose_variant(described, runtime=runtime, device="cpu")
     with pytest.raises(RuntimeUnavailable, match="needs onnxruntime-gpu"):
-        check_runtime(described, "onnx", "cuda")
+        choose_variant(described, runtime="onnx", device="cuda")
 
 
 def test_a_device_that_torch_does_not_see_is_found_before_loading(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +72,7 @@ def test_a_device_that_torch_does_not_see_is_found_before_loading(monkeypatch: p
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(RuntimeUnavailable, match="torch sees no CUDA device"):
-        check_runtime(describe_model(str(VOWELS)), "torch", "cuda")
+        choose_variant(describe_model(str(VOWELS)), runtime="torch", device="cuda")
 
 
 @pytest.mark.parametrize("name", ["WEIGHTS.PT", "model.Pkl", "deep/Setup.PY", "x.SO"])

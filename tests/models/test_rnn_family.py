@@ -271,5 +271,5 @@ def test_users_graph_without_lengths_gets_each_row_alone_since_padding_would_cha
     runtime = OnnxRuntime(tmp_path / "m.onnx", threads=1)
     model = RnnModel(folder=tmp_path, spec=make_spec(architecture="onnx"), runtime=runtime)
     assert [promise for promise in check_contract(model) if not promise.kept] == []
-    model.max_rows = 8  # several rows together: now padding shows
+    model.pads = True  # rows of several lengths together: now padding shows
     assert "a row is answered the same alone as among others" in {p.name for p in check_contract(model) if not p.kept}

@@ -21,7 +21,6 @@ from models.spec import InputColumn, ModelSpec
 class LetterModel(Model):
     """Says of a text whether its first letter is in the alphabet's first half; its answer depends on every letter."""
 
-    budget = 4096
     spec = ModelSpec(
         name="letters",
         family="transformer",
@@ -125,7 +124,7 @@ class SlowModel(LetterModel):
 
     tag = "slow:1"
     spec = LetterModel.spec.model_copy(update={"name": "slow"})
-    budget = 8
+    max_rows = 8
 
     def encode(self, values: Any) -> Encoded:
         encoded = super().encode(values)

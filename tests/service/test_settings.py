@@ -15,7 +15,7 @@ from service.settings import read_settings
 def test_nothing_said_means_the_zoo_on_onnx() -> None:
     settings = read_settings({})
     assert settings.models == tuple(folder.name for folder in zoo_folders())
-    assert (settings.runtime, settings.device, settings.max_body_bytes) == ("onnx", "auto", 16 * 1024 * 1024)
+    assert (settings.runtime, settings.device, settings.max_body_bytes) == ("auto", "auto", 16 * 1024 * 1024)
     assert settings.threads >= 1
 
 
@@ -27,7 +27,7 @@ def test_in_a_bento_its_own_models_stand_in_for_the_zoo_and_the_environment_wins
 @pytest.mark.parametrize(
     ("variable", "value", "expected"),
     [
-        ("TANDEM_RUNTIME", "tensorrt", "one of onnx, torch"),
+        ("TANDEM_RUNTIME", "tensorrt", "one of auto, onnx, openvino, torch"),
         ("TANDEM_DEVICE", "tpu", "one of auto, cpu, cuda"),
         ("TANDEM_MAX_QUEUE_ROWS", "many", "a whole number from 1 to"),
         ("TANDEM_MAX_QUEUE_ROWS", "0", "a whole number from 1 to"),

@@ -41,7 +41,7 @@ def serve(home: Path, settings: dict[str, str]) -> subprocess.CompletedProcess[s
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"TANDEM_RUNTIME": "tensorrt"}, "TANDEM_RUNTIME='tensorrt': expected one of onnx, torch."),
+        ({"TANDEM_RUNTIME": "tensorrt"}, "TANDEM_RUNTIME='tensorrt': expected one of auto, onnx, openvino, torch."),
         ({"TANDEM_MAX_QUEUE_ROWS": "many"}, "TANDEM_MAX_QUEUE_ROWS='many': expected a whole number"),
         ({"TANDEM_MODELS": "no-such-model"}, "No model 'no-such-model': looked in the model store"),
         ({"TANDEM_MODELS": "vowels-bilstm,vowels-bilstm:latest"}, "expected vowels-bilstm:"),

@@ -1,0 +1,152 @@
+"""The `openvino` runtime: OpenVINO on the CPU, in parallel streams."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import OutOfMemory, RuntimeUnavailable
+from models.runtimes.threads import share_threads
+
+#: OpenVINO 2026.4 answers wrongly, without a word, where these get rows of several lengths.
+RECURRENT = frozenset({"GRUSequence", "LSTMSequence", "RNNSequence"})
+#: What the arithmetic is done in, of a graph at a precision. Int8 layers are int8 in the graph; the rest of it is fp32.
+HINTS: Mapping[str, str] = {"fp32": "f32", "int8": "f32", "bf16": "bf16"}
+#: How OpenVINO and what it stands on speak of memory.
+MEMORY_WORDS = ("bad_alloc", "bad allocation", "allocate memory", "out of memory", "could not allocate")
+
+
+class OpenVinoRuntime:
+    """One graph as a Runtime: OpenVINO's own (model.xml and model.bin) or an ONNX file.
+
+    May be called from several threads: each call takes an infer request of its own out of a pool, and the arithmetic
+    runs outside the GIL, as many calls at once as there are streams.
+    """
+
+    name = "openvino"
+    device = "cpu"
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        precision: str = "fp32",
+        threads: int | None = None,
+        streams: int | None = None,
+        device: str = "auto",
+    ) -> None:
+        """Load and compile the graph. The weights are mapped from the file, not read.
+
+        Args:
+            path: model.xml with model.bin beside it, or an .onnx file.
+            precision: `fp32`, `int8` (of a graph that is quantised), or `bf16` where the processor has it.
+            threads: of the arithmetic; None takes OMP_NUM_THREADS, else all cores that this process may use.
+            streams: calls that share these threads; None gives each call one.
+            device: `cpu` or `auto`.
+
+        Raises:
+            RuntimeUnavailable: no such file, no graph, or a device or precision that this host does not have.
+        """
+        if device not in ("auto", "cpu"):
+            raise RuntimeUnavailable("openvino", why="it runs on the CPU only here", available=["--device cpu"])
+        if not path.is_file():
+            raise RuntimeUnavailable("openvino", why=f"{path} does not exist", available=["onnx"])
+        import openvino as ov
+
+        self.precision = precision
+        self.threads, self.streams = share_threads(threads, streams)
+        core = ov.Core()
+        check_precision(precision, core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+        core.set_property({"ENABLE_MMAP": True})
+        settings = {
+            "NUM_STREAMS": self.streams,
+            "INFERENCE_NUM_THREADS": self.threads,
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            # Two processes that pin their threads would pin them to the same cores.
+            "ENABLE_CPU_PINNING": False,
+        }
+        try:
+            graph = core.read_model(path)
+            kinds = {node.get_type_name() for node in graph.get_ops()}
+            self.compiled = core.compile_model(graph, "CPU", settings)
+        except RuntimeError as error:
+            raise RuntimeUnavailable("openvino", why=f"{path} does not load ({last_sentence(error)})") from None
+        self.pads = not kinds & RECURRENT
+        self.input_types = {port.get_any_name(): port.element_type.to_dtype() for port in self.compiled.inputs}
+        self.input_shapes = {port.get_any_name(): read_shape(port) for port in self.compiled.inputs}
+        self.input_names = tuple(self.input_types)
+        self.output_names = tuple(port.get_any_name() for port in self.compiled.outputs)
+        self._idle: list[Any] = []
+        self._lock = threading.Lock()
+
+    def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        """Run one micro-batch; see Runtime. Inputs that the graph does not take are left out."""
+        if any(len(array) == 0 for array in inputs.values()):
+            raise ValueError("a micro-batch has at least one row, found none")
+        if not self.pads:
+            refuse_ragged(inputs)
+        feed = {
+            name: np.ascontiguousarray(array, dtype=self.input_types[name])
+            for name, array in inputs.items()
+            if name in self.input_types
+        }
+        with self._lock:
+            request = self._idle.pop() if self._idle else self.compiled.create_infer_request()
+        try:
+            request.start_async(feed, share_inputs=True)
+            request.wait()
+            # The request's memory is the next caller's: what is returned is a copy.
+            answers = {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self.output_names)}
+        except MemoryError as error:
+            raise OutOfMemory(str(error) or "the machine's memory is full") from None
+        except RuntimeError as error:  # a request that failed is not used again
+            if any(word in str(error).casefold() for word in MEMORY_WORDS):
+                raise OutOfMemory(last_sentence(error)) from None
+            raise
+        with self._lock:
+            self._idle.append(request)
+        return answers
+
+
+def check_precision(precision: str, capabilities: list[str]) -> None:
+    """Whether OpenVINO's CPU plugin computes at a precision on this processor.
+
+    Raises:
+        RuntimeUnavailable: it does not, or there is no such precision for it.
+    """
+    if precision not in HINTS:
+        raise RuntimeUnavailable("openvino", why=f"it has no precision {precision!r} here", available=sorted(HINTS))
+    if precision == "bf16" and "BF16" not in capabilities:
+        raise RuntimeUnavailable(
+            "openvino", why="this processor has no bf16 arithmetic", available=["--precision fp32", "--precision int8"]
+        )
+
+
+def refuse_ragged(inputs: Mapping[str, NDArray[Any]]) -> None:
+    """A recurrent network gets rows of one length; the window parts those of several.
+
+    Raises:
+        ValueError: they are of several.
+    """
+    lengths = inputs.get("lengths")
+    if lengths is None:
+        return
+    steps = {array.shape[1] for array in inputs.values() if array.ndim > 1}
+    if len(found := {int(length) for length in lengths} | steps) > 1:
+        raise ValueError(f"recurrent networks run on OpenVINO in rows of one length, found {sorted(found)[:5]}")
+
+
+def read_shape(port: Any) -> tuple[int | None, ...]:
+    """The shape of an input, None for each free axis."""
+    return tuple(axis.get_length() if axis.is_static else None for axis in port.partial_shape)
+
+
+def last_sentence(error: Exception) -> str:
+    """OpenVINO's messages begin with its own source files; what is wrong comes last."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:200] if lines else type(error).__name__

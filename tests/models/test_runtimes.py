@@ -1,0 +1,143 @@
+"""What every runtime promises: arrays in, arrays out, whoever calls and from how many threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from models import zoo
+from models.errors import RuntimeUnavailable
+from models.load import build_runtime
+from models.runtimes.open_vino import OpenVinoRuntime, check_precision
+from models.runtimes.runtime import Runtime
+from models.runtimes.threads import share_threads
+from models.spec import read_spec
+
+ZOO = Path(zoo.__file__).parent
+Inputs = Mapping[str, NDArray[Any]]
+
+
+def onnx(folder: Path) -> Runtime:
+    return build_runtime(folder, read_spec(folder), runtime="onnx", threads=2)
+
+
+def torch(folder: Path) -> Runtime:
+    return build_runtime(folder, read_spec(folder), runtime="torch", threads=1)
+
+
+def openvino(folder: Path) -> Runtime:
+    return OpenVinoRuntime(folder / "model.onnx", threads=2)
+
+
+RUNTIMES = [onnx, openvino, torch]
+MODELS = ["bbc-bert", "fashion-resnet", "language-bigru", "vowels-bilstm"]
+
+
+def inputs_of(model: str, rows: int = 4, length: int = 9) -> Inputs:
+    """Rows of one length, the same at every call."""
+    random = np.random.default_rng(rows * 100 + length)
+    if model == "bbc-bert":
+        ids = random.integers(5, 900, (rows, length))
+        return {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+    if model == "fashion-resnet":
+        return {"pixel_values": random.standard_normal((rows, 1, 28, 28)).astype(np.float32)}
+    if model == "language-bigru":
+        return {"inputs": random.integers(1, 60, (rows, length)), "lengths": np.full(rows, length)}
+    numbers = random.standard_normal((rows, length, 12)).astype(np.float32)
+    return {"inputs": numbers, "lengths": np.full(rows, length)}
+
+
+@pytest.fixture(scope="module")
+def reference() -> Callable[[str], Runtime]:
+    made = {name: onnx(ZOO / name) for name in MODELS}
+    return made.__getitem__
+
+
+@pytest.mark.parametrize("make", RUNTIMES)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_runtime_answers_as_the_reference_does_in_float32_arrays_of_its_own(
+    name: str, make: Callable[[Path], Runtime], reference: Callable[[str], Runtime]
+) -> None:
+    runtime = make(ZOO / name)
+    first = runtime.forward({**inputs_of(name), "nobody_takes_this": np.ones(4)})["logits"]
+    kept = first.copy()
+    runtime.forward(inputs_of(name, rows=4, length=7))
+    np.testing.assert_array_equal(first, kept, "a later call wrote over an answer that was given")
+    assert first.dtype == np.float32
+    np.testing.assert_allclose(first, reference(name).forward(inputs_of(name))["logits"], atol=1e-4)
+    assert runtime.device == "cpu"
+    assert runtime.precision == "fp32"
+
+
+@pytest.mark.parametrize("make", RUNTIMES)
+def test_calls_from_several_threads_at_once_get_their_own_answers(make: Callable[[Path], Runtime]) -> None:
+    runtime = make(ZOO / "bbc-bert")
+    work = [inputs_of("bbc-bert", rows=1 + number % 5, length=3 + number) for number in range(24)]
+    alone = [runtime.forward(inputs)["logits"] for inputs in work]
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(lambda inputs: runtime.forward(inputs)["logits"], work))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [onnx, openvino])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_micro_batch_without_rows_is_refused(name: str, make: Callable[[Path], Runtime]) -> None:
+    nothing = {key: array[:0] for key, array in inputs_of(name).items()}
+    with pytest.raises(ValueError, match="at least one row"):
+        make(ZOO / name).forward(nothing)
+
+
+@pytest.mark.parametrize("name", ["language-bigru", "vowels-bilstm"])
+def test_openvino_is_wrong_for_padded_recurrent_rows_and_so_never_gets_them(
+    name: str, reference: Callable[[str], Runtime]
+) -> None:
+    runtime = openvino(ZOO / name)
+    assert isinstance(runtime, OpenVinoRuntime)
+    assert not runtime.pads
+    ragged = {**inputs_of(name), "lengths": np.array([9, 5, 3, 2])}
+    with pytest.raises(ValueError, match=r"rows of one length, found \[2, 3, 5, 9\]"):
+        runtime.forward(ragged)
+    wrong = runtime.compiled(ragged)[0]  # OpenVINO itself, past what guards it
+    right = reference(name).forward(ragged)["logits"]
+    np.testing.assert_allclose(wrong[0], right[0], atol=1e-4)
+    assert np.abs(wrong[1:] - right[1:]).max() > 0.01, "OpenVINO got it right: the rule is not needed any more"
+
+
+@pytest.mark.parametrize(("threads", "streams", "shared"), [(4, None, (4, 4)), (4, 2, (4, 2)), (2, 8, (2, 2))])
+def test_threads_are_shared_out_among_calls(threads: int, streams: int | None, shared: tuple[int, int]) -> None:
+    assert share_threads(threads, streams) == shared
+
+
+def test_threads_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert share_threads(None, None) == (3, 3)
+
+
+def test_streams_and_threads_reach_the_library() -> None:
+    found = OpenVinoRuntime(ZOO / "vowels-bilstm/model.onnx", threads=2, streams=2)
+    assert (found.threads, found.streams) == (2, 2)
+    assert found.compiled.get_property("NUM_STREAMS") == 2
+    assert found.compiled.get_property("INFERENCE_NUM_THREADS") == 2
+    assert found.compiled.get_property("ENABLE_CPU_PINNING") is False
+
+
+def test_what_openvino_does_not_have_is_said_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeUnavailable, match="this processor has no bf16 arithmetic"):
+        check_precision("bf16", ["FP32", "INT8"])
+    with pytest.raises(RuntimeUnavailable, match="no precision 'fp16'"):
+        check_precision("fp16", ["FP32"])
+    with pytest.raises(RuntimeUnavailable, match="on the CPU only"):
+        OpenVinoRuntime(ZOO / "bbc-bert/model.onnx", device="cuda")
+    with pytest.raises(RuntimeUnavailable, match="does not exist"):
+        OpenVinoRuntime(tmp_path / "model.xml")
+    (tmp_path / "model.xml").write_text("<net")
+    with pytest.raises(RuntimeUnavailable, match="does not load") as error:
+        OpenVinoRuntime(tmp_path / "model.xml")
+    assert "\n" not in str(error.value)
