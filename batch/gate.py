@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batch.columns import OWN_ROW, OWN_SOURCE, JobColumns
 from batch.commit import PARITY, JobRecord
@@ -21,8 +21,9 @@ from batch.uris import UriReader
 from models.errors import MissingExtra, RuntimeUnavailable
 from models.load import Described, load_model
 from models.model import Model
-from models.parity import Bound, check_parity
-from models.samples import default_samples
+
+if TYPE_CHECKING:
+    from models.parity import Bound
 
 #: How many rows are compared.
 ROWS = 64
@@ -95,6 +96,9 @@ def check_rows(
         ParityBroken: they do not agree; names the step, what differs, and a row.
         ReferenceMissing: the reference cannot be run here.
     """
+    from models.parity import check_parity  # a job on the reference compares nothing, and starts without it
+    from models.samples import default_samples
+
     started = time.perf_counter()
     drawn = draw_rows(source, plans, columns, rows=ROWS)
     reference = load_reference(job, described, variant)
@@ -134,6 +138,8 @@ def bound_of(job: JobSpec, described: Described, name: str) -> Bound:
 
     A lower precision is not held to its largest difference but to what it costs on average.
     """
+    from models.parity import Bound
+
     if isinstance(job.tolerance, float):
         return Bound(value=job.tolerance)
     variant = described.variants[name]
