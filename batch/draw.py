@@ -41,7 +41,7 @@ def draw_rows(store: Store, plans: Sequence[Plan], columns: JobColumns, *, rows:
         The encoded column, OWN_SOURCE and OWN_ROW; None where no row passes the filter.
     """
     groups = spread_groups(plans)
-    taken = -(-rows // max(min(len(groups), GROUPS), 1)) + 1
+    taken = 2 * -(-rows // max(min(len(groups), GROUPS), 1))  # small row groups leave room to others
     drawn: list[pa.RecordBatch] = []
     for looked_at, group in enumerate(groups[:MOST_GROUPS]):
         if looked_at >= GROUPS and sum(batch.num_rows for batch in drawn) >= rows:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batch.columns import OWN_ROW, OWN_SOURCE, JobColumns
 from batch.commit import PARITY, JobRecord
@@ -21,13 +21,12 @@ from batch.uris import UriReader
 from models.errors import MissingExtra, RuntimeUnavailable
 from models.load import Described, load_model
 from models.model import Model
-from models.parity import Bound, check_parity
-from models.samples import default_samples
+
+if TYPE_CHECKING:
+    from models.parity import Bound
 
 #: How many rows are compared.
 ROWS = 64
-#: The variant that others are compared with.
-REFERENCE = "onnx-fp32"
 #: What a lower precision may cost on average, where its variant says nothing else.
 LOWER_PRECISION = 0.01
 
@@ -36,9 +35,9 @@ Account = dict[str, Any]
 
 def reference_of(described: Described) -> str | None:
     """What a model's variants are compared with; None where it has nothing of that kind, as an operator's own class."""
-    if described.folder is None or not (described.folder / "model.onnx").is_file():
+    if described.own is not None:
         return None
-    return REFERENCE
+    return next((name for name, variant in described.variants.items() if variant.reference), None)
 
 
 def why_skipped(record: JobRecord) -> str | None:
@@ -97,6 +96,9 @@ def check_rows(
         ParityBroken: they do not agree; names the step, what differs, and a row.
         ReferenceMissing: the reference cannot be run here.
     """
+    from models.parity import check_parity  # a job on the reference compares nothing, and starts without it
+    from models.samples import default_samples
+
     started = time.perf_counter()
     drawn = draw_rows(source, plans, columns, rows=ROWS)
     reference = load_reference(job, described, variant)
@@ -106,7 +108,7 @@ def check_rows(
         values = drawn.column(columns.encoded)
         places = zip(drawn.column(OWN_SOURCE).to_pylist(), drawn.column(OWN_ROW).to_pylist(), strict=True)
         names = [f"{source} row {row}" for source, row in places]
-    found = check_parity(reference, variant, values, bound=bound_of(job, described, variant), names=names)
+    found = check_parity(reference, variant, values, bound=bound_of(job, described, variant.variant), names=names)
     rows_of = "samples that come along" if drawn is None else "input"
     return found.to_json() | {"rows_of": rows_of, "seconds": round(time.perf_counter() - started, 3)}
 
@@ -117,25 +119,33 @@ def load_reference(job: JobSpec, described: Described, variant: Model) -> Model:
     Raises:
         ReferenceMissing: it cannot be run here.
     """
+    reference = described.variants[str(reference_of(described))]
     try:
         return load_model(
             described,
-            runtime="onnx",
-            precision="fp32",
+            variant=reference,
             device="cpu",
             options=variant.options,
             threads=job.threads,
             fetch=UriReader(**job.where_from),
         )
     except (RuntimeUnavailable, MissingExtra, ModuleNotFoundError) as error:
-        raise ReferenceMissing(variant.variant, reference=REFERENCE, reason=str(error).rstrip(".")) from None
+        raise ReferenceMissing(variant.variant, reference=reference.name, reason=str(error).rstrip(".")) from None
 
 
-def bound_of(job: JobSpec, described: Described, variant: Model) -> Bound:
-    """How far answers may be apart: the spec's tolerance for fp32, and what a lower precision may cost on average."""
-    if variant.variant.endswith("-fp32"):
+def bound_of(job: JobSpec, described: Described, name: str) -> Bound:
+    """How far answers may be apart: by the job's number, the spec's for fp32, else what the variant is registered with.
+
+    A lower precision is not held to its largest difference but to what it costs on average.
+    """
+    from models.parity import Bound
+
+    if isinstance(job.tolerance, float):
+        return Bound(value=job.tolerance)
+    variant = described.variants[name]
+    if variant.precision == "fp32":
         return Bound(value=described.spec.tolerance)
-    return Bound(value=LOWER_PRECISION, of="mean")
+    return Bound(value=variant.tolerance or LOWER_PRECISION, of="mean")
 
 
 def describe_parity(account: Mapping[str, Any]) -> dict[str, object]:
