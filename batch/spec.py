@@ -65,7 +65,7 @@ class JobSpec(BaseModel):
     max_error_rate: float = Field(1.0, ge=0, le=1, description="Stop with exit code 4 above this share of error rows.")
     endpoint_url: str | None = Field(None, description="S3 endpoint; by default as boto3 finds it.")
     region: str | None = Field(None, description="AWS region; by default as boto3 finds it.")
-    profile: str | None = Field(None, description="AWS profile; by default as boto3 finds it.")
+    aws_profile: str | None = Field(None, description="AWS profile; by default as boto3 finds it.")
 
     @field_validator("column", mode="before")
     @classmethod
@@ -108,7 +108,7 @@ class JobSpec(BaseModel):
     @property
     def where_from(self) -> dict[str, str | None]:
         """The settings of the store's client."""
-        return {"endpoint_url": self.endpoint_url, "region": self.region, "profile": self.profile}
+        return {"endpoint_url": self.endpoint_url, "region": self.region, "profile": self.aws_profile}
 
 
 def read_job(path: Path | None, flags: dict[str, Any]) -> JobSpec:

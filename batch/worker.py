@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+import pyarrow as pa
+
 from batch.commit import commit_part, part_key
 from batch.errors import Interrupted, StoreUnavailable, TooManyErrors
-from batch.overlap import overlap
+from batch.overlap import QueueTime, overlap
 from batch.predict import PredictedRows, Spent, decode_rows, encode_rows, predict_batches, time_reading
 from batch.prepare import Prepared
 from batch.progress import Progress
@@ -25,22 +27,35 @@ from models.window import WindowStats
 
 Item = TypeVar("Item")
 
+#: Rows of a shard's first window: enough for micro-batches of like length, few enough to be encoded at once.
+FIRST_ROWS = 128
 #: Error rates are judged from so many rows on; before that, one bad row would be a high share.
 JUDGED_ROWS = 100
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """How a run uses the machine: processes, threads of the arithmetic in each, and calls of it at once in each."""
+
+    workers: int = 1
+    threads: int = 1
+    streams: int = 1
+
+
 @dataclass(slots=True, kw_only=True)
 class Done:
-    """What a worker has done so far."""
+    """What a worker has done so far. `seconds` are those from its first shard to its last, of all workers together."""
 
     rows: int = 0
     errors: int = 0
+    seconds: float = 0.0
     spent: Spent = field(default_factory=Spent)
     stats: WindowStats = field(default_factory=WindowStats)
 
     def join(self, other: Done) -> None:
         self.rows += other.rows
         self.errors += other.errors
+        self.seconds += other.seconds
         self.spent.add(other.spent)
         self.stats.add(other.stats)
 
@@ -85,6 +100,7 @@ def run_shards(
             seconds=round(time.perf_counter() - started, 2),
         )
         progress.advanced(shard.rows - part.rows)  # what the filter left out
+        done.seconds += time.perf_counter() - started
         if done.rows >= JUDGED_ROWS and done.errors > prepared.job.max_error_rate * done.rows:
             raise TooManyErrors(
                 errors=done.errors, rows=done.rows, max_error_rate=prepared.job.max_error_rate, first=part.first_error
@@ -100,16 +116,19 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
     next line's input.
     """
     job, columns = prepared.job, prepared.columns
+    read, encode, arithmetic = QueueTime(), QueueTime(), QueueTime()
     with ExitStack() as threads:
 
-        def ahead(items: Iterator[Item], name: str) -> Iterator[Item]:
-            return threads.enter_context(closing(overlap(items, ahead=2, name=name)))
+        def ahead(items: Iterator[Item], name: str, stood: QueueTime) -> Iterator[Item]:
+            return threads.enter_context(closing(overlap(items, ahead=2, name=name, stood=stood)))
 
-        rows = time_reading(read_rows(prepared.source, shard, columns, plan.schema, window_rows=job.window_rows))
-        encoded = encode_rows(model, ahead(rows, "read"), column=columns.encoded)
-        answered = predict_batches(model, ahead(encoded, "encode"))
-        predicted = decode_rows(model, ahead(answered, "arithmetic"))
+        windows = ease_in(read_rows(prepared.source, shard, columns, plan.schema, window_rows=job.window_rows))
+        rows = time_reading(windows)
+        encoded = encode_rows(model, ahead(rows, "read", read), column=columns.encoded)
+        answered = predict_batches(model, ahead(encoded, "encode", encode))
+        predicted = decode_rows(model, ahead(answered, "arithmetic", arithmetic))
         folder = threads.enter_context(tempfile.TemporaryDirectory(prefix="tandem-"))
+        started = time.perf_counter()
         part = write_part(
             counted(predicted, progress),
             shard,
@@ -119,7 +138,26 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
             path=Path(folder) / "part.parquet",
             lineage=lineage(prepared),
         )
-        return commit_part(prepared.target, part, attempt=prepared.attempt)
+        written = time.perf_counter()
+        part = commit_part(prepared.target, part, attempt=prepared.attempt)
+        part.spent.write = written - started - arithmetic.empty - part.spent.decode  # one thread does the three
+        part.spent.commit = time.perf_counter() - written
+        part.spent.encode_idle, part.spent.wait, part.spent.write_idle = read.empty, encode.empty, arithmetic.empty
+        part.spent.read_held, part.spent.encode_held, part.spent.arithmetic_held = (
+            read.full,
+            encode.full,
+            arithmetic.full,
+        )
+        return part
+
+
+def ease_in(windows: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Cut the first window in two: the arithmetic waits until it is encoded, so a small one comes before the rest."""
+    for number, window in enumerate(windows):
+        if number == 0 and window.num_rows > 2 * FIRST_ROWS:
+            yield window.slice(0, FIRST_ROWS)
+            window = window.slice(FIRST_ROWS)
+        yield window
 
 
 def counted(windows: Iterable[PredictedRows], progress: Progress) -> Iterator[PredictedRows]:

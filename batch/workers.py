@@ -7,6 +7,7 @@ that a worker may be killed at any moment without holding up another, and ends b
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,10 +19,12 @@ from batch.errors import Interrupted, JobError, revive
 from batch.prepare import Prepared, load_for
 from batch.progress import Progress
 from batch.shard import Plan, Shard
+from batch.spec import JobSpec
 from batch.stop import Stop
-from batch.worker import Done, run_shards
+from batch.worker import Done, Shape, run_shards
 from models.errors import ModelError
 from models.load import describe_model
+from models.runtimes.onnx_runtime import default_threads
 
 #: A fork would share sockets and locks of half-initialised libraries.
 SPAWN = multiprocessing.get_context("spawn")
@@ -51,16 +54,30 @@ class Worker:
     pipe: Connection
 
 
-def run_in_processes(prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], progress: Progress, stop: Stop) -> Done:
-    """Run shards in `job.workers` processes; each loads the model and asks for one shard after another.
+def share_cores(job: JobSpec, shards: int) -> Shape:
+    """The processes that a job starts, none of them without a shard, and the threads of the arithmetic in each.
+
+    What is not said is shared out: two processes with all cores each would take them from one another.
+    """
+    workers = min(job.workers, shards)
+    said = job.threads is not None or "OMP_NUM_THREADS" in os.environ
+    threads = job.threads or default_threads()
+    return Shape(workers=workers, threads=threads if said else max(1, threads // workers))
+
+
+def run_in_processes(
+    prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], shape: Shape, progress: Progress, stop: Stop
+) -> Done:
+    """Run shards in `shape.workers` processes; each loads the model and asks for one shard after another.
 
     Raises:
         Interrupted: asked to stop, or a worker died; what the others had in hand was committed first.
         JobError, ModelError: what a worker raised; the others end after the shard they have in hand.
     """
     # An operator's own class may not cross processes: each worker makes one of its own by its name.
-    portable = replace(prepared, described=replace(prepared.described, own=None), model=None)
-    workers = [hire(portable, todo, number) for number in range(min(prepared.job.workers, len(todo)))]
+    job = prepared.job.model_copy(update={"threads": shape.threads})
+    portable = replace(prepared, job=job, described=replace(prepared.described, own=None), model=None)
+    workers = [hire(portable, todo, number) for number in range(shape.workers)]
     try:
         done, failure, reports = lead(workers, len(todo), progress, stop)
         for worker in workers:
