@@ -63,7 +63,7 @@ def describe_run(
         "unit": unit,
         "workers": shape.workers,
         "threads": shape.threads,
-        "streams": shape.streams,
+        "streams": done.streams,
         "start_s": round(max(seconds - done.seconds / shape.workers, 0), 3),
         "spent_s": {name: round(getattr(spent, name), 3) for name in spent.__slots__},
         "micro_batches": stats.micro_batches,

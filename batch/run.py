@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from batch.choose_workers import choose_workers
 from batch.commit import MANIFEST, commit_manifest, is_finished, list_parts, read_plans, withdraw
 from batch.errors import Interrupted, TooManyErrors
 from batch.prepare import Prepared, load_for, prepare_job
@@ -18,7 +19,7 @@ from batch.shard import Plan, Shard
 from batch.spec import JobSpec, make_job
 from batch.stop import Stop
 from batch.worker import Done, Shape, run_shards
-from batch.workers import run_in_processes, share_cores
+from batch.workers import run_in_processes
 from models.flops import read_flops
 from models.matmul import known_rate, matmul_rate
 
@@ -62,7 +63,7 @@ def run_job(
         rows = sum(plan.rows for plan in prepared.plans)
         left = sum(shard.rows for _, shard in todo)
         progress.planned(shards=len(todo), rows=rows, done_rows=rows - left)
-        if prepared.model is None:
+        if not prepared.claimed:
             todo = rotated(todo)
         shape, done = Shape(), Done()
         if todo:
@@ -81,10 +82,12 @@ def run_job(
 
 def run_todo(prepared: Prepared, todo: list[tuple[Plan, Shard]], progress: Progress, stop: Stop) -> tuple[Shape, Done]:
     """Run the shards that are left, here or in processes; see run_shards and run_in_processes."""
-    shape = share_cores(prepared.job, len(todo))
+    shape = choose_workers(prepared, todo, progress)
     if shape.workers > 1:
         return shape, run_in_processes(prepared, todo, shape, progress, stop)
-    model = prepared.model or load_for(prepared.job, prepared.described)
+    model = prepared.model
+    if model is None or shape.streams is not None:
+        model = load_for(prepared.job, prepared.described, streams=shape.streams)
     return shape, run_shards(prepared, model, todo, progress, stop)
 
 

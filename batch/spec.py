@@ -60,7 +60,10 @@ class JobSpec(BaseModel):
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the arithmetic is done.")
     threads: int | None = Field(None, ge=1, description="Threads of the arithmetic; by default every core.")
-    workers: int = Field(1, ge=1, le=256, description="Worker processes on this machine, each with a model of its own.")
+    workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(
+        1,
+        description="Worker processes on this machine, each with a model of its own; auto measures how many.",
+    )
     window_rows: int = Field(1024, ge=1, description="Rows among which micro-batches are planned.")
     max_error_rate: float = Field(1.0, ge=0, le=1, description="Stop with exit code 4 above this share of error rows.")
     endpoint_url: str | None = Field(None, description="S3 endpoint; by default as boto3 finds it.")
@@ -85,6 +88,16 @@ class JobSpec(BaseModel):
     def _keep(cls, value: Any) -> Any:
         """`id,date` is taken beside a list."""
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _workers(cls, value: Any) -> Any:
+        """A number may come as a word from the command line."""
+        if isinstance(value, str) and value.isdecimal():
+            value = int(value)
+        if value != "auto" and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 256):
+            raise ValueError(f"expected 1 to 256 processes or auto, found {value!r}")
+        return value
 
     @field_validator("tolerance", mode="before")
     @classmethod

@@ -35,19 +35,25 @@ JUDGED_ROWS = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """How a run uses the machine: processes, threads of the arithmetic in each, and calls of it at once in each."""
+    """How a run uses the machine: processes, threads of the arithmetic in each, and calls of it at once in each.
+
+    `streams` is None where that is left to the runtime.
+    """
 
     workers: int = 1
     threads: int = 1
-    streams: int = 1
+    streams: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class Done:
-    """What a worker has done so far. `seconds` are those from its first shard to its last, of all workers together."""
+    """What a worker has done so far. `seconds` are those from its first shard to its last, of all workers together;
+    `streams` is how many calls of its arithmetic ran at once.
+    """
 
     rows: int = 0
     errors: int = 0
+    streams: int = 1
     seconds: float = 0.0
     spent: Spent = field(default_factory=Spent)
     stats: WindowStats = field(default_factory=WindowStats)
@@ -55,6 +61,7 @@ class Done:
     def join(self, other: Done) -> None:
         self.rows += other.rows
         self.errors += other.errors
+        self.streams = max(self.streams, other.streams)
         self.seconds += other.seconds
         self.spent.add(other.spent)
         self.stats.add(other.stats)
@@ -76,7 +83,7 @@ def run_shards(
         Interrupted: asked to stop; the shard in hand was committed, no other begun.
         TooManyErrors: the share of error rows passed the job's bound.
     """
-    done = Done()
+    done = Done(streams=model.streams)
     for plan, shard in shards:
         if stop.asked:
             raise Interrupted(f"it was asked to stop by {stop.asked}")

@@ -126,12 +126,6 @@ def test_a_queue_says_who_stood_still() -> None:
     assert held.empty < held.full
 
 
-def test_the_first_window_of_a_shard_is_small_so_that_the_arithmetic_begins_at_once(folder: Folder) -> None:
-    put_table(folder, "in/a.parquet", texts(3_000))
-    found = run(folder, "tests.batch.own_models:SlowEncoder", window_rows=1000)
-    assert found["spent_s"]["encode"] == pytest.approx(0.05 * 4, rel=0.5), "128 rows, 872, and twice a thousand"
-
-
 def test_the_profile_of_the_aws_settings_has_a_name_of_its_own(folder: Folder, command: Command) -> None:
     put_table(folder, "in/a.parquet", texts(3))
     assert command(*job(folder, "--aws-profile", "nobody")).code == 0, "a folder needs no credentials"
