@@ -17,12 +17,31 @@ from models.window import WindowStats, run_window
 
 @dataclass(slots=True, kw_only=True)
 class Spent:
-    """Seconds that a shard's steps took. They overlap, so their sum may exceed the time on the clock."""
+    """Seconds that a shard's steps took. They overlap, so their sum may exceed the time on the clock.
+
+    Reading, encoding, the arithmetic and decoding have a thread each; writing and committing share one.
+
+    Attributes:
+        wait: the arithmetic waited for encoded rows.
+        encode_idle, decode_idle, write_idle: the step waited for what the one before it makes.
+        read_held, encode_held, arithmetic_held, decode_held: the step was ahead, and waited for the next one to take a
+            window.
+    """
 
     read: float = 0.0
     encode: float = 0.0
+    wait: float = 0.0
     arithmetic: float = 0.0
+    decode: float = 0.0
     write: float = 0.0
+    commit: float = 0.0
+    encode_idle: float = 0.0
+    decode_idle: float = 0.0
+    write_idle: float = 0.0
+    read_held: float = 0.0
+    encode_held: float = 0.0
+    arithmetic_held: float = 0.0
+    decode_held: float = 0.0
 
     def add(self, other: Spent) -> None:
         for name in self.__slots__:
@@ -114,8 +133,10 @@ def decode_rows(model: Model, windows: Iterable[AnsweredRows]) -> Iterator[Predi
         ContractBroken: it raised.
     """
     for window in windows:
+        started = time.perf_counter()
         with kept_promise(model, "decode"):
             predictions = model.decode(window.outputs, window.encoded)
         if predictions.num_rows != window.rows.num_rows:
             raise PredictionMismatch(model.tag, given=window.rows.num_rows, got=predictions.num_rows)
+        window.spent.decode = time.perf_counter() - started
         yield PredictedRows(rows=window.rows, predictions=predictions, stats=window.stats, spent=window.spent)

@@ -41,7 +41,8 @@ class Prepared:
     Attributes:
         job: with `runtime` and `precision` resolved.
         attempt: names this run in the metadata of what it writes.
-        model: loaded where this run claimed the output; None where another had.
+        claimed: whether this run claimed the output, and not another.
+        model: loaded to see that it does; None where another run claimed the output, or where processes load their own.
         parity: what comparing the variant with its reference found, where this run had to do it.
     """
 
@@ -53,6 +54,7 @@ class Prepared:
     target: Store
     plans: Sequence[Plan]
     attempt: str
+    claimed: bool = False
     model: Model | None = None
     parity: Account | None = None
 
@@ -116,19 +118,21 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
         target=target,
         plans=tuple(plans),
         attempt=attempt,
-        model=model,
+        claimed=owner is None,
+        model=model if job.workers == 1 else None,
         parity=parity,
     )
 
 
-def load_for(job: JobSpec, described: Described) -> Model:
-    """Load the job's model with the job's options."""
+def load_for(job: JobSpec, described: Described, *, streams: int | None = None) -> Model:
+    """Load the job's model with the job's options; None leaves the streams to the runtime."""
     return load_model(
         described,
         variant=variant_of(job, described),
         device=job.device,
         options=Options(on_long=job.on_long, top_k=job.top_k),
         threads=job.threads,
+        streams=streams,
         fetch=UriReader(**job.where_from),
     )
 

@@ -60,12 +60,15 @@ class JobSpec(BaseModel):
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the arithmetic is done.")
     threads: int | None = Field(None, ge=1, description="Threads of the arithmetic; by default every core.")
-    workers: int = Field(1, ge=1, le=256, description="Worker processes on this machine, each with a model of its own.")
+    workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(
+        1,
+        description="Worker processes on this machine, each with a model of its own; auto measures how many.",
+    )
     window_rows: int = Field(4096, ge=1, description="Rows among which micro-batches are planned, at most.")
     max_error_rate: float = Field(1.0, ge=0, le=1, description="Stop with exit code 4 above this share of error rows.")
     endpoint_url: str | None = Field(None, description="S3 endpoint; by default as boto3 finds it.")
     region: str | None = Field(None, description="AWS region; by default as boto3 finds it.")
-    profile: str | None = Field(None, description="AWS profile; by default as boto3 finds it.")
+    aws_profile: str | None = Field(None, description="AWS profile; by default as boto3 finds it.")
 
     @field_validator("column", mode="before")
     @classmethod
@@ -85,6 +88,16 @@ class JobSpec(BaseModel):
     def _keep(cls, value: Any) -> Any:
         """`id,date` is taken beside a list."""
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _workers(cls, value: Any) -> Any:
+        """A number may come as a word from the command line."""
+        if isinstance(value, str) and value.isdecimal():
+            value = int(value)
+        if value != "auto" and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 256):
+            raise ValueError(f"expected 1 to 256 processes or auto, found {value!r}")
+        return value
 
     @field_validator("tolerance", mode="before")
     @classmethod
@@ -108,7 +121,7 @@ class JobSpec(BaseModel):
     @property
     def where_from(self) -> dict[str, str | None]:
         """The settings of the store's client."""
-        return {"endpoint_url": self.endpoint_url, "region": self.region, "profile": self.profile}
+        return {"endpoint_url": self.endpoint_url, "region": self.region, "profile": self.aws_profile}
 
 
 def read_job(path: Path | None, flags: dict[str, Any]) -> JobSpec:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from batch.commit import commit_part, part_key
 from batch.errors import Interrupted, StoreUnavailable, TooManyErrors
-from batch.overlap import overlap
+from batch.overlap import QueueTime, overlap
 from batch.predict import PredictedRows, Spent, decode_rows, encode_rows, predict_batches, time_reading
 from batch.prepare import Prepared
 from batch.progress import Progress
@@ -26,22 +26,42 @@ from models.window import WindowStats
 
 Item = TypeVar("Item")
 
+#: Rows of a shard's first window: enough for micro-batches of like length, few enough to be encoded at once.
+FIRST_ROWS = 128
 #: Error rates are judged from so many rows on; before that, one bad row would be a high share.
 JUDGED_ROWS = 100
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """How a run uses the machine: processes, threads of the arithmetic in each, and calls of it at once in each.
+
+    `streams` is None where that is left to the runtime.
+    """
+
+    workers: int = 1
+    threads: int = 1
+    streams: int | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class Done:
-    """What a worker has done so far."""
+    """What a worker has done so far. `seconds` are those from its first shard to its last, of all workers together;
+    `streams` is how many calls of its arithmetic ran at once.
+    """
 
     rows: int = 0
     errors: int = 0
+    streams: int = 1
+    seconds: float = 0.0
     spent: Spent = field(default_factory=Spent)
     stats: WindowStats = field(default_factory=WindowStats)
 
     def join(self, other: Done) -> None:
         self.rows += other.rows
         self.errors += other.errors
+        self.streams = max(self.streams, other.streams)
+        self.seconds += other.seconds
         self.spent.add(other.spent)
         self.stats.add(other.stats)
 
@@ -62,7 +82,7 @@ def run_shards(
         Interrupted: asked to stop; the shard in hand was committed, no other begun.
         TooManyErrors: the share of error rows passed the job's bound.
     """
-    done = Done()
+    done = Done(streams=model.streams)
     for plan, shard in shards:
         if stop.asked:
             raise Interrupted(f"it was asked to stop by {stop.asked}")
@@ -87,6 +107,7 @@ def run_shards(
             seconds=round(time.perf_counter() - started, 2),
         )
         progress.advanced(shard.rows - part.rows)  # what the filter left out
+        done.seconds += time.perf_counter() - started
         if done.rows >= JUDGED_ROWS and done.errors > prepared.job.max_error_rate * done.rows:
             raise TooManyErrors(
                 errors=done.errors, rows=done.rows, max_error_rate=prepared.job.max_error_rate, first=part.first_error
@@ -102,16 +123,18 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
     next line's input.
     """
     job, columns = prepared.job, prepared.columns
+    read, encode, arithmetic, decode = QueueTime(), QueueTime(), QueueTime(), QueueTime()
     with ExitStack() as threads:
 
-        def ahead(items: Iterator[Item], name: str) -> Iterator[Item]:
-            return threads.enter_context(closing(overlap(items, ahead=2, name=name)))
+        def ahead(items: Iterator[Item], name: str, stood: QueueTime) -> Iterator[Item]:
+            return threads.enter_context(closing(overlap(items, ahead=2, name=name, stood=stood)))
 
         rows = time_reading(read_rows(prepared.source, shard, columns, plan.schema, window_rows=job.window_rows))
-        encoded = encode_rows(model, ahead(rows, "read"), column=columns.encoded)
-        answered = predict_batches(model, ahead(encoded, "encode"))
-        predicted = ahead(decode_rows(model, ahead(answered, "arithmetic")), "decode")
+        encoded = encode_rows(model, ahead(rows, "read", read), column=columns.encoded)
+        answered = predict_batches(model, ahead(encoded, "encode", encode))
+        predicted = ahead(decode_rows(model, ahead(answered, "arithmetic", arithmetic)), "decode", decode)
         folder = threads.enter_context(tempfile.TemporaryDirectory(prefix="tandem-"))
+        started = time.perf_counter()
         part = write_part(
             counted(predicted, progress),
             shard,
@@ -121,7 +144,15 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
             path=Path(folder) / "part.parquet",
             lineage=lineage(prepared),
         )
-        return commit_part(prepared.target, part, attempt=prepared.attempt)
+        written = time.perf_counter()
+        part = commit_part(prepared.target, part, attempt=prepared.attempt)
+        part.spent.write = written - started - decode.empty
+        part.spent.commit = time.perf_counter() - written
+        part.spent.encode_idle, part.spent.wait = read.empty, encode.empty
+        part.spent.decode_idle, part.spent.write_idle = arithmetic.empty, decode.empty
+        part.spent.read_held, part.spent.encode_held = read.full, encode.full
+        part.spent.arithmetic_held, part.spent.decode_held = arithmetic.full, decode.full
+        return part
 
 
 def counted(windows: Iterable[PredictedRows], progress: Progress) -> Iterator[PredictedRows]:

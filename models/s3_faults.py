@@ -115,5 +115,5 @@ def as_model_error(error: BaseException, url: str, action: Action, file: str = "
 def wrong_settings(url: str, error: Exception) -> SpecInvalid:
     return SpecInvalid(
         url, f"the object store cannot be asked ({str(error).rstrip('.')})",
-        remedy="Check --endpoint-url, --region and --profile, and the AWS settings of this machine.",
+        remedy="Check --endpoint-url, --region and --aws-profile, and the AWS settings of this machine.",
     )  # fmt: skip

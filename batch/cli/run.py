@@ -45,12 +45,14 @@ def job_from(file: Path | None, flags: dict[str, Any]) -> JobSpec:
     is_flag=True,
     help="Begin anew: first remove what the last job wrote and is no longer true. Not beside another run.",
 )
-def run(file: Path | None, replace: bool, **flags: Any) -> None:
+@click.option("--profile", is_flag=True, help="Say where the time went, how fast the arithmetic was, and what to do.")
+def run(file: Path | None, replace: bool, profile: bool, **flags: Any) -> None:
     """Run a job, or what is left of it.
 
     Every row ends as one row of the output, a prediction or an error with its reason, whatever dies and however often
     this is called. The settings come from JOB.yaml, from flags, or both; flags win.
     """
+    from batch.profile import profile_lines
     from batch.progress import BarProgress, on_terminal
     from batch.run import run_job
 
@@ -58,10 +60,13 @@ def run(file: Path | None, replace: bool, **flags: Any) -> None:
     job = job_from(file, flags)
     if on_terminal():
         with BarProgress() as bar:
-            manifest = run_job(job, replace=replace, progress=bar)
+            manifest = run_job(job, replace=replace, profile=profile, progress=bar)
     else:
-        manifest = run_job(job, replace=replace)
+        manifest = run_job(job, replace=replace, profile=profile)
     print_manifest(manifest, job.output)
+    if profile and manifest["run"]["rows"]:
+        for line in profile_lines(manifest["run"]):
+            click.echo(line)
 
 
 def print_manifest(manifest: Manifest, output: str) -> None:

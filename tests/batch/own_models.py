@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -123,3 +124,27 @@ class VanishingModel(WordCount):
 
     def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
         os._exit(0)
+
+
+class SlowEncoder(WordCount):
+    """Takes a while to encode a window."""
+
+    def encode(self, values: Values) -> Encoded:
+        time.sleep(0.05)
+        return super().encode(values)
+
+
+class SlowArithmetic(WordCount):
+    """Takes a while over a micro-batch."""
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        time.sleep(0.05)
+        return super().forward(micro_batch)
+
+
+class SlowDecoder(WordCount):
+    """Takes a while to name the answers of a window."""
+
+    def decode(self, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
+        time.sleep(0.05)
+        return super().decode(outputs, encoded)

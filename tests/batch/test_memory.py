@@ -36,6 +36,15 @@ def test_no_more_than_a_few_windows_are_on_their_way(folder: Folder) -> None:
     assert FarSightedModel.waiting == 0
 
 
+def test_the_first_window_of_a_shard_is_small_so_that_the_arithmetic_need_not_wait_for_a_whole_one(
+    folder: Folder,
+) -> None:
+    put_table(folder, "in/a.parquet", texts(3_000))
+    assert run(folder, window_rows=1000) == 3_000
+    assert FarSightedModel.windows == 4, "128 rows, 872, and twice a thousand"
+    assert FarSightedModel.most_rows == 1000
+
+
 def test_wide_rows_come_in_smaller_windows(folder: Folder) -> None:
     wide = 4 << 20
     put_table(
