@@ -17,7 +17,7 @@ from models.errors import SpecInvalid
 from models.spec import ModelSpec, Preprocess
 
 #: Larger weights go into a file beside the graph, which ONNX Runtime maps instead of copying: processes share its pages.
-#: With MiniLM's 90 MB, each of two processes takes 97 MB instead of 150, and loads in half the time. The whole file
+#: With the 90 MB of MiniLM each of two processes takes 97 MB instead of 150, and loads in half the time. The whole
 #: would have to end at 2 GiB, as protobuf messages do.
 LARGEST_GRAPH_BYTES = 16 << 20
 EXTERNAL_DATA = "model.onnx.data"
