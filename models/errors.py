@@ -10,6 +10,7 @@ ModelError                  exit code 3
 ├── RuntimeUnavailable      this host cannot run that runtime or device
 ├── VariantMissing          the model has no variant of that runtime and precision
 ├── VariantTooFar           a variant's answers differ from the reference's by more than is allowed
+├── VariantRefused          a variant was made, and is not registered, for it answers otherwise
 ├── ExportDisagrees         the ONNX export does not answer as the original does
 ├── ContractBroken          an operator's model breaks one of the contract's promises
 ├── ParityBroken            a variant does not answer as its reference does
@@ -131,6 +132,18 @@ class VariantTooFar(ModelError):
             f"Take it all the same by name, with --precision {precision}, or allow more with --tolerance."
         )
         self.tag, self.name, self.largest, self.tolerance = tag, name, largest, tolerance
+
+
+class VariantRefused(ModelError):
+    """A variant that was made and measured, and answers otherwise than the reference by more than it may."""
+
+    def __init__(self, tag: str, *, variant: str, measure: str, found: float, tolerance: float) -> None:
+        super().__init__(
+            f"{tag}: the variant {variant} was not registered: its {measure} from the reference's answers is "
+            f"{found:.3g}, the tolerance {tolerance:.3g}. Calibrate it with rows like yours (--calibration), or allow "
+            "more with --tolerance."
+        )
+        self.tag, self.variant, self.found, self.tolerance = tag, variant, found, tolerance
 
 
 class ExportDisagrees(ModelError):

@@ -132,7 +132,7 @@ def load_model(
     loaded.tag = described.tag
     loaded.digest = described.digest
     loaded.variant = chosen.name
-    loaded.streams, loaded.pads = arithmetic.streams, arithmetic.pads
+    loaded.streams, loaded.pads = arithmetic.streams, loaded.pads and arithmetic.pads
     return loaded
 
 

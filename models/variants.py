@@ -104,7 +104,7 @@ def own_variant(runtime: str, precision: str, digest: str, *, reference: bool = 
         runtime=runtime,
         precision=precision,
         folder=None,
-        digest=hashlib.sha256(f"{digest}:{name}".encode()).hexdigest(),
+        digest=name_digest(digest, name),
         reference=reference,
     )
 
@@ -153,9 +153,13 @@ def variant_files(folder: Path) -> Iterator[Path]:
 
 
 def hash_variant(folder: Path) -> tuple[dict[str, str], str]:
-    """The sha256 of each file, and the digest over all."""
+    """The sha256 of each file, and the digest over all and the variant's name: one graph runs at several precisions."""
     files = {path.relative_to(folder).as_posix(): hash_file(path) for path in variant_files(folder)}
-    return files, compute_digest(files)
+    return files, name_digest(compute_digest(files), folder.name)
+
+
+def name_digest(digest: str, name: str) -> str:
+    return hashlib.sha256(f"{digest}:{name}".encode()).hexdigest()
 
 
 def verify_variant(variant: Variant) -> None:

@@ -1,4 +1,4 @@
-"""`tandem model`: add, list, show, verify, check, remove and push."""
+"""`tandem model`: add, list, show, verify, check, optimize, remove and push."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ import click
 import yaml
 
 from batch.cli.look import store_options
+from batch.cli.optimize import optimize
 from batch.errors import UnreadableParquet, UsageError
 from models.errors import ContractBroken
+from models.variants import PRECISIONS, RUNTIMES
 
 
 @click.group()
 def model() -> None:
-    """Add, list, show, verify, check, remove and push models.
+    """Add, list, show, verify, check, optimize, remove and push models.
 
     A model is named everywhere by a store tag (name or name:version), an artifact folder, or an s3:// prefix.
     """
+
+
+model.add_command(optimize)
 
 
 @model.command()
@@ -47,7 +52,8 @@ def list_() -> None:
     for tag, folder in rows:
         spec = read_spec(folder)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        click.echo(f"{tag:<40} {spec.family:<12} {spec.task:<26} {size / 1e6:>8.1f} MB")
+        made = ", ".join(path.parent.name for path in sorted(folder.glob("variants/[!.]*/variant.json")))
+        click.echo(f"{tag:<40} {spec.family:<12} {spec.task:<26} {size / 1e6:>8.1f} MB  {made}".rstrip())
 
 
 @model.command()
@@ -59,6 +65,17 @@ def show(name: str) -> None:
     found = describe_model(name)
     facts: dict[str, Any] = {"model": found.tag, "digest": found.digest}
     facts |= {"folder": str(found.folder)} if found.folder else {}
+    variants = {
+        name: {
+            "digest": variant.digest,
+            "tolerance": variant.tolerance,
+            "largest_difference": variant.largest,
+            "speed": f"{variant.speedup:.2f}x the reference",
+        }
+        for name, variant in found.variants.items()
+        if variant.folder is not None
+    }
+    facts |= {"variants": variants} if variants else {}
     settings = found.spec.model_dump(mode="json", exclude_defaults=True)
     if len(found.spec.labels) > 20:
         settings["labels"] = [*found.spec.labels[:20], f"... {len(found.spec.labels)} in all"]
@@ -81,8 +98,9 @@ def verify(name: str) -> None:
 @click.option(
     "--column", help="The column of --rows that goes through the model; by default the model's own name for it."
 )
-@click.option("--runtime", type=click.Choice(["auto", "onnx", "torch"]), default="auto", show_default=True)
-def check(name: str, rows: str | None, column: str | None, runtime: str) -> None:
+@click.option("--runtime", type=click.Choice(["auto", *RUNTIMES]), default="auto", show_default=True)
+@click.option("--precision", type=click.Choice(["auto", *PRECISIONS]), default="auto", show_default=True)
+def check(name: str, rows: str | None, column: str | None, runtime: str, precision: str) -> None:
     """Try every promise of the Model contract on a model, and say which is broken.
 
     The way to find out whether a class of your own (package.module:Class) keeps the contract.
@@ -90,7 +108,7 @@ def check(name: str, rows: str | None, column: str | None, runtime: str) -> None
     from models.contract import check_contract
     from models.load import load_model
 
-    found = load_model(name, runtime=runtime)
+    found = load_model(name, runtime=runtime, precision=precision)
     samples = read_samples(rows, column or found.spec.column) if rows else None
     promises = check_contract(found, samples)
     for promise in promises:
