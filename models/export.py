@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from models.errors import SpecInvalid
 from models.spec import ModelSpec, Preprocess
 
-#: Larger weights go into a file beside the graph, which ONNX Runtime maps instead of copying: processes share its pages.
-#: With the 90 MB of MiniLM each of two processes takes 97 MB instead of 150, and loads in half the time. The whole
-#: would have to end at 2 GiB, as protobuf messages do.
+#: Larger weights go into a file beside the graph: ONNX Runtime maps it instead of copying, and processes share its pages.
+#: Of two with MiniLM each takes 97 MB instead of 150 and loads in half the time. A protobuf message would end at 2 GiB.
 LARGEST_GRAPH_BYTES = 16 << 20
 EXTERNAL_DATA = "model.onnx.data"
 #: Of the example that is traced; neither 0 nor 1, which torch takes for constants.
