@@ -19,12 +19,13 @@ from models.window import WindowStats, run_window
 class Spent:
     """Seconds that a shard's steps took. They overlap, so their sum may exceed the time on the clock.
 
-    Reading, encoding and the arithmetic have a thread each; decoding, writing and committing share one.
+    Reading, encoding, the arithmetic and decoding have a thread each; writing and committing share one.
 
     Attributes:
         wait: the arithmetic waited for encoded rows.
-        encode_idle, write_idle: encoding waited for rows that were read, decoding for answers.
-        read_held, encode_held, arithmetic_held: the step was ahead, and waited for the next one to take a window.
+        encode_idle, decode_idle, write_idle: the step waited for what the one before it makes.
+        read_held, encode_held, arithmetic_held, decode_held: the step was ahead, and waited for the next one to take a
+            window.
     """
 
     read: float = 0.0
@@ -35,10 +36,12 @@ class Spent:
     write: float = 0.0
     commit: float = 0.0
     encode_idle: float = 0.0
+    decode_idle: float = 0.0
     write_idle: float = 0.0
     read_held: float = 0.0
     encode_held: float = 0.0
     arithmetic_held: float = 0.0
+    decode_held: float = 0.0
 
     def add(self, other: Spent) -> None:
         for name in self.__slots__:

@@ -19,6 +19,7 @@ from batch.commit import (
     refuse_other_job,
 )
 from batch.errors import InputChanged, InputNotFound, RuntimeMissing, UsageError
+from batch.gate import Account, check_rows, must_compare, record_parity, reference_of
 from batch.plan import make_plan
 from batch.probe import check_conditional_puts
 from batch.replace import clear_output
@@ -42,6 +43,7 @@ class Prepared:
         attempt: names this run in the metadata of what it writes.
         claimed: whether this run claimed the output, and not another.
         model: loaded to see that it does; None where another run claimed the output, or where processes load their own.
+        parity: what comparing the variant with its reference found, where this run had to do it.
     """
 
     job: JobSpec
@@ -54,6 +56,7 @@ class Prepared:
     attempt: str
     claimed: bool = False
     model: Model | None = None
+    parity: Account | None = None
 
     @property
     def shards(self) -> list[tuple[Plan, Shard]]:
@@ -92,10 +95,17 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     # The input is found good before the output is claimed: whoever mends a wrong --column may use the same output.
     # And the model is found to load: whoever mends a wrong --device may use it too.
     model = load_for(job, described) if owner is None and not dry else None
+    # Nor is it claimed by a variant that answers otherwise than the model: whoever takes another may use it too.
+    parity = None
+    if not (dry or idle) and must_compare(target, record, anew=replace):
+        agreed = [*plans, *([plan] if plan is not None else [])]
+        parity = check_rows(job, described, model or load_for(job, described), source, agreed, columns)
     if replace and not dry and plan is not None:
         clear_output(target, record, plan)
     if owner is None and not dry:
         agree_on_job(target, record, attempt=attempt)
+    if parity is not None:
+        record_parity(target, record, parity, attempt=attempt)
     while plan is not None:
         plans = [*plans, plan if dry else agree_on_plan(target, plan, attempt=attempt)]
         plan = draft_plan(job, source, infos, columns, plans)
@@ -110,6 +120,7 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
         attempt=attempt,
         claimed=owner is None,
         model=model if job.workers == 1 else None,
+        parity=parity,
     )
 
 
@@ -181,6 +192,7 @@ def make_record(job: JobSpec, described: Described) -> JobRecord:
         "variant": variant.name,
         "runtime": variant.runtime,
         "precision": variant.precision,
+        "reference": reference_of(described),
         "family": described.spec.family,
         "task": described.spec.task,
     }

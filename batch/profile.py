@@ -15,7 +15,8 @@ THREADS: Mapping[str, tuple[str, ...]] = {
     "read": ("read",),
     "encode": ("encode",),
     "arithmetic": ("arithmetic",),
-    "write": ("decode", "write", "commit"),
+    "decode": ("decode",),
+    "write": ("write", "commit"),
 }
 #: Step -> what is the matter where its thread is the slowest, and what helps.
 ADVICE: Mapping[str, str] = {
@@ -26,8 +27,10 @@ ADVICE: Mapping[str, str] = {
     "(--workers).",
     "arithmetic": "the arithmetic, as it should be. Another variant has less of it (tandem model optimize, "
     "--runtime auto).",
-    "write": "decoding and writing: answers come faster than they are written. Keep fewer columns (--keep), fewer "
-    "scores (--top-k), or write with more processes (--workers).",
+    "decode": "decoding: answers come faster than they are named. Keep fewer scores (--top-k), or decode with more "
+    "processes (--workers).",
+    "write": "writing: answers come faster than they are written. Keep fewer columns (--keep), or write with more "
+    "processes (--workers).",
 }
 
 
@@ -116,8 +119,8 @@ def profile_lines(run: Mapping[str, Any]) -> Iterator[str]:
         f"{count(run['threads'], 'thread')} and {count(run['streams'], 'stream')} of arithmetic each"
     )
     yield f"  {'step':<12}{'worked':>11}{'share':>8}{'waited before':>16}{'held up behind':>17}"
-    before = {"encode": spent["encode_idle"], "arithmetic": spent["wait"], "decode": spent["write_idle"]}
-    behind = {step: spent[f"{step}_held"] for step in ("read", "encode", "arithmetic")}
+    before = {step: spent[f"{step}_idle"] for step in ("encode", "decode", "write")} | {"arithmetic": spent["wait"]}
+    behind = {step: spent[f"{step}_held"] for step in ("read", "encode", "arithmetic", "decode")}
     yield row("start, end", run["start_s"] * workers, clock)
     for step in (step for steps in THREADS.values() for step in steps):
         yield row(step, spent[step], clock, before.get(step), behind.get(step))

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from batch.commit import JobRecord, list_parts, not_ours
+from batch.gate import read_parity
 from batch.parquet_source import read_footer
 from batch.shard import Plan
 from batch.storage import ObjectInfo, Store
@@ -56,6 +57,7 @@ def build_manifest(store: Store, record: JobRecord, plans: Sequence[Plan], run: 
         "errors": dict(sorted(errors.items())),
         "truncated": sum(account["truncated"] for account in accounts.values()),
         "quality": measure_quality(confusion) if confusion else None,
+        "parity": read_parity(store, record),
         "digest": hashlib.sha256(json.dumps(identity).encode()).hexdigest(),
         "parts": [
             {"key": parts[shard].key, "shard": shard, "size_bytes": parts[shard].size_bytes, **counts(account)}

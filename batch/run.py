@@ -11,6 +11,7 @@ from typing import Any
 from batch.choose_workers import choose_workers
 from batch.commit import MANIFEST, commit_manifest, is_finished, list_parts, read_plans, withdraw
 from batch.errors import Interrupted, TooManyErrors
+from batch.gate import describe_parity
 from batch.prepare import Prepared, load_for, prepare_job
 from batch.profile import describe_run
 from batch.progress import LogProgress, Progress
@@ -50,6 +51,8 @@ def run_job(
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     with Stop() as stop:
         prepared = prepare_job(spec, replace=replace)
+        if prepared.parity is not None:
+            progress.told("compared", **describe_parity(prepared.parity))
         parts = list_parts(prepared.target, prepared.record.fingerprint, list(prepared.plans))
         todo = [(plan, shard) for plan, shard in prepared.shards if shard.id not in parts]
         if not todo and is_finished(prepared.target, len(prepared.plans)):

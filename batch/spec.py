@@ -64,7 +64,7 @@ class JobSpec(BaseModel):
         1,
         description="Worker processes on this machine, each with a model of its own; auto measures how many.",
     )
-    window_rows: int = Field(1024, ge=1, description="Rows among which micro-batches are planned.")
+    window_rows: int = Field(4096, ge=1, description="Rows among which micro-batches are planned, at most.")
     max_error_rate: float = Field(1.0, ge=0, le=1, description="Stop with exit code 4 above this share of error rows.")
     endpoint_url: str | None = Field(None, description="S3 endpoint; by default as boto3 finds it.")
     region: str | None = Field(None, description="AWS region; by default as boto3 finds it.")

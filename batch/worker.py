@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-import pyarrow as pa
-
 from batch.commit import commit_part, part_key
 from batch.errors import Interrupted, StoreUnavailable, TooManyErrors
 from batch.overlap import QueueTime, overlap
@@ -22,6 +20,7 @@ from batch.read import read_rows
 from batch.shard import Plan, Shard
 from batch.stop import Stop
 from batch.write import Part, write_part
+from models.measure_costs import keep_costs
 from models.model import Model
 from models.window import WindowStats
 
@@ -99,6 +98,7 @@ def run_shards(
             progress.told("failed", shard=shard.id, reason=error.reason)
             part = run_shard(prepared, model, plan, shard, progress)
         done.add(part)
+        keep_costs(model)
         progress.told(
             "committed" if part.committed else "already committed",
             shard=shard.id,
@@ -118,22 +118,21 @@ def run_shards(
 def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progress: Progress) -> Part:
     """Carry one shard from stored rows to a committed part.
 
-    Reading, encoding and the arithmetic each run in a thread of their own, a window or two ahead of the next step;
-    decoding and writing run here. The threads have ended when this returns or raises. Every name on the left is the
+    Reading, encoding, the arithmetic and decoding each run in a thread of their own, a window or two ahead of the next
+    step; writing runs here. The threads have ended when this returns or raises. Every name on the left is the
     next line's input.
     """
     job, columns = prepared.job, prepared.columns
-    read, encode, arithmetic = QueueTime(), QueueTime(), QueueTime()
+    read, encode, arithmetic, decode = QueueTime(), QueueTime(), QueueTime(), QueueTime()
     with ExitStack() as threads:
 
         def ahead(items: Iterator[Item], name: str, stood: QueueTime) -> Iterator[Item]:
             return threads.enter_context(closing(overlap(items, ahead=2, name=name, stood=stood)))
 
-        windows = ease_in(read_rows(prepared.source, shard, columns, plan.schema, window_rows=job.window_rows))
-        rows = time_reading(windows)
+        rows = time_reading(read_rows(prepared.source, shard, columns, plan.schema, window_rows=job.window_rows))
         encoded = encode_rows(model, ahead(rows, "read", read), column=columns.encoded)
         answered = predict_batches(model, ahead(encoded, "encode", encode))
-        predicted = decode_rows(model, ahead(answered, "arithmetic", arithmetic))
+        predicted = ahead(decode_rows(model, ahead(answered, "arithmetic", arithmetic)), "decode", decode)
         folder = threads.enter_context(tempfile.TemporaryDirectory(prefix="tandem-"))
         started = time.perf_counter()
         part = write_part(
@@ -147,24 +146,13 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
         )
         written = time.perf_counter()
         part = commit_part(prepared.target, part, attempt=prepared.attempt)
-        part.spent.write = written - started - arithmetic.empty - part.spent.decode  # one thread does the three
+        part.spent.write = written - started - decode.empty
         part.spent.commit = time.perf_counter() - written
-        part.spent.encode_idle, part.spent.wait, part.spent.write_idle = read.empty, encode.empty, arithmetic.empty
-        part.spent.read_held, part.spent.encode_held, part.spent.arithmetic_held = (
-            read.full,
-            encode.full,
-            arithmetic.full,
-        )
+        part.spent.encode_idle, part.spent.wait = read.empty, encode.empty
+        part.spent.decode_idle, part.spent.write_idle = arithmetic.empty, decode.empty
+        part.spent.read_held, part.spent.encode_held = read.full, encode.full
+        part.spent.arithmetic_held, part.spent.decode_held = arithmetic.full, decode.full
         return part
-
-
-def ease_in(windows: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Cut the first window in two: the arithmetic waits until it is encoded, so a small one comes before the rest."""
-    for number, window in enumerate(windows):
-        if number == 0 and window.num_rows > 2 * FIRST_ROWS:
-            yield window.slice(0, FIRST_ROWS)
-            window = window.slice(FIRST_ROWS)
-        yield window
 
 
 def counted(windows: Iterable[PredictedRows], progress: Progress) -> Iterator[PredictedRows]:

@@ -16,6 +16,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from batch.errors import Interrupted, JobError, revive
+from batch.lean import leave_pandas_out
 from batch.prepare import Prepared, load_for
 from batch.progress import Progress
 from batch.shard import Plan, Shard
@@ -162,6 +163,7 @@ def ending(exitcode: int) -> str:
 
 def work(prepared: Prepared, shape: Shape, todo: Sequence[tuple[Plan, Shard]], pipe: Connection) -> None:
     """The body of one worker process."""
+    leave_pandas_out()
     for number in (signal.SIGTERM, signal.SIGINT):
         # The parent hears the signal, which a terminal sends to all, and lets every shard in hand be committed.
         signal.signal(number, signal.SIG_IGN)

@@ -21,7 +21,7 @@ from batch.shard import Shard
 from models.window import WindowStats
 
 #: Rows are gathered to row groups of about so many bytes before they are written.
-GROUP_BYTES = 32 << 20
+GROUP_BYTES = 16 << 20
 #: The key of the part's own account in the Parquet footer.
 FOOTER_KEY = b"tandem"
 
@@ -112,6 +112,7 @@ def write_part(
     written = columns.written_schema(schema, shard.values)
     tally = Tally()
     gathered: list[pa.RecordBatch] = []
+    size = 0
     try:
         with pq.ParquetWriter(path, written, compression="zstd", write_statistics=True) as writer:
             for window in windows:
@@ -119,9 +120,10 @@ def write_part(
                 tally.count(window, columns.label)
                 source = [window.rows.column(name) for name in [*kept, OWN_SOURCE, OWN_ROW]]
                 gathered.append(pa.RecordBatch.from_arrays([*source, *window.predictions.columns], schema=written))
-                if sum(batch.nbytes for batch in gathered) > GROUP_BYTES:
+                size += gathered[-1].nbytes
+                if size > GROUP_BYTES:
                     writer.write_table(pa.Table.from_batches(gathered))
-                    gathered = []
+                    gathered, size = [], 0
                 tally.spent.write += time.perf_counter() - started
             if gathered:
                 writer.write_table(pa.Table.from_batches(gathered))

@@ -34,8 +34,8 @@ def run(folder: Folder, model: str, **settings: Any) -> dict[str, Any]:
     ("model", "bottleneck", "steps", "waiting"),
     [
         ("SlowEncoder", "encode", ["encode"], "wait"),
-        ("SlowArithmetic", "arithmetic", ["arithmetic"], "write_idle"),
-        ("SlowDecoder", "write", ["decode"], "arithmetic_held"),
+        ("SlowArithmetic", "arithmetic", ["arithmetic"], "decode_idle"),
+        ("SlowDecoder", "decode", ["decode"], "arithmetic_held"),
     ],
 )
 def test_the_slowest_step_is_the_bottleneck_and_its_neighbours_wait_for_it(

@@ -14,6 +14,9 @@ import yaml
 from onnx import numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from models.artifact import verify_digest
+from models.variants import VARIANT_FILE, hash_variant
+
 ZOO = Path(__file__).parents[2] / "models" / "zoo"
 
 
@@ -55,3 +58,29 @@ def spoil_scale(folder: Path, *, factor: float, which: int = 0) -> str:
     tensor.CopyFrom(numpy_helper.from_array((numpy_helper.to_array(tensor) * factor).astype(np.float32), tensor.name))
     onnx.save(model, path)
     return str(tensor.name)
+
+
+def make_int8(model: Path, change: Callable[[Path], None] = lambda folder: None, *, tolerance: float = 0.01) -> Path:
+    """Give an artifact an int8 variant for ONNX Runtime, with something wrong in it; its record is of what it holds."""
+    variant = model / "variants" / "onnx-int8"
+    shutil.copytree(model, variant, ignore=shutil.ignore_patterns("variants", "digest.json", "*.safetensors"))
+    quantize(variant)
+    change(variant)
+    record_variant(model, variant, tolerance=tolerance)
+    return variant
+
+
+def record_variant(model: Path, variant: Path, *, tolerance: float) -> None:
+    """Write the variant.json of the files as they are now."""
+    runtime, precision = variant.name.split("-")
+    files, digest = hash_variant(variant)
+    record = {
+        "runtime": runtime,
+        "precision": precision,
+        "model": verify_digest(model),
+        "digest": digest,
+        "files": files,
+        "tolerance": tolerance,
+        "measured": {"largest": 0.001},
+    }
+    (variant / VARIANT_FILE).write_text(json.dumps(record))

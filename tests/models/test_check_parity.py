@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 
 from models.errors import ParityBroken
 from models.load import load_model
 from models.model import Model, Options, Values
 from models.parity import STAGES, Bound, Parity, check_parity
+from models.rnn import RnnModel
+from models.runtimes.open_vino import OpenVinoRuntime
 from models.samples import TEXTS
+from models.spec import read_spec
 from tests.models import damage
 
 DATA = damage.ZOO / "data"
@@ -211,3 +217,28 @@ def test_rows_may_be_called_by_where_they_are_from(tmp_path: Path) -> None:
     damage.edit_spec(folder, max_length=16)
     with pytest.raises(ParityBroken, match=r"maximal length\): in/a\.parquet row 7: "):
         check_parity(load("bbc-bert"), load(folder), ["a", "b " * 40], bound=EXACT, names=["x", "in/a.parquet row 7"])
+
+
+class PaddingOpenVino(OpenVinoRuntime):
+    """OpenVINO as it is, past what keeps rows of several lengths from it: it answers them wrongly, without a word."""
+
+    def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        feed = {name: inputs[name].astype(kind) for name, kind in self.input_types.items()}
+        return dict(zip(self.output_names, map(np.array, self.compiled(feed).values()), strict=True))
+
+
+@pytest.mark.parametrize("name", ["language-bigru", "vowels-bilstm"])
+def test_openvinos_wrong_answers_to_padded_sequences_are_named(name: str) -> None:
+    folder = damage.ZOO / name
+    reference, guarded = load(name), load(name, variant="openvino-fp32")
+    assert isinstance(guarded, RnnModel)
+    guarded.runtime = OpenVinoRuntime(folder / "model.onnx", threads=1)
+    guarded.pads = guarded.runtime.pads
+    assert check_parity(reference, guarded, values_of(name), bound=EXACT).agreement.largest < 1e-4
+
+    padding = RnnModel(folder=folder, spec=read_spec(folder), runtime=PaddingOpenVino(folder / "model.onnx", threads=1))
+    padding.variant = "openvino-fp32"
+    with pytest.raises(ParityBroken) as caught:
+        check_parity(reference, padding, values_of(name), bound=EXACT)
+    assert (caught.value.stage, caught.value.cause) == ("batch-mates", "padding or scales")
+    assert "an answer of the variant moves by 0." in caught.value.what
