@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from models.errors import SpecInvalid
 from models.spec import ModelSpec, Preprocess
 
-#: Larger weights go into a file beside the graph: ONNX Runtime maps it instead of copying, and processes share its pages.
+#: Larger weights go into a file beside the graph: ONNX Runtime maps it instead of copying, and processes share pages.
 #: Of two with MiniLM each takes 97 MB instead of 150 and loads in half the time. A protobuf message would end at 2 GiB.
 LARGEST_GRAPH_BYTES = 16 << 20
 EXTERNAL_DATA = "model.onnx.data"
