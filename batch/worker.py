@@ -26,8 +26,6 @@ from models.window import WindowStats
 
 Item = TypeVar("Item")
 
-#: Rows of a shard's first window: enough for micro-batches of like length, few enough to be encoded at once.
-FIRST_ROWS = 128
 #: Error rates are judged from so many rows on; before that, one bad row would be a high share.
 JUDGED_ROWS = 100
 
