@@ -150,7 +150,7 @@ def rate_lines(run: Mapping[str, Any]) -> Iterator[str]:
     elif "gflop_per_s" in run:
         yield f"  {run['gflop_per_s']:,.1f} GFLOP/s"
     else:
-        yield "  the model's operations were not counted; tandem model add counts them"
+        yield "  the model's operations cannot be counted: it has no ONNX graph that runs on plain inputs"
 
 
 def row(step: str, seconds: float, clock: float, before: float | None = None, behind: float | None = None) -> str:

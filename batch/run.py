@@ -21,7 +21,7 @@ from batch.spec import JobSpec, make_job
 from batch.stop import Stop
 from batch.worker import Done, Shape, run_shards
 from batch.workers import run_in_processes
-from models.flops import read_flops
+from models.flops import Flops, count_flops, read_flops
 from models.matmul import known_rate, matmul_rate
 
 
@@ -77,10 +77,19 @@ def run_job(
             done=done,
             shape=shape,
             spec=prepared.described.spec,
-            flops=read_flops(prepared.described.folder),
+            flops=find_flops(prepared, count=profile),
             matmul=matmul_rate if profile else known_rate,
         )
         return finish(prepared, run, progress)
+
+
+def find_flops(prepared: Prepared, *, count: bool) -> Flops | None:
+    """What one piece costs, as it was recorded with the model; else counted now, in a second, if that is wished."""
+    folder = prepared.described.folder
+    known = read_flops(folder)
+    if known is not None or folder is None or not count:
+        return known
+    return count_flops(folder / "model.onnx", prepared.described.spec)
 
 
 def run_todo(prepared: Prepared, todo: list[tuple[Plan, Shard]], progress: Progress, stop: Stop) -> tuple[Shape, Done]:

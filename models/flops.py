@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from models.artifact import VARIANTS
+from models.costs import Costs
 from models.spec import ModelSpec
 
 #: Operations of a piece as a function of its padded length: `[0] + [1] * length + [2] * length ** 2`.
@@ -68,7 +69,7 @@ def record_flops(folder: Path, spec: ModelSpec) -> Flops | None:
     flops = count_flops(graph, spec) if graph.is_file() else None
     if flops is not None:
         path = folder / COSTS_FILE
-        costs = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        costs = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else Costs().to_json()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(costs | {"flops": list(flops)}) + "\n", encoding="utf-8")
         path.chmod(0o644)

@@ -38,7 +38,7 @@ class Heard:
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing was measured here, and two cores are as many as there are."""
-    monkeypatch.setenv("TANDEM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TANDEM_MEASURED", str(tmp_path / "measured"))
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
 
@@ -69,7 +69,7 @@ def test_the_fastest_candidate_is_taken_and_remembered(
     found, said = run(two_shards, "SlowArithmetic")
     assert found["workers"] == 2
     assert said["chosen"] == "2 processes of 1 thread"
-    (record,) = (tmp_path / "cache").rglob("workers/*.json")
+    (record,) = (tmp_path / "measured").rglob("workers/*.json")
     paces = json.loads(record.read_text())
     assert paces.keys() == {"1 process of 2 threads", "2 processes of 1 thread"}
     assert paces["2 processes of 1 thread"] > 1.03 * paces["1 process of 2 threads"]
@@ -83,7 +83,7 @@ def test_a_job_shorter_than_the_trials_is_not_tried_further(two_shards: Folder, 
     found, said = run(two_shards)
     assert found["workers"] == 1
     assert said == {"chosen": "1 process of 2 threads", "reason": "the job is too short for trials"}
-    assert list((tmp_path / "cache").rglob("workers/*.json")) == []
+    assert list((tmp_path / "measured").rglob("workers/*.json")) == []
 
 
 def test_one_shard_takes_one_process_and_all_cores(folder: Folder) -> None:

@@ -41,7 +41,7 @@ def test_the_first_window_of_a_shard_is_small_so_that_the_arithmetic_need_not_wa
 ) -> None:
     put_table(folder, "in/a.parquet", texts(3_000))
     assert run(folder, window_rows=1000) == 3_000
-    assert FarSightedModel.windows == 4, "128 rows, 872, and twice a thousand"
+    assert FarSightedModel.windows == 6, "128, 256, 512, twice a thousand, and the rest"
     assert FarSightedModel.most_rows == 1000
 
 

@@ -88,3 +88,8 @@ def test_a_record_that_is_none_counts_as_no_count(tmp_path: Path, content: str) 
 def test_a_graph_that_does_not_run_is_not_counted(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"no graph")
     assert count_flops(tmp_path / "model.onnx", read_spec(ZOO / "vowels-bilstm")) is None
+
+
+@pytest.mark.parametrize("name", ["bbc-bert", "fashion-resnet", "language-bigru", "vowels-bilstm"])
+def test_what_the_zoo_says_of_its_models_is_what_is_counted(name: str) -> None:
+    assert read_flops(ZOO / name) == count_flops(ZOO / name / "model.onnx", read_spec(ZOO / name))

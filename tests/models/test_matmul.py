@@ -14,7 +14,7 @@ from models.matmul import known_rate, matmul_rate, product_graph
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TANDEM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TANDEM_MEASURED", str(tmp_path / "measured"))
 
 
 def test_the_graph_that_is_written_by_hand_is_a_sound_one_and_multiplies() -> None:
@@ -37,7 +37,7 @@ def test_what_was_measured_is_known_from_then_on_and_never_becomes_less() -> Non
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"gflop_per_s": "fast"}'])
 def test_a_damaged_record_is_measured_again(tmp_path: Path, content: str) -> None:
     matmul_rate(1)
-    (file,) = (tmp_path / "cache").rglob("matmul/*.json")
+    (file,) = (tmp_path / "measured").rglob("matmul/*.json")
     file.write_text(content)
     assert known_rate(1) is None
     assert matmul_rate(1) > 0.1
