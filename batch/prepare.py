@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from batch.bounds import share_memory
 from batch.columns import JobColumns, job_columns
 from batch.commit import (
     JobRecord,
@@ -109,8 +110,13 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
 
 
 def load_for(job: JobSpec, described: Described) -> Model:
-    """Load the job's model with the job's options."""
-    return load_model(
+    """Load the job's model with the job's options.
+
+    Raises:
+        ModelError: it does not load.
+        UsageError: with it, the job does not fit into its `--memory`.
+    """
+    model = load_model(
         described,
         runtime=job.runtime,
         device=job.device,
@@ -118,6 +124,8 @@ def load_for(job: JobSpec, described: Described) -> Model:
         threads=job.threads,
         fetch=UriReader(**job.where_from),
     )
+    share_memory(job.memory)
+    return model
 
 
 def resolve_runtime(job: JobSpec, described: Described, owner: JobRecord | None) -> JobSpec:

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from batch.errors import UsageError
+from batch.sizes import parse_size
 
 
 class JobSpec(BaseModel):
@@ -51,6 +52,11 @@ class JobSpec(BaseModel):
     threads: int | None = Field(None, ge=1, description="Threads of the arithmetic; by default every core.")
     workers: int = Field(1, ge=1, le=256, description="Worker processes on this machine, each with a model of its own.")
     window_rows: int = Field(4096, ge=1, description="Rows among which micro-batches are planned, at most.")
+    memory: str | None = Field(
+        None,
+        description="What the job may hold in memory on this machine, model and workers included, such as 1.5GB.",
+        examples=["1.5GB"],
+    )
     max_error_rate: float = Field(1.0, ge=0, le=1, description="Stop with exit code 4 above this share of error rows.")
     endpoint_url: str | None = Field(None, description="S3 endpoint; by default as boto3 finds it.")
     region: str | None = Field(None, description="AWS region; by default as boto3 finds it.")
@@ -74,6 +80,13 @@ class JobSpec(BaseModel):
     def _keep(cls, value: Any) -> Any:
         """`id,date` is taken beside a list."""
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @field_validator("memory")
+    @classmethod
+    def _memory(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_size(value)
+        return value
 
     @model_validator(mode="after")
     def _apart(self) -> JobSpec:

@@ -14,11 +14,14 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from batch.bounds import resident_bytes
 from batch.errors import Interrupted, JobError, revive
 from batch.lean import leave_pandas_out
 from batch.prepare import Prepared, load_for
 from batch.progress import Progress
 from batch.shard import Plan, Shard
+from batch.sizes import parse_size
+from batch.spec import JobSpec
 from batch.stop import Stop
 from batch.worker import Done, run_shards
 from models.errors import ModelError
@@ -61,6 +64,7 @@ def run_in_processes(prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], pro
     """
     # An operator's own class may not cross processes: each worker makes one of its own by its name.
     portable = replace(prepared, described=replace(prepared.described, own=None), model=None)
+    portable = replace(portable, job=divide_memory(prepared.job, min(prepared.job.workers, len(todo))))
     workers = [hire(portable, todo, number) for number in range(min(prepared.job.workers, len(todo)))]
     try:
         done, failure, reports = lead(workers, len(todo), progress, stop)
@@ -84,6 +88,13 @@ def run_in_processes(prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], pro
     if reports < len(workers):
         raise Interrupted("a worker's own code ended its process")
     return done
+
+
+def divide_memory(job: JobSpec, workers: int) -> JobSpec:
+    """The job of one worker: its share of what this process leaves."""
+    if job.memory is None:
+        return job
+    return job.model_copy(update={"memory": f"{max(parse_size(job.memory) - resident_bytes(), 1) // workers}B"})
 
 
 def hire(prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], number: int) -> Worker:

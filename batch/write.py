@@ -20,8 +20,6 @@ from batch.read import first_line
 from batch.shard import Shard
 from models.window import WindowStats
 
-#: Rows are gathered to row groups of about so many bytes before they are written.
-GROUP_BYTES = 16 << 20
 #: The key of the part's own account in the Parquet footer.
 FOOTER_KEY = b"tandem"
 
@@ -93,6 +91,7 @@ def write_part(
     key: str,
     path: Path,
     lineage: Mapping[str, str],
+    group_bytes: int,
 ) -> Part:
     """Write all rows of a shard into one file, zstd, in the order of the input.
 
@@ -104,6 +103,7 @@ def write_part(
         key: where the part will go.
         path: the file to write; on failure the caller removes it.
         lineage: what the footer says of the job: fingerprint, model, digest, variant.
+        group_bytes: rows are gathered to row groups of about so many bytes.
 
     Raises:
         StoreUnavailable: this machine's disk is full or fails.
@@ -121,7 +121,7 @@ def write_part(
                 source = [window.rows.column(name) for name in [*kept, OWN_SOURCE, OWN_ROW]]
                 gathered.append(pa.RecordBatch.from_arrays([*source, *window.predictions.columns], schema=written))
                 size += gathered[-1].nbytes
-                if size > GROUP_BYTES:
+                if size > group_bytes:
                     writer.write_table(pa.Table.from_batches(gathered))
                     gathered, size = [], 0
                 tally.spent.write += time.perf_counter() - started
