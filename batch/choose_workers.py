@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 
 import pyarrow as pa
 
+from batch.bounds import share_memory
 from batch.errors import JobError
 from batch.overlap import overlap
 from batch.predict import Spent, decode_rows, encode_rows, predict_batches
@@ -188,7 +189,8 @@ def answer_trial(prepared: Prepared, shape: Shape, rows: pa.RecordBatch, pipe: C
         def answer(windows: Iterator[tuple[pa.RecordBatch, Spent]]) -> float:
             """As a worker does: encoding in a thread of its own."""
             started = time.perf_counter()
-            encoded = encode_rows(model, windows, column=prepared.columns.encoded)
+            most = share_memory(prepared.job.memory).encoded_bytes
+            encoded = encode_rows(model, windows, column=prepared.columns.encoded, encoded_bytes=most)
             answered = predict_batches(model, overlap(encoded, ahead=2, name="encode"))
             for _ in decode_rows(model, overlap(answered, ahead=2, name="arithmetic")):
                 pass

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from batch.bounds import share_memory
 from batch.columns import JobColumns, job_columns
 from batch.commit import (
     JobRecord,
@@ -125,8 +126,13 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
 
 
 def load_for(job: JobSpec, described: Described, *, streams: int | None = None) -> Model:
-    """Load the job's model with the job's options; None leaves the streams to the runtime."""
-    return load_model(
+    """Load the job's model with the job's options; None leaves the streams to the runtime.
+
+    Raises:
+        ModelError: it does not load.
+        UsageError: with it, the job does not fit into its `--memory`.
+    """
+    model = load_model(
         described,
         variant=variant_of(job, described),
         device=job.device,
@@ -135,6 +141,8 @@ def load_for(job: JobSpec, described: Described, *, streams: int | None = None) 
         streams=streams,
         fetch=UriReader(**job.where_from),
     )
+    share_memory(job.memory)
+    return model
 
 
 def resolve_variant(job: JobSpec, described: Described, owner: JobRecord | None) -> JobSpec:

@@ -10,22 +10,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from batch.bounds import Bounds
 from batch.columns import OWN_ROW, OWN_SOURCE, JobColumns
 from batch.errors import SchemaMismatch, UnreadableParquet
 from batch.parquet_source import BUFFER_BYTES, PinnedFile, Range, column_ranges, wanted_leaves
 from batch.shard import Piece, Shard
 from batch.storage import ObjectInfo, Store
 
-#: Uncompressed bytes that a window of rows may hold.
-WINDOW_BYTES = 16 << 20
 #: Rows of a shard's first window: the arithmetic waits until it is encoded. With 1024 that was three times as long.
 FIRST_ROWS = 128
-#: Rows that are unpacked at once: a call of pyarrow costs as much as some thousand short rows.
-READ_ROWS = 8192
 
 
 def read_rows(
-    store: Store, shard: Shard, columns: JobColumns, schema: pa.Schema, *, window_rows: int
+    store: Store,
+    shard: Shard,
+    columns: JobColumns,
+    schema: pa.Schema,
+    *,
+    window_rows: int,
+    bounds: Bounds = Bounds(),  # noqa: B008  (frozen)
 ) -> Iterator[pa.RecordBatch]:
     """Read the rows of a shard that the filter lets in, in their order.
 
@@ -37,6 +40,7 @@ def read_rows(
         columns: which columns, and the filter.
         schema: the plan's: what every column is cast to, whichever object it comes from.
         window_rows: rows of a batch at most; wide rows, and the first ones, come in smaller ones.
+        bounds: how many bytes a window may hold, how much is fetched ahead, and how many rows are unpacked at once.
 
     Yields:
         Batches with the columns read, those of the partition, OWN_SOURCE and OWN_ROW; none is empty.
@@ -50,9 +54,9 @@ def read_rows(
         batch
         for piece in shard.pieces
         if piece.row_groups
-        for batch in read_piece(store, piece, shard.values, columns, wanted)
+        for batch in read_piece(store, piece, shard.values, columns, wanted, bounds)
     )
-    yield from gather_windows(batches, window_rows=window_rows)
+    yield from gather_windows(batches, window_rows=window_rows, window_bytes=bounds.window_bytes)
 
 
 def gather_windows(
@@ -60,7 +64,7 @@ def gather_windows(
     *,
     window_rows: int,
     first_rows: int = FIRST_ROWS,
-    window_bytes: int = WINDOW_BYTES,
+    window_bytes: int,
 ) -> Iterator[pa.RecordBatch]:
     """Cut large batches, and join those of small row groups or a strict filter, into windows of `window_rows` rows.
 
@@ -102,10 +106,12 @@ def read_piece(
     values: Mapping[str, str | None],
     columns: JobColumns,
     wanted: pa.Schema,
+    bounds: Bounds,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of one object's row groups; see read_rows."""
     url = store.url_of(piece.key)
-    with PinnedFile(store, ObjectInfo(key=piece.key, size_bytes=piece.size_bytes, etag=piece.etag)) as file:
+    info = ObjectInfo(key=piece.key, size_bytes=piece.size_bytes, etag=piece.etag)
+    with PinnedFile(store, info, ahead_bytes=bounds.ahead_bytes) as file:
         try:
             parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False, buffer_size=BUFFER_BYTES)
             metadata = parquet.metadata
@@ -117,7 +123,7 @@ def read_piece(
             leaves = wanted_leaves(metadata, names)
             for group in fetched_ahead(file, metadata, groups, names):
                 row = int(starts[group])
-                rows_at_once = fitting_rows(metadata.row_group(group), leaves, window_bytes=WINDOW_BYTES)
+                rows_at_once = fitting_rows(metadata.row_group(group), leaves, bounds)
                 for batch in parquet.iter_batches(rows_at_once, row_groups=[group], columns=names, use_threads=False):
                     numbers = np.arange(row, row + batch.num_rows, dtype=np.int64)
                     row += batch.num_rows
@@ -181,10 +187,10 @@ def size_of(ranges: Iterable[Range]) -> int:
     return sum(stop - start for start, stop in ranges)
 
 
-def fitting_rows(group: pq.RowGroupMetaData, leaves: Sequence[int], *, window_bytes: int) -> int:
-    """How many of a row group's rows are unpacked at once, so that they hold `window_bytes` by its mean row."""
+def fitting_rows(group: pq.RowGroupMetaData, leaves: Sequence[int], bounds: Bounds) -> int:
+    """How many of a row group's rows are unpacked at once, so that they hold no more than a window, by its mean row."""
     size = sum(group.column(leaf).total_uncompressed_size for leaf in leaves)
-    return max(1, min(READ_ROWS, int(window_bytes / max(size / max(group.num_rows, 1), 1))))
+    return max(1, min(bounds.read_rows, int(bounds.window_bytes / max(size / max(group.num_rows, 1), 1))))
 
 
 def complete_batch(
@@ -240,5 +246,5 @@ def matching_rows(store: Store, shard: Shard, columns: JobColumns, schema: pa.Sc
     names = columns.where.columns if columns.where else frozenset[str]()
     wanted = pa.schema([schema.field(name) for name in schema.names if name in names])
     for piece in shard.pieces:
-        for batch in read_piece(store, piece, shard.values, columns, wanted):
+        for batch in read_piece(store, piece, shard.values, columns, wanted, Bounds()):
             yield from batch.column(OWN_ROW).to_pylist()

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from batch.errors import UsageError
+from batch.sizes import parse_size
 
 
 class JobSpec(BaseModel):
@@ -65,6 +66,11 @@ class JobSpec(BaseModel):
         description="Worker processes on this machine, each with a model of its own; auto measures how many.",
     )
     window_rows: int = Field(4096, ge=1, description="Rows among which micro-batches are planned, at most.")
+    memory: str | None = Field(
+        None,
+        description="What the job may hold in memory on this machine, model and workers included, such as 1.5GB.",
+        examples=["1.5GB"],
+    )
     max_error_rate: float = Field(1.0, ge=0, le=1, description="Stop with exit code 4 above this share of error rows.")
     endpoint_url: str | None = Field(None, description="S3 endpoint; by default as boto3 finds it.")
     region: str | None = Field(None, description="AWS region; by default as boto3 finds it.")
@@ -111,6 +117,13 @@ class JobSpec(BaseModel):
         except (TypeError, ValueError):
             raise ValueError(f"expected a number above 0 or int8, found {value!r}") from None
         return float(value)
+
+    @field_validator("memory")
+    @classmethod
+    def _memory(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_size(value)
+        return value
 
     @model_validator(mode="after")
     def _apart(self) -> JobSpec:

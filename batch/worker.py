@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from batch.bounds import Bounds, share_memory
 from batch.commit import commit_part, part_key
 from batch.errors import Interrupted, StoreUnavailable, TooManyErrors
+from batch.in_flight import InFlight
 from batch.overlap import QueueTime, overlap
 from batch.predict import PredictedRows, Spent, decode_rows, encode_rows, predict_batches, time_reading
 from batch.prepare import Prepared
@@ -20,6 +22,7 @@ from batch.read import read_rows
 from batch.shard import Plan, Shard
 from batch.stop import Stop
 from batch.write import Part, write_part
+from models.footprint import bound_micro_batches
 from models.measure_costs import keep_costs
 from models.model import Model
 from models.window import WindowStats
@@ -81,6 +84,9 @@ def run_shards(
         TooManyErrors: the share of error rows passed the job's bound.
     """
     done = Done(streams=model.streams)
+    bounds = share_memory(prepared.job.memory)
+    if bounds.arithmetic_bytes is not None:
+        bound_micro_batches(model, bounds.arithmetic_bytes)
     for plan, shard in shards:
         if stop.asked:
             raise Interrupted(f"it was asked to stop by {stop.asked}")
@@ -90,11 +96,11 @@ def run_shards(
             continue
         started = time.perf_counter()
         try:
-            part = run_shard(prepared, model, plan, shard, progress)
+            part = run_shard(prepared, model, plan, shard, progress, bounds)
         except StoreUnavailable as error:
             # The store's own retries are used up. Whatever the first try put is this attempt's, so another is safe.
             progress.told("failed", shard=shard.id, reason=error.reason)
-            part = run_shard(prepared, model, plan, shard, progress)
+            part = run_shard(prepared, model, plan, shard, progress, bounds)
         done.add(part)
         keep_costs(model)
         progress.told(
@@ -113,34 +119,38 @@ def run_shards(
     return done
 
 
-def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progress: Progress) -> Part:
+def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progress: Progress, bounds: Bounds) -> Part:
     """Carry one shard from stored rows to a committed part.
 
     Reading, encoding, the arithmetic and decoding each run in a thread of their own, a window or two ahead of the next
-    step; writing runs here. The threads have ended when this returns or raises. Every name on the left is the
-    next line's input.
+    step, within the bounds; writing runs here. The threads have ended when this returns or raises. Every name on the
+    left is the next line's input.
     """
     job, columns = prepared.job, prepared.columns
     read, encode, arithmetic, decode = QueueTime(), QueueTime(), QueueTime(), QueueTime()
     with ExitStack() as threads:
 
         def ahead(items: Iterator[Item], name: str, stood: QueueTime) -> Iterator[Item]:
-            return threads.enter_context(closing(overlap(items, ahead=2, name=name, stood=stood)))
+            return threads.enter_context(closing(overlap(items, ahead=bounds.depth, name=name, stood=stood)))
 
-        rows = time_reading(read_rows(prepared.source, shard, columns, plan.schema, window_rows=job.window_rows))
-        encoded = encode_rows(model, ahead(rows, "read", read), column=columns.encoded)
+        flight = InFlight(bounds.flight_bytes)
+        rows = read_rows(prepared.source, shard, columns, plan.schema, window_rows=job.window_rows, bounds=bounds)
+        admitted = ahead(flight.admit(time_reading(rows)), "read", read)
+        encoded = encode_rows(model, admitted, column=columns.encoded, encoded_bytes=bounds.encoded_bytes)
         answered = predict_batches(model, ahead(encoded, "encode", encode))
         predicted = ahead(decode_rows(model, ahead(answered, "arithmetic", arithmetic)), "decode", decode)
+        threads.callback(flight.close)  # before the threads are waited for
         folder = threads.enter_context(tempfile.TemporaryDirectory(prefix="tandem-"))
         started = time.perf_counter()
         part = write_part(
-            counted(predicted, progress),
+            flight.release(counted(predicted, progress)),
             shard,
             columns,
             plan.schema,
             key=part_key(prepared.record.fingerprint, shard),
             path=Path(folder) / "part.parquet",
             lineage=lineage(prepared),
+            group_bytes=bounds.group_bytes,
         )
         written = time.perf_counter()
         part = commit_part(prepared.target, part, attempt=prepared.attempt)

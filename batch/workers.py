@@ -15,11 +15,13 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from batch.bounds import resident_bytes
 from batch.errors import Interrupted, JobError, revive
 from batch.lean import leave_pandas_out
 from batch.prepare import Prepared, load_for
 from batch.progress import Progress
 from batch.shard import Plan, Shard
+from batch.sizes import parse_size
 from batch.spec import JobSpec
 from batch.stop import Stop
 from batch.worker import Done, Shape, run_shards
@@ -105,8 +107,15 @@ def run_in_processes(
 
 def portable(prepared: Prepared, shape: Shape) -> Prepared:
     """The job as it crosses to another process: an operator's own class may not, and is made there by its name."""
-    job = prepared.job.model_copy(update={"threads": shape.threads})
+    job = divide_memory(prepared.job, shape.workers).model_copy(update={"threads": shape.threads})
     return replace(prepared, job=job, described=replace(prepared.described, own=None), model=None)
+
+
+def divide_memory(job: JobSpec, workers: int) -> JobSpec:
+    """The job of one worker: its share of what this process leaves."""
+    if job.memory is None:
+        return job
+    return job.model_copy(update={"memory": f"{max(parse_size(job.memory) - resident_bytes(), 1) // workers}B"})
 
 
 def load_here(prepared: Prepared, shape: Shape) -> tuple[Prepared, Model]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from models.errors import ModelAccessDenied, ModelError, ModelNotFound, ModelStoreUnavailable, SpecInvalid
+from models.s3_session import open_session
 
 Action = Literal["fetch", "push"]
 
@@ -26,11 +27,10 @@ def open_client(
     Raises:
         SpecInvalid: there is no such profile, or the endpoint or region is none.
     """
-    import boto3
     from botocore.exceptions import BotoCoreError
 
     try:
-        session = boto3.Session(profile_name=profile, region_name=region)
+        session = open_session(profile=profile, region=region)
         return session.client("s3", endpoint_url=endpoint_url)
     except (BotoCoreError, ValueError) as error:
         raise wrong_settings(url, error) from None

@@ -11,6 +11,8 @@ import pytest
 from batch.read import gather_windows
 from batch.run import run_job
 
+MIB = 1 << 20
+
 
 def numbered(*sizes: int, width: int = 0) -> list[pa.RecordBatch]:
     """Batches of so many rows, each with its number and a text of `width`."""
@@ -26,14 +28,14 @@ def numbers(windows: list[pa.RecordBatch]) -> list[int]:
 
 
 def test_small_batches_are_joined_up_to_the_window_and_keep_their_order() -> None:
-    windows = list(gather_windows(numbered(*[3] * 10), window_rows=10, first_rows=10))
+    windows = list(gather_windows(numbered(*[3] * 10), window_rows=10, first_rows=10, window_bytes=MIB))
     assert [window.num_rows for window in windows] == [10, 10, 10]
     assert numbers(windows) == list(range(30))
 
 
 def test_large_batches_are_cut_into_windows_that_begin_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pa, "concat_batches", None)  # what is only cut is not copied
-    windows = list(gather_windows(numbered(100), window_rows=32, first_rows=8))
+    windows = list(gather_windows(numbered(100), window_rows=32, first_rows=8, window_bytes=MIB))
     assert [window.num_rows for window in windows] == [8, 16, 32, 32, 12]
     assert numbers(windows) == list(range(100))
 
