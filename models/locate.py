@@ -9,8 +9,10 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from models.artifact import DIGEST_FILE, verify_digest
+from models.carry_variants import bring_variants
 from models.errors import ModelNotFound, SpecInvalid
 from models.s3_faults import open_client, s3_faults
 from models.spec import SPEC_FILE
@@ -126,10 +128,16 @@ def fetch_model(url: str, **s3: str | None) -> Path:
     client = open_client(url, **s3)
     with s3_faults(url, "fetch", DIGEST_FILE):
         record = client.get_object(Bucket=bucket, Key=prefix + DIGEST_FILE)["Body"].read()
-    names, digest = read_record(record, url)
+    names, digest, variants = read_record(record, url)
     target = cache_home() / "models" / digest
+
+    def bring(name: str, path: Path) -> None:
+        with s3_faults(url, "fetch", name):
+            client.download_file(bucket, prefix + name, str(path))
+
     if target.is_dir():
         verify_digest(target)
+        bring_variants(variants, target, bring)
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -145,10 +153,10 @@ def fetch_model(url: str, **s3: str | None) -> Path:
             if not path.resolve().is_relative_to(arriving.resolve()):
                 raise SpecInvalid(url, f"digest.json names a file outside the model: {name!r}")
             path.parent.mkdir(parents=True, exist_ok=True)
-            with s3_faults(url, "fetch", name):
-                client.download_file(bucket, prefix + name, str(path))
+            bring(name, path)
             path.chmod(0o644)
         verify_digest(arriving, called=url)
+        bring_variants(variants, arriving, bring)
         arriving.chmod(0o755)
         if not target.exists():
             arriving.rename(target)
@@ -157,8 +165,8 @@ def fetch_model(url: str, **s3: str | None) -> Path:
     return target
 
 
-def read_record(record: bytes, url: str) -> tuple[list[str], str]:
-    """The names of the files, and the digest, in a digest.json.
+def read_record(record: bytes, url: str) -> tuple[list[str], str, dict[str, dict[str, Any]]]:
+    """The names of the files, the digest, and the variants that were pushed along, in a digest.json.
 
     Raises:
         SpecInvalid: it is none.
@@ -168,6 +176,10 @@ def read_record(record: bytes, url: str) -> tuple[list[str], str]:
         names, digest = [str(name) for name in content["files"]], content["digest"]
         if not DIGEST.fullmatch(digest):
             raise ValueError(f"its digest is {digest[:80]!r}")
+        variants = {
+            str(name): {"digest": str(entry["digest"]), "files": [str(file) for file in entry["files"]]}
+            for name, entry in dict(content.get("variants", {})).items()
+        }
     except (ValueError, KeyError, TypeError) as error:
         raise SpecInvalid(f"{url.rstrip('/')}/{DIGEST_FILE}", f"is not a digest record ({error})") from None
-    return names, digest
+    return names, digest, variants

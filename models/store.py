@@ -7,6 +7,7 @@ beside the versions. Writing and removing are left to bentoml, which keeps a mod
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import warnings
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from models.artifact import DIGEST_FILE, model_files, verify_digest
+from models.carry_variants import copy_variants, list_carried
 from models.errors import DigestMismatch, MissingExtra, SpecInvalid
 from models.locate import VERSION_LENGTH, known_tags, locate_model, locate_tag, store_home
 from models.s3_faults import open_client, s3_faults
@@ -43,7 +45,9 @@ def save_model(folder: Path, name: str) -> str:
             shutil.rmtree(place)
         if not place.is_dir():
             with bentoml.models.create(tag, _model_store=store) as model:
-                shutil.copytree(folder, model.path, dirs_exist_ok=True)
+                shutil.copytree(folder, model.path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*"))
+        else:
+            copy_variants(folder, place)
         (place.parent / "latest").write_text(version, encoding="utf-8")
     return tag
 
@@ -66,7 +70,7 @@ def is_whole(place: Path, folder: Path) -> bool:
 
 
 def verify_model(name: str, **s3: str | None) -> str:
-    """Hash every file of a model and compare with what was recorded.
+    """Hash every file of a model and of its variants, and compare with what was recorded.
 
     Args:
         name: where the model is.
@@ -86,7 +90,9 @@ def verify_model(name: str, **s3: str | None) -> str:
             f"has no {DIGEST_FILE}, so there is nothing to verify against",
             remedy="tandem model add records one.",
         )
-    return verify_digest(folder)
+    digest = verify_digest(folder)
+    list_carried(folder)
+    return digest
 
 
 def remove_model(tag: str) -> str:
@@ -142,8 +148,8 @@ def bentoml_store(tag: str) -> Iterator[tuple[Any, Any]]:
 def push_model(name: str, url: str, *, client: Any = None, **s3: str | None) -> str:
     """Put a model's files under an s3:// prefix, from where any machine may name it.
 
-    digest.json comes last, and tandem.yaml before it: a reader sees a whole model or none, and one that reads
-    while another version is pushed finds that the digest does not fit.
+    Its variants go along. digest.json comes last, and tandem.yaml before it: a reader sees a whole model or none, and
+    one that reads while another version is pushed finds that the digest does not fit.
 
     Args:
         name: where the model is.
@@ -164,10 +170,14 @@ def push_model(name: str, url: str, *, client: Any = None, **s3: str | None) -> 
         raise SpecInvalid(url, "expected a place such as s3://bucket/models/name")
     verify_model(name, **s3)
     folder = locate_model(name, **s3).folder
-    files = sorted(model_files(folder), key=lambda path: (path.name == SPEC_FILE, path))
+    variants = list_carried(folder)
+    carried = [folder / file for entry in variants.values() for file in entry["files"]]
+    files = carried + sorted(model_files(folder), key=lambda path: (path.name == SPEC_FILE, path))
+    record = json.loads((folder / DIGEST_FILE).read_text(encoding="utf-8")) | {"variants": variants}
     prefix = prefix.rstrip("/") + "/" if prefix.rstrip("/") else ""
     client = client or open_client(url, **s3)
     with s3_faults(url, "push"):
-        for path in (*files, folder / DIGEST_FILE):
+        for path in files:
             client.upload_file(str(path), bucket, prefix + path.relative_to(folder).as_posix())
+        client.put_object(Bucket=bucket, Key=prefix + DIGEST_FILE, Body=json.dumps(record, indent=1).encode())
     return f"s3://{bucket}/{prefix}".rstrip("/")
