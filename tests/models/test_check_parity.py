@@ -198,6 +198,23 @@ def test_a_broken_int8_scale_is_named(factor: float, tmp_path: Path) -> None:
     assert "tandem model optimize bbc-bert --runtime onnx --precision int8" in str(error)
 
 
+def test_a_broken_scale_in_openvinos_graph_is_named(tmp_path: Path) -> None:
+    folder = damage.copy_of("bbc-bert", tmp_path / "bbc-bert")
+    variant = damage.make_static_int8(folder, [text for text in texts() if text], tolerance=0.1)
+    rough = Bound(value=0.1, of="mean")
+    sound = load_model(str(folder), runtime="openvino", precision="int8", threads=1)
+    found = check_parity(load(folder), sound, values_of("bbc-bert"), bound=rough)
+    assert found.variant == "openvino-int8"
+    assert found.movement < 1e-5, "scales that are fixed do not depend on batch-mates"
+
+    damage.spoil_static_scale(variant, factor=4.0)
+    spoiled = load_model(str(folder), runtime="openvino", precision="int8", threads=1)
+    with pytest.raises(ParityBroken, match="--runtime openvino --precision int8") as caught:
+        check_parity(load(folder), spoiled, values_of("bbc-bert"), bound=rough)
+    assert (caught.value.stage, caught.value.cause) == ("arithmetic", "int8 scale")
+    assert "times the reference's" in caught.value.what, "all numbers are off by one factor, and it is not named"
+
+
 def test_labels_in_another_order_are_named(tmp_path: Path) -> None:
     folder = damage.copy_of("bbc-bert", tmp_path / "copy")
     damage.edit_spec(folder, labels=["business", "politics", "entertainment", "sports", "tech"])
