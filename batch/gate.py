@@ -78,7 +78,7 @@ def check_rows(
 ) -> Account:
     """Compare the job's variant with its reference, on rows of the job.
 
-    Costs at most 64 rows through each of the two, and 16 of them three times more through the variant, and the
+    Costs at most 64 rows through each of the two, and 12 of them three times more through the variant, and the
     memory of a second model while it lasts.
 
     Args:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--rows",
     type=click.IntRange(2, 100_000),
-    default=400,
+    default=1000,
     show_default=True,
     help="Rows drawn: three fifths to calibrate, the others to measure with.",
 )

@@ -23,6 +23,11 @@ DTYPES: Mapping[str, type[np.generic]] = {
     "tensor(bool)": np.bool_,
 }
 
+#: Positions (rows x length) of a micro-batch after which the arena gives back what it grew by. MiniLM, after one of
+#: 64 x 256: the process holds 1,417 MB without this and 208 MB with it. To do so after every call costs a third of the
+#: speed, and an arena that grows by what is asked for (kSameAsRequested) holds more than one that doubles.
+LARGE = 8192
+
 
 class OnnxRuntime:
     """One ONNX file as a Runtime. ONNX Runtime's sessions may be called from several threads."""
@@ -79,6 +84,8 @@ class OnnxRuntime:
             for node in self.session.get_inputs()
         }
         self.output_names = tuple(node.name for node in self.session.get_outputs())
+        self.shrinking = ort.RunOptions()
+        self.shrinking.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         """Run one micro-batch; see Runtime. Inputs that the graph does not take are left out."""
@@ -91,12 +98,17 @@ class OnnxRuntime:
             if name in self.input_types
         }
         try:
-            answers = self.session.run(None, feed)
+            answers = self.session.run(None, feed, self.shrinking if is_large(feed) else None)
         except Exception as error:
             if "allocate memory" in str(error) or "Available memory" in str(error):
                 raise OutOfMemory(str(error)) from None
             raise
         return dict(zip(self.output_names, answers, strict=True))
+
+
+def is_large(feed: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether a micro-batch of tokens or steps is of a size that is rarely met."""
+    return any(array.ndim in (2, 3) and array.shape[0] * array.shape[1] >= LARGE for array in feed.values())
 
 
 def installed_providers() -> list[str]:
