@@ -118,6 +118,7 @@ def load_for(job: JobSpec, described: Described) -> Model:
         device=job.device,
         options=Options(on_long=job.on_long, top_k=job.top_k),
         threads=job.threads,
+        compiled=job.compile,
         fetch=UriReader(**job.where_from),
     )
 

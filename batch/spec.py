@@ -59,6 +59,7 @@ class JobSpec(BaseModel):
         "By default the model's own, 0.0001.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the arithmetic is done.")
+    compile: bool = Field(False, description="Whether torch.compile makes kernels of the model; for long jobs on GPUs.")
     threads: int | None = Field(None, ge=1, description="Threads of the arithmetic; by default every core.")
     workers: int = Field(1, ge=1, le=256, description="Worker processes on this machine, each with a model of its own.")
     window_rows: int = Field(1024, ge=1, description="Rows among which micro-batches are planned.")
