@@ -1,6 +1,7 @@
 """Commit: what is put into the output, and why nothing of it is ever lost, doubled or mixed.
 
     _tandem/job.json        the fingerprint; one job to an output
+    _tandem/parity.json     its variant answered some of its rows as the reference does; not where it is the reference
     _tandem/plan-0.json     which shards there are; whoever is first plans
     PARTITION/part-F-S.parquet     the answers of shard S under fingerprint F: the part is its own receipt
     _tandem/manifest.json   what the finished job says of itself
@@ -24,7 +25,7 @@ from batch.storage import ObjectInfo, Store
 from batch.write import Part
 
 OURS = "_tandem/"
-JOB, MANIFEST, SUCCESS = f"{OURS}job.json", f"{OURS}manifest.json", "_SUCCESS"
+JOB, PARITY, MANIFEST, SUCCESS = f"{OURS}job.json", f"{OURS}parity.json", f"{OURS}manifest.json", "_SUCCESS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

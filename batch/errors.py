@@ -8,7 +8,8 @@
     │   ├── WhereError              plan: --where says what we do not understand
     │   └── ConditionIgnored        commit: the store overwrites where it was told not to
     ├── ModelProblem            3   the model and the job do not go together
-    │   └── RuntimeMissing          plan: this host lacks the runtime that the job was begun with
+    │   ├── RuntimeMissing          plan: this host lacks the runtime that the job was begun with
+    │   └── ReferenceMissing        plan: this host cannot run what the job's variant is to be compared with
     ├── FingerprintMismatch     3   plan: the output belongs to another job
     ├── InputChanged            3   read: an object is no longer what was planned
     ├── TooManyErrors           4   predict: more error rows than --max-error-rate
@@ -127,6 +128,17 @@ class RuntimeMissing(ModelProblem):
     def __init__(self, runtime: str, reason: str, *, advice: str) -> None:
         super().__init__(f"the job's runtime is {runtime}, which this host lacks: {reason}. {advice}")
         self.runtime, self.reason = runtime, reason
+
+
+class ReferenceMissing(ModelProblem):
+    """This host cannot run the reference, so nobody knows whether the job's variant answers as it does."""
+
+    def __init__(self, variant: str, *, reference: str, reason: str) -> None:
+        super().__init__(
+            f"{variant} cannot be compared with the reference {reference}, which this host cannot run: {reason}. "
+            "Begin the job where it can: rows are compared once, before the first part."
+        )
+        self.variant, self.reference, self.reason = variant, reference, reason
 
 
 class FingerprintMismatch(JobError):

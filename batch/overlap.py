@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Generator, Iterable
+from dataclasses import dataclass
 from typing import TypeVar
 
 Item = TypeVar("Item")
+
+
+@dataclass(slots=True, kw_only=True)
+class QueueTime:
+    """Seconds in which a step stood still at a queue: the slowest step is the one that never does.
+
+    Attributes:
+        empty: the step behind waited for an item.
+        full: the step before waited for a place.
+    """
+
+    empty: float = 0.0
+    full: float = 0.0
 
 
 class Failure:
@@ -17,24 +32,29 @@ class Failure:
         self.error = error
 
 
-def overlap(items: Iterable[Item], *, ahead: int, name: str) -> Generator[Item]:
+def overlap(items: Iterable[Item], *, ahead: int, name: str, stood: QueueTime | None = None) -> Generator[Item]:
     """Yield `items` unchanged, made in a thread at most `ahead` items in advance, so that memory stays bounded.
 
     An error of the step is raised here, after the items before it. When the consumer stops early, the thread ends
-    at its next item and is waited for.
+    at its next item and is waited for. What either side waits for the other is added to `stood`.
     """
+    stood = stood or QueueTime()
     done = object()
     ready: queue.Queue[object] = queue.Queue(maxsize=max(ahead, 1))
     stopped = threading.Event()
 
     def put(item: object) -> bool:
-        while not stopped.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
+        started = time.perf_counter()
+        try:
+            while not stopped.is_set():
+                try:
+                    ready.put(item, timeout=0.1)
+                except queue.Full:
+                    continue
+                return True
+            return False
+        finally:
+            stood.full += time.perf_counter() - started
 
     def work() -> None:
         iterator = iter(items)
@@ -53,7 +73,9 @@ def overlap(items: Iterable[Item], *, ahead: int, name: str) -> Generator[Item]:
     thread.start()
     try:
         while True:
+            started = time.perf_counter()
             item = ready.get()
+            stood.empty += time.perf_counter() - started
             if item is done:
                 return
             if isinstance(item, Failure):

@@ -1,4 +1,8 @@
-"""Parquet out of a store: a footer in one request, row groups in few large ones, and always of one version."""
+"""Parquet out of a store: a footer in one request, row groups in few large ones, and always of one version.
+
+What is fetched ahead is bounded: a row group that is larger than the bound is fetched column by column, each a little
+ahead of its reader.
+"""
 
 import io
 from collections.abc import Iterable, Sequence
@@ -17,7 +21,12 @@ MIB = 1024 * 1024
 _TAIL_BYTES = 64 * 1024
 _MAX_GAP_BYTES = 1 * MIB
 _MAX_REQUEST_BYTES = 16 * MIB
+_MIN_REQUEST_BYTES = 64 * 1024
 _THREADS = 4
+#: What may be fetched, or under way, and not yet read.
+AHEAD_BYTES = 32 * MIB
+#: pyarrow reads a column chunk in pieces of so many bytes, or a page where that is larger: not the chunk whole.
+BUFFER_BYTES = 128 * 1024
 
 Range = tuple[int, int]
 
@@ -58,13 +67,7 @@ def column_ranges(
     footer: pq.FileMetaData, row_groups: Iterable[int], columns: Iterable[str] | None = None
 ) -> list[Range]:
     """Where the column chunks lie, as (start, stop) in order of start; a nested column brings its leaves."""
-    wanted = None if columns is None else tuple(columns)
-    paths = [footer.schema.column(leaf).path for leaf in range(footer.num_columns)]
-    leaves = [
-        leaf
-        for leaf, path in enumerate(paths)
-        if wanted is None or any(path == name or path.startswith(f"{name}.") for name in wanted)
-    ]
+    leaves = wanted_leaves(footer, columns)
     ranges = []
     for row_group in row_groups:
         group = footer.row_group(row_group)
@@ -75,6 +78,17 @@ def column_ranges(
                 start = min(start, chunk.dictionary_page_offset)
             ranges.append((start, start + chunk.total_compressed_size))
     return sorted(ranges)
+
+
+def wanted_leaves(footer: pq.FileMetaData, columns: Iterable[str] | None) -> list[int]:
+    """The column chunks of a row group that hold these columns; None means all."""
+    wanted = None if columns is None else tuple(columns)
+    paths = [footer.schema.column(leaf).path for leaf in range(footer.num_columns)]
+    return [
+        leaf
+        for leaf, path in enumerate(paths)
+        if wanted is None or any(path == name or path.startswith(f"{name}.") for name in wanted)
+    ]
 
 
 def coalesce_ranges(ranges: Iterable[Range]) -> list[Range]:
@@ -95,6 +109,15 @@ def coalesce_ranges(ranges: Iterable[Range]) -> list[Range]:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
+class _Stream:
+    """A range that is fetched piece by piece: where the next request begins, where the last ends."""
+
+    at: int
+    stop: int
+    request_bytes: int
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Fetch:
     """One request under way, and how many of its bytes are still to be handed out."""
 
@@ -102,6 +125,7 @@ class _Fetch:
     stop: int
     unread_bytes: int
     body: Future[bytes]
+    stream: _Stream | None = None
 
 
 class PinnedFile:
@@ -110,26 +134,52 @@ class PinnedFile:
     Every read is of the version that was listed, or raises InputChanged. What `prefetch` asked for is served from
     memory once and then let go; anything else costs a request of its own. pyarrow reads under a lock of its own, so
     the position needs none.
+
+    Attributes:
+        ahead_bytes: what `prefetch` may hold.
     """
 
-    def __init__(self, store: Store, info: ObjectInfo) -> None:
+    def __init__(self, store: Store, info: ObjectInfo, *, ahead_bytes: int = AHEAD_BYTES) -> None:
         self._store = store
         self._info = info
         self._position = 0
         self._fetches: list[_Fetch] = []
         self._pool: ThreadPoolExecutor | None = None
+        self.ahead_bytes = ahead_bytes
         self.closed = False
 
     def prefetch(self, ranges: Sequence[Range]) -> None:
-        """Begin to fetch these ranges with four threads; costs their memory until each has been read once."""
+        """Begin to fetch these ranges with four threads; costs their memory until each has been read once.
+
+        Ranges that are more than `ahead_bytes` together are each fetched in pieces, two of them at a time: whoever
+        reads every one of them from its start finds the next piece there or under way.
+        """
         size = self._info.size_bytes
-        wanted = [(start, min(stop, size)) for start, stop in ranges]
+        wanted = [(start, min(stop, size)) for start, stop in ranges if start < min(stop, size)]
         if self._pool is None:
             self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="prefetch")
-        for start, stop in coalesce_ranges(wanted):
-            unread = sum(max(0, min(stop, last) - max(start, first)) for first, last in wanted)
-            body = self._pool.submit(self._request, start, stop)
-            self._fetches.append(_Fetch(start=start, stop=stop, unread_bytes=unread, body=body))
+        if sum(stop - start for start, stop in wanted) <= self.ahead_bytes:
+            for start, stop in coalesce_ranges(wanted):
+                unread = sum(max(0, min(stop, last) - max(start, first)) for first, last in wanted)
+                self._fetch(start, stop, unread_bytes=unread)
+            return
+        request_bytes = min(max(self.ahead_bytes // (2 * len(wanted)), _MIN_REQUEST_BYTES), _MAX_REQUEST_BYTES)
+        streams = [_Stream(at=start, stop=stop, request_bytes=request_bytes) for start, stop in wanted]
+        for _ in range(2):
+            for stream in streams:
+                self._fetch_on(stream)
+
+    def _fetch(self, start: int, stop: int, *, unread_bytes: int, stream: _Stream | None = None) -> None:
+        assert self._pool is not None
+        body = self._pool.submit(self._request, start, stop)
+        self._fetches.append(_Fetch(start=start, stop=stop, unread_bytes=unread_bytes, body=body, stream=stream))
+
+    def _fetch_on(self, stream: _Stream) -> None:
+        """Begin the stream's next request, if there is one."""
+        start, stop = stream.at, min(stream.at + stream.request_bytes, stream.stop)
+        if start < stop:
+            stream.at = stop
+            self._fetch(start, stop, unread_bytes=stop - start, stream=stream)
 
     def read(self, size: int = -1) -> bytes:
         start = self._position
@@ -149,6 +199,9 @@ class PinnedFile:
         at = start
         while at < stop:
             fetch = next((fetch for fetch in self._fetches if fetch.start <= at < fetch.stop), None)
+            if fetch is None and used and used[-1][0].stream is not None:  # a page larger than two pieces
+                self._fetch_on(used[-1][0].stream)
+                fetch = next((fetch for fetch in self._fetches if fetch.start <= at < fetch.stop), None)
             if fetch is None:
                 return None
             until = min(stop, fetch.stop)
@@ -159,6 +212,8 @@ class PinnedFile:
             fetch.unread_bytes -= count
             if fetch.unread_bytes <= 0:
                 self._fetches.remove(fetch)
+                if fetch.stream is not None:
+                    self._fetch_on(fetch.stream)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _request(self, start: int, stop: int) -> bytes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from batch.bounds import share_memory
 from batch.columns import JobColumns, job_columns
 from batch.commit import (
     JobRecord,
@@ -19,6 +20,7 @@ from batch.commit import (
     refuse_other_job,
 )
 from batch.errors import InputChanged, InputNotFound, RuntimeMissing, UsageError
+from batch.gate import Account, check_rows, must_compare, record_parity, reference_of
 from batch.plan import make_plan
 from batch.probe import check_conditional_puts
 from batch.replace import clear_output
@@ -40,7 +42,9 @@ class Prepared:
     Attributes:
         job: with `runtime` and `precision` resolved.
         attempt: names this run in the metadata of what it writes.
-        model: loaded where this run claimed the output; None where another had.
+        claimed: whether this run claimed the output, and not another.
+        model: loaded to see that it does; None where another run claimed the output, or where processes load their own.
+        parity: what comparing the variant with its reference found, where this run had to do it.
     """
 
     job: JobSpec
@@ -51,7 +55,9 @@ class Prepared:
     target: Store
     plans: Sequence[Plan]
     attempt: str
+    claimed: bool = False
     model: Model | None = None
+    parity: Account | None = None
 
     @property
     def shards(self) -> list[tuple[Plan, Shard]]:
@@ -90,10 +96,17 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     # The input is found good before the output is claimed: whoever mends a wrong --column may use the same output.
     # And the model is found to load: whoever mends a wrong --device may use it too.
     model = load_for(job, described) if owner is None and not dry else None
+    # Nor is it claimed by a variant that answers otherwise than the model: whoever takes another may use it too.
+    parity = None
+    if not (dry or idle) and must_compare(target, record, anew=replace):
+        agreed = [*plans, *([plan] if plan is not None else [])]
+        parity = check_rows(job, described, model or load_for(job, described), source, agreed, columns)
     if replace and not dry and plan is not None:
         clear_output(target, record, plan)
     if owner is None and not dry:
         agree_on_job(target, record, attempt=attempt)
+    if parity is not None:
+        record_parity(target, record, parity, attempt=attempt)
     while plan is not None:
         plans = [*plans, plan if dry else agree_on_plan(target, plan, attempt=attempt)]
         plan = draft_plan(job, source, infos, columns, plans)
@@ -106,21 +119,31 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
         target=target,
         plans=tuple(plans),
         attempt=attempt,
-        model=model,
+        claimed=owner is None,
+        model=model if job.workers == 1 else None,
+        parity=parity,
     )
 
 
-def load_for(job: JobSpec, described: Described) -> Model:
-    """Load the job's model with the job's options."""
-    return load_model(
+def load_for(job: JobSpec, described: Described, *, streams: int | None = None) -> Model:
+    """Load the job's model with the job's options; None leaves the streams to the runtime.
+
+    Raises:
+        ModelError: it does not load.
+        UsageError: with it, the job does not fit into its `--memory`.
+    """
+    model = load_model(
         described,
         variant=variant_of(job, described),
         device=job.device,
         options=Options(on_long=job.on_long, top_k=job.top_k),
         threads=job.threads,
         compiled=job.compile,
+        streams=streams,
         fetch=UriReader(**job.where_from),
     )
+    share_memory(job.memory)
+    return model
 
 
 def resolve_variant(job: JobSpec, described: Described, owner: JobRecord | None) -> JobSpec:
@@ -178,6 +201,7 @@ def make_record(job: JobSpec, described: Described) -> JobRecord:
         "variant": variant.name,
         "runtime": variant.runtime,
         "precision": variant.precision,
+        "reference": reference_of(described),
         "family": described.spec.family,
         "task": described.spec.task,
     }

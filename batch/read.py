@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from batch.bounds import Bounds
 from batch.columns import OWN_ROW, OWN_SOURCE, JobColumns
 from batch.errors import SchemaMismatch, UnreadableParquet
-from batch.parquet_source import PinnedFile, column_ranges
+from batch.parquet_source import BUFFER_BYTES, PinnedFile, Range, column_ranges, wanted_leaves
 from batch.shard import Piece, Shard
 from batch.storage import ObjectInfo, Store
 
-#: Uncompressed bytes that a window of rows may hold.
-WINDOW_BYTES = 64 << 20
+#: Rows of a shard's first window: the arithmetic waits until it is encoded. With 1024 that was three times as long.
+FIRST_ROWS = 128
 
 
 def read_rows(
-    store: Store, shard: Shard, columns: JobColumns, schema: pa.Schema, *, window_rows: int
+    store: Store,
+    shard: Shard,
+    columns: JobColumns,
+    schema: pa.Schema,
+    *,
+    window_rows: int,
+    bounds: Bounds = Bounds(),  # noqa: B008  (frozen)
 ) -> Iterator[pa.RecordBatch]:
     """Read the rows of a shard that the filter lets in, in their order.
 
@@ -32,7 +39,8 @@ def read_rows(
         shard: what to read.
         columns: which columns, and the filter.
         schema: the plan's: what every column is cast to, whichever object it comes from.
-        window_rows: rows of a batch at most; wide rows come in smaller ones.
+        window_rows: rows of a batch at most; wide rows, and the first ones, come in smaller ones.
+        bounds: how many bytes a window may hold, how much is fetched ahead, and how many rows are unpacked at once.
 
     Yields:
         Batches with the columns read, those of the partition, OWN_SOURCE and OWN_ROW; none is empty.
@@ -46,26 +54,50 @@ def read_rows(
         batch
         for piece in shard.pieces
         if piece.row_groups
-        for batch in read_piece(store, piece, shard.values, columns, wanted, window_rows=window_rows)
+        for batch in read_piece(store, piece, shard.values, columns, wanted, bounds)
     )
-    yield from gather_windows(batches, window_rows=window_rows)
+    yield from gather_windows(batches, window_rows=window_rows, window_bytes=bounds.window_bytes)
 
 
-def gather_windows(batches: Iterable[pa.RecordBatch], *, window_rows: int) -> Iterator[pa.RecordBatch]:
-    """Join small batches, of small row groups or a strict filter, into windows: the more rows, the less padding.
+def gather_windows(
+    batches: Iterable[pa.RecordBatch],
+    *,
+    window_rows: int,
+    first_rows: int = FIRST_ROWS,
+    window_bytes: int,
+) -> Iterator[pa.RecordBatch]:
+    """Cut large batches, and join those of small row groups or a strict filter, into windows of `window_rows` rows.
 
-    Order is kept. A window holds at most `window_rows` rows and WINDOW_BYTES, or is one batch as it came.
+    Order is kept. The first window has at most `first_rows`, so that the arithmetic soon has something to do, and each
+    next one may have twice as many. A window that reaches `window_bytes` is a smaller one, of at least one row. What is
+    cut is not copied; what is joined is.
     """
     gathered: list[pa.RecordBatch] = []
     rows = size = 0
+    most = min(first_rows, window_rows)
     for batch in batches:
-        if gathered and (rows + batch.num_rows > window_rows or size + batch.nbytes > WINDOW_BYTES):
-            yield pa.concat_batches(gathered)
-            gathered, rows, size = [], 0, 0
-        gathered.append(batch)
-        rows, size = rows + batch.num_rows, size + batch.nbytes
+        mean = batch.nbytes / max(batch.num_rows, 1)
+        even = mean * batch.num_rows < window_bytes / 4  # no row of it alone makes a window
+        start = 0
+        while start < batch.num_rows:
+            piece = batch.slice(start, most - rows)
+            while not even and piece.num_rows > 1 and piece.nbytes > window_bytes - size:
+                piece = piece.slice(0, piece.num_rows // 2)
+            piece_bytes = int(mean * piece.num_rows) if even else piece.nbytes
+            is_full = bool(gathered) and size + piece_bytes > window_bytes
+            if not is_full:
+                gathered.append(piece)
+                start, rows, size = start + piece.num_rows, rows + piece.num_rows, size + piece_bytes
+            if is_full or rows >= most:
+                yield joined(gathered)
+                gathered, rows, size = [], 0, 0
+                most = min(2 * most, window_rows)
     if gathered:
-        yield pa.concat_batches(gathered)
+        yield joined(gathered)
+
+
+def joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
 
 
 def read_piece(
@@ -74,23 +106,24 @@ def read_piece(
     values: Mapping[str, str | None],
     columns: JobColumns,
     wanted: pa.Schema,
-    *,
-    window_rows: int,
+    bounds: Bounds,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of one object's row groups; see read_rows."""
     url = store.url_of(piece.key)
-    with PinnedFile(store, ObjectInfo(key=piece.key, size_bytes=piece.size_bytes, etag=piece.etag)) as file:
+    info = ObjectInfo(key=piece.key, size_bytes=piece.size_bytes, etag=piece.etag)
+    with PinnedFile(store, info, ahead_bytes=bounds.ahead_bytes) as file:
         try:
-            parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False, buffer_size=BUFFER_BYTES)
             metadata = parquet.metadata
             starts = np.concatenate(
                 [[0], np.cumsum([metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)])]
             )
             names = [name for name in wanted.names if name in parquet.schema_arrow.names]
-            for group in matching_groups(file, parquet, piece, values, columns, wanted):
-                file.prefetch(column_ranges(metadata, [group], names))
+            groups = matching_groups(file, parquet, piece, values, columns, wanted)
+            leaves = wanted_leaves(metadata, names)
+            for group in fetched_ahead(file, metadata, groups, names):
                 row = int(starts[group])
-                rows_at_once = min(window_rows, fitting_rows(metadata.row_group(group)))
+                rows_at_once = fitting_rows(metadata.row_group(group), leaves, bounds)
                 for batch in parquet.iter_batches(rows_at_once, row_groups=[group], columns=names, use_threads=False):
                     numbers = np.arange(row, row + batch.num_rows, dtype=np.int64)
                     row += batch.num_rows
@@ -112,6 +145,8 @@ def matching_groups(
     """Leave out the row groups in which, by their statistics or the partition, no row can pass the filter."""
     if columns.where is None:
         return list(piece.row_groups)
+    import pyarrow.dataset as ds
+
     known = parquet.schema_arrow.names
     constants = [
         ds.field(name) == pa.scalar(value, pa.string()).cast(wanted.field(name).type)
@@ -131,9 +166,31 @@ def matching_groups(
         return list(piece.row_groups)
 
 
-def fitting_rows(group: pq.RowGroupMetaData) -> int:
-    """How many of a row group's rows hold WINDOW_BYTES, by its mean row."""
-    return max(1, int(WINDOW_BYTES / max(group.total_byte_size / max(group.num_rows, 1), 1)))
+def fetched_ahead(
+    file: PinnedFile, metadata: pq.FileMetaData, groups: Sequence[int], names: Sequence[str]
+) -> Iterator[int]:
+    """The row groups in their order, each being fetched when it comes; small ones are fetched several at once."""
+    ranges = {group: column_ranges(metadata, [group], names) for group in groups}
+    left = deque(groups)
+    for group in groups:
+        asked: list[Range] = []
+        size = file.held_bytes
+        while left and (left[0] == group or size + size_of(ranges[left[0]]) <= file.ahead_bytes):
+            size += size_of(ranges[left[0]])
+            asked += ranges.pop(left.popleft())
+        if asked:
+            file.prefetch(asked)
+        yield group
+
+
+def size_of(ranges: Iterable[Range]) -> int:
+    return sum(stop - start for start, stop in ranges)
+
+
+def fitting_rows(group: pq.RowGroupMetaData, leaves: Sequence[int], bounds: Bounds) -> int:
+    """How many of a row group's rows are unpacked at once, so that they hold no more than a window, by its mean row."""
+    size = sum(group.column(leaf).total_uncompressed_size for leaf in leaves)
+    return max(1, min(bounds.read_rows, int(bounds.window_bytes / max(size / max(group.num_rows, 1), 1))))
 
 
 def complete_batch(
@@ -189,5 +246,5 @@ def matching_rows(store: Store, shard: Shard, columns: JobColumns, schema: pa.Sc
     names = columns.where.columns if columns.where else frozenset[str]()
     wanted = pa.schema([schema.field(name) for name in schema.names if name in names])
     for piece in shard.pieces:
-        for batch in read_piece(store, piece, shard.values, columns, wanted, window_rows=65_536):
+        for batch in read_piece(store, piece, shard.values, columns, wanted, Bounds()):
             yield from batch.column(OWN_ROW).to_pylist()

@@ -7,6 +7,7 @@ import re
 from batch.commit import (
     JOB,
     MANIFEST,
+    PARITY,
     SUCCESS,
     JobRecord,
     part_key,
@@ -45,6 +46,7 @@ def clear_output(store: Store, record: JobRecord, plan: Plan) -> int:
     # The last plan first: plans are read from 0 on, so what a run killed here leaves behind is whole.
     for number in reversed(plan_numbers(store)):
         store.delete(plan_key(number))
+    store.delete(PARITY)
     store.delete(JOB)
     return len(unwanted)
 

@@ -10,12 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from batch.commit import JobRecord, list_parts, not_ours
+from batch.gate import read_parity
 from batch.parquet_source import read_footer
-from batch.predict import Spent
 from batch.shard import Plan
 from batch.storage import ObjectInfo, Store
 from batch.write import FOOTER_KEY
-from models.window import WindowStats
 
 Manifest = dict[str, Any]
 
@@ -58,6 +57,7 @@ def build_manifest(store: Store, record: JobRecord, plans: Sequence[Plan], run: 
         "errors": dict(sorted(errors.items())),
         "truncated": sum(account["truncated"] for account in accounts.values()),
         "quality": measure_quality(confusion) if confusion else None,
+        "parity": read_parity(store, record),
         "digest": hashlib.sha256(json.dumps(identity).encode()).hexdigest(),
         "parts": [
             {"key": parts[shard].key, "shard": shard, "size_bytes": parts[shard].size_bytes, **counts(account)}
@@ -112,22 +112,6 @@ def measure_quality(confusion: Mapping[tuple[str, str], int]) -> dict[str, Any]:
             for i, label in enumerate(labels)
         },
         "confusion": confusion_matrix(truth, found, labels=labels, sample_weight=weights).astype(int).tolist(),
-    }
-
-
-def describe_run(*, started: str, seconds: float, rows: int, spent: Spent, stats: WindowStats) -> dict[str, Any]:
-    """What one run did: its rows only, not those that an earlier run had committed."""
-    return {
-        "started": started,
-        "seconds": round(seconds, 3),
-        "rows": rows,
-        "rows_per_s": round(rows / seconds, 1) if seconds else None,
-        "spent_s": {name: round(getattr(spent, name), 3) for name in ("read", "encode", "arithmetic", "write")},
-        "micro_batches": stats.micro_batches,
-        "mean_micro_batch": round(stats.rows / stats.micro_batches, 2) if stats.micro_batches else None,
-        "padding_share": round(1 - stats.real / stats.padded, 4) if stats.padded else None,
-        "repeated_rows": stats.repeated,
-        "versions": versions(),
     }
 
 

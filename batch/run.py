@@ -8,21 +8,26 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from batch.choose_workers import choose_workers
 from batch.commit import MANIFEST, commit_manifest, is_finished, list_parts, read_plans, withdraw
 from batch.errors import Interrupted, TooManyErrors
-from batch.predict import Spent
+from batch.gate import describe_parity
 from batch.prepare import Prepared, load_for, prepare_job
+from batch.profile import describe_run
 from batch.progress import LogProgress, Progress
-from batch.report import Manifest, build_manifest, describe_run
+from batch.report import Manifest, build_manifest
 from batch.shard import Plan, Shard
 from batch.spec import JobSpec, make_job
 from batch.stop import Stop
-from batch.worker import Done, run_shards
+from batch.worker import Done, Shape, run_shards
 from batch.workers import run_in_processes
-from models.window import WindowStats
+from models.flops import Flops, count_flops, read_flops
+from models.matmul import known_rate, matmul_rate
 
 
-def run_job(job: JobSpec | dict[str, Any], *, replace: bool = False, progress: Progress | None = None) -> Manifest:
+def run_job(
+    job: JobSpec | dict[str, Any], *, replace: bool = False, profile: bool = False, progress: Progress | None = None
+) -> Manifest:
     """Run a job, or what is left of it, and return its manifest.
 
     Every row that the filter lets in ends as one row of the output, a prediction or an error with its reason, whatever
@@ -31,6 +36,8 @@ def run_job(job: JobSpec | dict[str, Any], *, replace: bool = False, progress: P
     Args:
         job: the settings, as a JobSpec or a mapping.
         replace: remove from the output what another job left there, and parts of inputs that changed.
+        profile: measure, once on this host and after the job, how fast matrix products are here: the manifest's `run`
+            then says what share of that the model's arithmetic reached. Without, it says so where it is known.
         progress: who is told; None writes log lines.
 
     Returns:
@@ -44,11 +51,13 @@ def run_job(job: JobSpec | dict[str, Any], *, replace: bool = False, progress: P
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     with Stop() as stop:
         prepared = prepare_job(spec, replace=replace)
+        if prepared.parity is not None:
+            progress.told("compared", **describe_parity(prepared.parity))
         parts = list_parts(prepared.target, prepared.record.fingerprint, list(prepared.plans))
         todo = [(plan, shard) for plan, shard in prepared.shards if shard.id not in parts]
         if not todo and is_finished(prepared.target, len(prepared.plans)):
             progress.told("already done", output=prepared.target.url)
-            idle = describe_run(started=started, seconds=0.0, rows=0, spent=Spent(), stats=WindowStats())
+            idle = describe_run(started=started, seconds=0.0, done=Done(), shape=Shape(), spec=prepared.described.spec)
             manifest: Manifest = json.loads(prepared.target.read(MANIFEST)) | {"run": idle}
             check_error_rate(manifest, spec.max_error_rate)
             return manifest
@@ -57,17 +66,41 @@ def run_job(job: JobSpec | dict[str, Any], *, replace: bool = False, progress: P
         rows = sum(plan.rows for plan in prepared.plans)
         left = sum(shard.rows for _, shard in todo)
         progress.planned(shards=len(todo), rows=rows, done_rows=rows - left)
-        if prepared.model is None:
+        if not prepared.claimed:
             todo = rotated(todo)
-        done = Done()
-        if todo and prepared.job.workers > 1:
-            done = run_in_processes(prepared, todo, progress, stop)
-        elif todo:
-            model = prepared.model or load_for(prepared.job, prepared.described)
-            done = run_shards(prepared, model, todo, progress, stop)
-        seconds = time.perf_counter() - clock
-        run = describe_run(started=started, seconds=seconds, rows=done.rows, spent=done.spent, stats=done.stats)
+        shape, done = Shape(), Done()
+        if todo:
+            shape, done = run_todo(prepared, todo, progress, stop)
+        run = describe_run(
+            started=started,
+            seconds=time.perf_counter() - clock,
+            done=done,
+            shape=shape,
+            spec=prepared.described.spec,
+            flops=find_flops(prepared, count=profile),
+            matmul=matmul_rate if profile else known_rate,
+        )
         return finish(prepared, run, progress)
+
+
+def find_flops(prepared: Prepared, *, count: bool) -> Flops | None:
+    """What one piece costs, as it was recorded with the model; else counted now, in a second, if that is wished."""
+    folder = prepared.described.folder
+    known = read_flops(folder)
+    if known is not None or folder is None or not count:
+        return known
+    return count_flops(folder / "model.onnx", prepared.described.spec)
+
+
+def run_todo(prepared: Prepared, todo: list[tuple[Plan, Shard]], progress: Progress, stop: Stop) -> tuple[Shape, Done]:
+    """Run the shards that are left, here or in processes; see run_shards and run_in_processes."""
+    shape = choose_workers(prepared, todo, progress)
+    if shape.workers > 1:
+        return shape, run_in_processes(prepared, todo, shape, progress, stop)
+    model = prepared.model
+    if model is None or shape.streams is not None:
+        model = load_for(prepared.job, prepared.described, streams=shape.streams)
+    return shape, run_shards(prepared, model, todo, progress, stop)
 
 
 def finish(prepared: Prepared, run: dict[str, Any], progress: Progress) -> Manifest:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from urllib3.exceptions import HTTPError
@@ -17,6 +16,7 @@ from batch.errors import ConditionIgnored, InputChanged, StoreUnavailable, Usage
 from batch.s3_errors import S3_FAULTS, as_job_error, code_of, status_of
 from batch.s3_multipart import upload_parts
 from batch.storage import ObjectHead, ObjectInfo
+from models.s3_session import open_session
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -48,7 +48,7 @@ class S3Store:
     ) -> None:
         self._bucket = bucket
         self._prefix = prefix if not prefix or prefix.endswith("/") else prefix + "/"
-        self._session: dict[str, Any] = {"profile_name": profile, "region_name": region}
+        self._session: dict[str, str | None] = {"profile": profile, "region": region}
         self._endpoint_url = endpoint_url
         self._multipart_threshold_bytes = multipart_threshold_bytes
         self._part_size_bytes = part_size_bytes
@@ -230,7 +230,7 @@ class S3Store:
                     **self._timeouts,
                 )
                 try:
-                    session = boto3.Session(**self._session)
+                    session = open_session(**self._session)
                     self._made = session.client("s3", endpoint_url=self._endpoint_url, config=config)
                 except (BotoCoreError, ValueError) as error:
                     raise UsageError(f"cannot open {self.url}: {error}") from error

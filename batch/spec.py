@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from batch.errors import UsageError
+from batch.sizes import parse_size
 
 
 class JobSpec(BaseModel):
@@ -61,12 +62,20 @@ class JobSpec(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the arithmetic is done.")
     compile: bool = Field(False, description="Whether torch.compile makes kernels of the model; for long jobs on GPUs.")
     threads: int | None = Field(None, ge=1, description="Threads of the arithmetic; by default every core.")
-    workers: int = Field(1, ge=1, le=256, description="Worker processes on this machine, each with a model of its own.")
-    window_rows: int = Field(1024, ge=1, description="Rows among which micro-batches are planned.")
+    workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(
+        1,
+        description="Worker processes on this machine, each with a model of its own; auto measures how many.",
+    )
+    window_rows: int = Field(4096, ge=1, description="Rows among which micro-batches are planned, at most.")
+    memory: str | None = Field(
+        None,
+        description="What the job may hold in memory on this machine, model and workers included, such as 1.5GB.",
+        examples=["1.5GB"],
+    )
     max_error_rate: float = Field(1.0, ge=0, le=1, description="Stop with exit code 4 above this share of error rows.")
     endpoint_url: str | None = Field(None, description="S3 endpoint; by default as boto3 finds it.")
     region: str | None = Field(None, description="AWS region; by default as boto3 finds it.")
-    profile: str | None = Field(None, description="AWS profile; by default as boto3 finds it.")
+    aws_profile: str | None = Field(None, description="AWS profile; by default as boto3 finds it.")
 
     @field_validator("column", mode="before")
     @classmethod
@@ -87,6 +96,16 @@ class JobSpec(BaseModel):
         """`id,date` is taken beside a list."""
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _workers(cls, value: Any) -> Any:
+        """A number may come as a word from the command line."""
+        if isinstance(value, str) and value.isdecimal():
+            value = int(value)
+        if value != "auto" and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 256):
+            raise ValueError(f"expected 1 to 256 processes or auto, found {value!r}")
+        return value
+
     @field_validator("tolerance", mode="before")
     @classmethod
     def _tolerance(cls, value: Any) -> Any:
@@ -100,6 +119,13 @@ class JobSpec(BaseModel):
             raise ValueError(f"expected a number above 0 or int8, found {value!r}") from None
         return float(value)
 
+    @field_validator("memory")
+    @classmethod
+    def _memory(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_size(value)
+        return value
+
     @model_validator(mode="after")
     def _apart(self) -> JobSpec:
         if self.input.rstrip("/") == self.output.rstrip("/"):
@@ -109,7 +135,7 @@ class JobSpec(BaseModel):
     @property
     def where_from(self) -> dict[str, str | None]:
         """The settings of the store's client."""
-        return {"endpoint_url": self.endpoint_url, "region": self.region, "profile": self.profile}
+        return {"endpoint_url": self.endpoint_url, "region": self.region, "profile": self.aws_profile}
 
 
 def read_job(path: Path | None, flags: dict[str, Any]) -> JobSpec:

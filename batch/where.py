@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from batch.errors import SchemaMismatch, WhereError
 
@@ -76,6 +75,8 @@ def check_where(where: Where, schema: pa.Schema, source: str) -> None:
     for name in sorted(where.text_columns):
         if not _is_text(schema.field(name).type):
             raise WhereError(where.text, f"LIKE takes text, and in {source}, {name} is {found[name]}")
+    import pyarrow.dataset as ds  # a job without a condition does without
+
     # One row of nulls: some kernels refuse their types only when there is a row to compare.
     row = pa.table({name: pa.nulls(1, schema.field(name).type) for name in sorted(where.columns)} or {"none": [None]})
     try:

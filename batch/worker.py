@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from batch.bounds import Bounds, share_memory
 from batch.commit import commit_part, part_key
 from batch.errors import Interrupted, StoreUnavailable, TooManyErrors
-from batch.overlap import overlap
+from batch.in_flight import InFlight
+from batch.overlap import QueueTime, overlap
 from batch.predict import PredictedRows, Spent, decode_rows, encode_rows, predict_batches, time_reading
 from batch.prepare import Prepared
 from batch.progress import Progress
@@ -20,6 +22,8 @@ from batch.read import read_rows
 from batch.shard import Plan, Shard
 from batch.stop import Stop
 from batch.write import Part, write_part
+from models.footprint import bound_micro_batches
+from models.measure_costs import keep_costs
 from models.model import Model
 from models.window import WindowStats
 
@@ -29,18 +33,36 @@ Item = TypeVar("Item")
 JUDGED_ROWS = 100
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """How a run uses the machine: processes, threads of the arithmetic in each, and calls of it at once in each.
+
+    `streams` is None where that is left to the runtime.
+    """
+
+    workers: int = 1
+    threads: int = 1
+    streams: int | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class Done:
-    """What a worker has done so far."""
+    """What a worker has done so far. `seconds` are those from its first shard to its last, of all workers together;
+    `streams` is how many calls of its arithmetic ran at once.
+    """
 
     rows: int = 0
     errors: int = 0
+    streams: int = 1
+    seconds: float = 0.0
     spent: Spent = field(default_factory=Spent)
     stats: WindowStats = field(default_factory=WindowStats)
 
     def join(self, other: Done) -> None:
         self.rows += other.rows
         self.errors += other.errors
+        self.streams = max(self.streams, other.streams)
+        self.seconds += other.seconds
         self.spent.add(other.spent)
         self.stats.add(other.stats)
 
@@ -61,7 +83,10 @@ def run_shards(
         Interrupted: asked to stop; the shard in hand was committed, no other begun.
         TooManyErrors: the share of error rows passed the job's bound.
     """
-    done = Done()
+    done = Done(streams=model.streams)
+    bounds = share_memory(prepared.job.memory)
+    if bounds.arithmetic_bytes is not None:
+        bound_micro_batches(model, bounds.arithmetic_bytes)
     for plan, shard in shards:
         if stop.asked:
             raise Interrupted(f"it was asked to stop by {stop.asked}")
@@ -71,12 +96,13 @@ def run_shards(
             continue
         started = time.perf_counter()
         try:
-            part = run_shard(prepared, model, plan, shard, progress)
+            part = run_shard(prepared, model, plan, shard, progress, bounds)
         except StoreUnavailable as error:
             # The store's own retries are used up. Whatever the first try put is this attempt's, so another is safe.
             progress.told("failed", shard=shard.id, reason=error.reason)
-            part = run_shard(prepared, model, plan, shard, progress)
+            part = run_shard(prepared, model, plan, shard, progress, bounds)
         done.add(part)
+        keep_costs(model)
         progress.told(
             "committed" if part.committed else "already committed",
             shard=shard.id,
@@ -85,6 +111,7 @@ def run_shards(
             seconds=round(time.perf_counter() - started, 2),
         )
         progress.advanced(shard.rows - part.rows)  # what the filter left out
+        done.seconds += time.perf_counter() - started
         if done.rows >= JUDGED_ROWS and done.errors > prepared.job.max_error_rate * done.rows:
             raise TooManyErrors(
                 errors=done.errors, rows=done.rows, max_error_rate=prepared.job.max_error_rate, first=part.first_error
@@ -92,34 +119,48 @@ def run_shards(
     return done
 
 
-def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progress: Progress) -> Part:
+def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progress: Progress, bounds: Bounds) -> Part:
     """Carry one shard from stored rows to a committed part.
 
-    Reading, encoding and the arithmetic each run in a thread of their own, a window or two ahead of the next step;
-    decoding and writing run here. The threads have ended when this returns or raises. Every name on the left is the
-    next line's input.
+    Reading, encoding, the arithmetic and decoding each run in a thread of their own, a window or two ahead of the next
+    step, within the bounds; writing runs here. The threads have ended when this returns or raises. Every name on the
+    left is the next line's input.
     """
     job, columns = prepared.job, prepared.columns
+    read, encode, arithmetic, decode = QueueTime(), QueueTime(), QueueTime(), QueueTime()
     with ExitStack() as threads:
 
-        def ahead(items: Iterator[Item], name: str) -> Iterator[Item]:
-            return threads.enter_context(closing(overlap(items, ahead=2, name=name)))
+        def ahead(items: Iterator[Item], name: str, stood: QueueTime) -> Iterator[Item]:
+            return threads.enter_context(closing(overlap(items, ahead=bounds.depth, name=name, stood=stood)))
 
-        rows = time_reading(read_rows(prepared.source, shard, columns, plan.schema, window_rows=job.window_rows))
-        encoded = encode_rows(model, ahead(rows, "read"), column=columns.encoded)
-        answered = predict_batches(model, ahead(encoded, "encode"))
-        predicted = decode_rows(model, ahead(answered, "arithmetic"))
+        flight = InFlight(bounds.flight_bytes)
+        rows = read_rows(prepared.source, shard, columns, plan.schema, window_rows=job.window_rows, bounds=bounds)
+        admitted = ahead(flight.admit(time_reading(rows)), "read", read)
+        encoded = encode_rows(model, admitted, column=columns.encoded, encoded_bytes=bounds.encoded_bytes)
+        answered = predict_batches(model, ahead(encoded, "encode", encode))
+        predicted = ahead(decode_rows(model, ahead(answered, "arithmetic", arithmetic)), "decode", decode)
+        threads.callback(flight.close)  # before the threads are waited for
         folder = threads.enter_context(tempfile.TemporaryDirectory(prefix="tandem-"))
+        started = time.perf_counter()
         part = write_part(
-            counted(predicted, progress),
+            flight.release(counted(predicted, progress)),
             shard,
             columns,
             plan.schema,
             key=part_key(prepared.record.fingerprint, shard),
             path=Path(folder) / "part.parquet",
             lineage=lineage(prepared),
+            group_bytes=bounds.group_bytes,
         )
-        return commit_part(prepared.target, part, attempt=prepared.attempt)
+        written = time.perf_counter()
+        part = commit_part(prepared.target, part, attempt=prepared.attempt)
+        part.spent.write = written - started - decode.empty
+        part.spent.commit = time.perf_counter() - written
+        part.spent.encode_idle, part.spent.wait = read.empty, encode.empty
+        part.spent.decode_idle, part.spent.write_idle = arithmetic.empty, decode.empty
+        part.spent.read_held, part.spent.encode_held = read.full, encode.full
+        part.spent.arithmetic_held, part.spent.decode_held = arithmetic.full, decode.full
+        return part
 
 
 def counted(windows: Iterable[PredictedRows], progress: Progress) -> Iterator[PredictedRows]:

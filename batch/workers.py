@@ -7,21 +7,28 @@ that a worker may be killed at any moment without holding up another, and ends b
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from batch.bounds import resident_bytes
 from batch.errors import Interrupted, JobError, revive
+from batch.lean import leave_pandas_out
 from batch.prepare import Prepared, load_for
 from batch.progress import Progress
 from batch.shard import Plan, Shard
+from batch.sizes import parse_size
+from batch.spec import JobSpec
 from batch.stop import Stop
-from batch.worker import Done, run_shards
+from batch.worker import Done, Shape, run_shards
 from models.errors import ModelError
 from models.load import describe_model
+from models.model import Model
+from models.runtimes.threads import default_threads
 
 #: A fork would share sockets and locks of half-initialised libraries.
 SPAWN = multiprocessing.get_context("spawn")
@@ -51,16 +58,29 @@ class Worker:
     pipe: Connection
 
 
-def run_in_processes(prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], progress: Progress, stop: Stop) -> Done:
-    """Run shards in `job.workers` processes; each loads the model and asks for one shard after another.
+def share_cores(job: JobSpec, workers: int, shards: int) -> Shape:
+    """The processes that a job starts, none of them without a shard, and the threads of the arithmetic in each.
+
+    What is not said is shared out: two processes with all cores each would take them from one another.
+    """
+    workers = min(workers, shards)
+    said = job.threads is not None or "OMP_NUM_THREADS" in os.environ
+    threads = job.threads or default_threads()
+    return Shape(workers=workers, threads=threads if said else max(1, threads // workers))
+
+
+def run_in_processes(
+    prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], shape: Shape, progress: Progress, stop: Stop
+) -> Done:
+    """Run shards in `shape.workers` processes; each loads the model and asks for one shard after another.
 
     Raises:
         Interrupted: asked to stop, or a worker died; what the others had in hand was committed first.
         JobError, ModelError: what a worker raised; the others end after the shard they have in hand.
     """
-    # An operator's own class may not cross processes: each worker makes one of its own by its name.
-    portable = replace(prepared, described=replace(prepared.described, own=None), model=None)
-    workers = [hire(portable, todo, number) for number in range(min(prepared.job.workers, len(todo)))]
+    jobs = portable(prepared, shape)
+    names = [f"worker-{number}" for number in range(shape.workers)]
+    workers = [start_process(work, (jobs, shape, list(todo)), name) for name in names]
     try:
         done, failure, reports = lead(workers, len(todo), progress, stop)
         for worker in workers:
@@ -85,10 +105,30 @@ def run_in_processes(prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], pro
     return done
 
 
-def hire(prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], number: int) -> Worker:
-    """Start a worker process."""
+def portable(prepared: Prepared, shape: Shape) -> Prepared:
+    """The job as it crosses to another process: an operator's own class may not, and is made there by its name."""
+    job = divide_memory(prepared.job, shape.workers).model_copy(update={"threads": shape.threads})
+    return replace(prepared, job=job, described=replace(prepared.described, own=None), model=None)
+
+
+def divide_memory(job: JobSpec, workers: int) -> JobSpec:
+    """The job of one worker: its share of what this process leaves."""
+    if job.memory is None:
+        return job
+    return job.model_copy(update={"memory": f"{max(parse_size(job.memory) - resident_bytes(), 1) // workers}B"})
+
+
+def load_here(prepared: Prepared, shape: Shape) -> tuple[Prepared, Model]:
+    """The job and its model in the process that it crossed to."""
+    if prepared.described.folder is None:
+        prepared = replace(prepared, described=describe_model(prepared.described.name))
+    return prepared, load_for(prepared.job, prepared.described, streams=shape.streams)
+
+
+def start_process(body: Callable[..., None], content: tuple[object, ...], name: str) -> Worker:
+    """Start a process; its body gets `content` and the other end of the pipe."""
     ours, theirs = SPAWN.Pipe()
-    process = SPAWN.Process(target=work, args=(prepared, list(todo), theirs), name=f"worker-{number}")
+    process = SPAWN.Process(target=body, args=(*content, theirs), name=name)
     process.start()
     theirs.close()  # else its end would stay open when the worker is gone
     return Worker(process=process, pipe=ours)
@@ -130,8 +170,9 @@ def ending(exitcode: int) -> str:
     return f"signal {signal.Signals(-exitcode).name}" if exitcode < 0 else f"exit code {exitcode}"
 
 
-def work(prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], pipe: Connection) -> None:
+def work(prepared: Prepared, shape: Shape, todo: Sequence[tuple[Plan, Shard]], pipe: Connection) -> None:
     """The body of one worker process."""
+    leave_pandas_out()
     for number in (signal.SIGTERM, signal.SIGINT):
         # The parent hears the signal, which a terminal sends to all, and lets every shard in hand be committed.
         signal.signal(number, signal.SIG_IGN)
@@ -147,9 +188,7 @@ def work(prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], pipe: Connectio
     try:
         report: tuple[Any, ...]
         try:
-            if prepared.described.folder is None:
-                prepared = replace(prepared, described=describe_model(prepared.described.name))
-            model = load_for(prepared.job, prepared.described)
+            prepared, model = load_here(prepared, shape)
             report = ("done", run_shards(prepared, model, next_shards(), PipeProgress(pipe), Stop()))
         except (JobError, ModelError) as error:
             # Its constructor takes other arguments than its `args`: the parent makes it anew without it.

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -20,8 +21,6 @@ from batch.read import first_line
 from batch.shard import Shard
 from models.window import WindowStats
 
-#: Rows are gathered to row groups of about so many bytes before they are written.
-GROUP_BYTES = 32 << 20
 #: The key of the part's own account in the Parquet footer.
 FOOTER_KEY = b"tandem"
 
@@ -71,10 +70,7 @@ class Tally:
         if len(errors) and not self.first_error:
             self.first_error = f"{errors[0].as_py()['class']}: {errors[0].as_py()['message']}"
         if label is not None:
-            truth = window.rows.column(label).cast(pa.string()).to_pylist()
-            for expected, found in zip(truth, window.predictions.column("label").to_pylist(), strict=True):
-                if expected is not None and found is not None:
-                    self.confusion[expected, found] += 1
+            self.confusion.update(count_pairs(window.rows.column(label), window.predictions.column("label")))
         self.spent.add(window.spent)
         self.stats.add(window.stats)
 
@@ -82,6 +78,22 @@ class Tally:
         pairs = [[*pair, rows] for pair, rows in sorted(self.confusion.items())]
         errors = dict(sorted(self.errors.items()))
         return {"rows": self.rows, "errors": errors, "truncated": self.truncated, "confusion": pairs}
+
+
+def count_pairs(truth: pa.Array, found: pa.Array) -> dict[tuple[str, str], int]:
+    """How many rows have each (true label, predicted label); those that lack one count nowhere."""
+    both = pc.and_(truth.is_valid(), found.is_valid())
+    expected = truth.filter(both).cast(pa.string()).dictionary_encode()
+    predicted = found.filter(both).dictionary_encode()
+    width = max(len(predicted.dictionary), 1)
+    codes, rows = np.unique(
+        expected.indices.to_numpy().astype(np.int64) * width + predicted.indices.to_numpy(), return_counts=True
+    )
+    names = expected.dictionary.to_pylist(), predicted.dictionary.to_pylist()
+    return {
+        (names[0][code // width], names[1][code % width]): count
+        for code, count in zip(codes.tolist(), rows.tolist(), strict=True)
+    }
 
 
 def write_part(
@@ -93,6 +105,7 @@ def write_part(
     key: str,
     path: Path,
     lineage: Mapping[str, str],
+    group_bytes: int,
 ) -> Part:
     """Write all rows of a shard into one file, zstd, in the order of the input.
 
@@ -104,6 +117,7 @@ def write_part(
         key: where the part will go.
         path: the file to write; on failure the caller removes it.
         lineage: what the footer says of the job: fingerprint, model, digest, variant.
+        group_bytes: rows are gathered to row groups of about so many bytes.
 
     Raises:
         StoreUnavailable: this machine's disk is full or fails.
@@ -112,6 +126,7 @@ def write_part(
     written = columns.written_schema(schema, shard.values)
     tally = Tally()
     gathered: list[pa.RecordBatch] = []
+    size = 0
     try:
         with pq.ParquetWriter(path, written, compression="zstd", write_statistics=True) as writer:
             for window in windows:
@@ -119,9 +134,10 @@ def write_part(
                 tally.count(window, columns.label)
                 source = [window.rows.column(name) for name in [*kept, OWN_SOURCE, OWN_ROW]]
                 gathered.append(pa.RecordBatch.from_arrays([*source, *window.predictions.columns], schema=written))
-                if sum(batch.nbytes for batch in gathered) > GROUP_BYTES:
+                size += gathered[-1].nbytes
+                if size > group_bytes:
                     writer.write_table(pa.Table.from_batches(gathered))
-                    gathered = []
+                    gathered, size = [], 0
                 tally.spent.write += time.perf_counter() - started
             if gathered:
                 writer.write_table(pa.Table.from_batches(gathered))

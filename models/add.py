@@ -14,6 +14,7 @@ from pathlib import Path
 from models.artifact import DIGEST_FILE, record_digest, refuse_unsafe
 from models.detect import detect_spec
 from models.errors import ContractBroken, MissingExtra, ModelError, ModelNotFound, SpecInvalid
+from models.flops import record_flops
 from models.locate import locate_tag
 from models.sentence_modules import read_steps
 from models.spec import SPEC_FILE, Accuracy, ModelSpec, parse_spec, write_spec
@@ -79,6 +80,7 @@ def add_model(
             spec = with_accuracy(spec, staging)
         write_spec(spec, staging)
         digest = record_digest(staging)
+        record_flops(staging, spec)
         on_step("saving")
         tag = save_model(staging, name)
     stored = locate_tag(tag).folder

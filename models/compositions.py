@@ -12,7 +12,9 @@ from models.errors import ModelError, OutOfMemory
 from models.model import Encoded, MicroBatch, Model, Outputs, RowFault
 
 #: Pieces that are sent through again among other batch-mates.
-PIECES = 16
+PIECES = 12
+#: What they may cost all together, padding included, in what they cost alone: the longest of them stay out of it.
+TOGETHER = 2
 
 Group = NDArray[np.int64]
 
@@ -34,12 +36,21 @@ def compositions_of(model: Model, encoded: Encoded, pieces: Group) -> dict[str, 
         return found
     shuffled = np.random.default_rng(0).permutation(pieces)
     pairs = [shuffled[i : i + 2] for i in range(0, len(shuffled), 2)]
-    together = [pieces[i : i + model.max_rows] for i in range(0, len(pieces), model.max_rows)]
+    mates = fitting_mates(encoded, pieces)
+    together = [mates[i : i + model.max_rows] for i in range(0, len(mates), model.max_rows)]
     if not getattr(model, "pads", True):
         by_length = [pieces[encoded.lengths[pieces] == length] for length in np.unique(encoded.lengths[pieces])]
         pairs = [group[i : i + 2] for group in by_length for i in range(0, len(group), 2)]
         together = [group[i : i + model.max_rows] for group in by_length for i in range(0, len(group), model.max_rows)]
     return found | {"in pairs": pairs, "together": together}
+
+
+def fitting_mates(encoded: Encoded, pieces: Group) -> Group:
+    """The pieces but the longest, as many as it takes to keep within TOGETHER."""
+    lengths = np.sort(encoded.lengths[pieces])
+    padded = lengths * np.arange(1, len(lengths) + 1)
+    longest = lengths[padded <= TOGETHER * lengths.sum()].max()
+    return np.asarray(pieces[encoded.lengths[pieces] <= longest])
 
 
 def compose(model: Model, encoded: Encoded, groups: Sequence[Group], outputs: Outputs) -> Outputs:

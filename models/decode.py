@@ -37,26 +37,28 @@ def decode_outputs(spec: ModelSpec, options: Options, outputs: Outputs, encoded:
             f"its arithmetic answers {shape}, and its spec asks for rows x {width(spec)}",
             remedy="Mend labels (or dimension) in tandem.yaml.",
         )
-    answers = average_chunks(activate(spec, raw.astype(np.float64)), encoded)
-    for row in np.flatnonzero(~np.isfinite(answers).all(axis=1)):
-        if row not in faults:
-            faults[int(row)] = RowFault(kind="NonFiniteOutput", message="the model's answer holds NaN or infinity")
-    bad = np.zeros(encoded.rows, dtype=np.bool_)
-    bad[list(faults)] = True
-    answers[bad] = 0.0
+    answers = average_chunks(activate(spec, raw), encoded)
+    if not np.isfinite(answers).all():
+        for row in np.flatnonzero(~np.isfinite(answers).all(axis=1)):
+            if row not in faults:
+                faults[int(row)] = RowFault(kind="NonFiniteOutput", message="the model's answer holds NaN or infinity")
+    bad: NDArray[np.bool_] | None = None
+    if faults:
+        bad = np.zeros(encoded.rows, dtype=np.bool_)
+        bad[list(faults)] = True
+        answers = np.where(bad[:, None], 0, answers)
     if spec.task == "text-embedding":
         columns = [embedding_column(spec, answers, bad)]
     elif spec.task == "text-multi-label-classification":
         columns = [labels_column(spec, answers, bad), scores_column(spec, options, answers, bad)]
     else:
         best = answers.argmax(axis=1) if len(answers) else np.zeros(0, np.int64)
-        names = pa.array(spec.labels, pa.string()).take(pa.array(best))
         columns = [
-            pa.array(names.to_numpy(zero_copy_only=False), pa.string(), mask=bad),
-            pa.array(answers[np.arange(len(answers)), best].astype(np.float32), pa.float32(), mask=bad),
+            pa.array(spec.labels, pa.string()).take(pa.array(best, mask=bad)),
+            pa.array(answers[np.arange(len(answers)), best].astype(np.float32), mask=bad),
             scores_column(spec, options, answers, bad),
         ]
-    columns += [pa.array(encoded.truncated, pa.bool_()), error_column(encoded.rows, faults)]
+    columns += [pa.array(encoded.truncated), error_column(encoded.rows, faults)]
     return pa.RecordBatch.from_arrays(columns, schema=pa.schema(spec.output_fields))
 
 
@@ -65,58 +67,84 @@ def width(spec: ModelSpec) -> int:
     return spec.dimension or len(spec.labels)
 
 
-def activate(spec: ModelSpec, raw: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Logits to probabilities; vectors stay as they are."""
+def activate(spec: ModelSpec, raw: NDArray[Any]) -> NDArray[Any]:
+    """Logits to probabilities, in double; vectors stay as they are."""
     if spec.task == "text-embedding":
         return raw
+    doubles = raw.astype(np.float64)
     if spec.task == "text-multi-label-classification":
-        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * raw)))
+        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * doubles)))
     with np.errstate(invalid="ignore", over="ignore"):
-        shifted = np.exp(raw - raw.max(axis=1, keepdims=True))
+        shifted = np.exp(doubles - doubles.max(axis=1, keepdims=True))
         return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
-def average_chunks(answers: NDArray[np.float64], encoded: Encoded) -> NDArray[np.float64]:
-    """Answers of pieces to answers of rows, shape (rows, width); zeros where a row has no piece."""
+def average_chunks(answers: NDArray[Any], encoded: Encoded) -> NDArray[Any]:
+    """Answers of pieces to answers of rows, shape (rows, width); zeros where a row has no piece.
+
+    Where every row is one piece, which is the rule, these are the same and nothing is copied.
+    """
+    pieces = encoded.piece_rows
+    is_one_each = bool((pieces[1:] > pieces[:-1]).all())
+    if is_one_each and len(pieces) == encoded.rows:
+        return answers
+    if is_one_each:
+        spread = np.zeros((encoded.rows, answers.shape[1]), answers.dtype)
+        spread[pieces] = answers
+        return spread
     totals = np.zeros((encoded.rows, answers.shape[1]))
-    if len(np.unique(encoded.piece_rows)) == len(encoded.piece_rows):
-        totals[encoded.piece_rows] = answers
-        return totals
     weights = np.zeros(encoded.rows)
-    np.add.at(totals, encoded.piece_rows, answers * encoded.lengths[:, None])
-    np.add.at(weights, encoded.piece_rows, encoded.lengths)
+    np.add.at(totals, pieces, answers * encoded.lengths[:, None])
+    np.add.at(weights, pieces, encoded.lengths)
     return np.asarray(totals / np.maximum(weights, 1)[:, None])
 
 
-def embedding_column(spec: ModelSpec, answers: NDArray[np.float64], bad: NDArray[np.bool_]) -> pa.Array:
+def embedding_column(spec: ModelSpec, answers: NDArray[Any], bad: NDArray[np.bool_] | None) -> pa.Array:
+    """Vectors; the numbers are not copied unless they are to be normalised, or are no floats of 32 bits."""
     if spec.normalize:
+        answers = answers.astype(np.float64)
         answers = answers / np.maximum(np.linalg.norm(answers, axis=1, keepdims=True), 1e-12)
-    flat = pa.array(answers.astype(np.float32).reshape(-1), pa.float32())
-    return pa.FixedSizeListArray.from_arrays(flat, spec.dimension, mask=pa.array(bad))
+    flat = pa.array(np.ascontiguousarray(answers, dtype=np.float32).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, spec.dimension, mask=None if bad is None else pa.array(bad))
 
 
-def labels_column(spec: ModelSpec, answers: NDArray[np.float64], bad: NDArray[np.bool_]) -> pa.Array:
-    chosen = [
-        None if wrong else [spec.labels[i] for i in np.flatnonzero(row >= spec.threshold)]
-        for row, wrong in zip(answers, bad, strict=True)
-    ]
-    return pa.array(chosen, pa.list_(pa.string()))
+def labels_column(spec: ModelSpec, answers: NDArray[Any], bad: NDArray[np.bool_] | None) -> pa.Array:
+    """The labels of each row from the spec's threshold on, in the spec's order."""
+    chosen = answers >= spec.threshold
+    if bad is not None:
+        chosen &= ~bad[:, None]
+    names = pa.array(spec.labels, pa.string()).take(pa.array(np.nonzero(chosen)[1]))
+    mask = None if bad is None else pa.array(bad)
+    return pa.ListArray.from_arrays(offsets_of(chosen.sum(axis=1)), names, mask=mask)
 
 
-def scores_column(spec: ModelSpec, options: Options, answers: NDArray[np.float64], bad: NDArray[np.bool_]) -> pa.Array:
+def scores_column(spec: ModelSpec, options: Options, answers: NDArray[Any], bad: NDArray[np.bool_] | None) -> pa.Array:
     """The best scores of each row by label, best first."""
     keep = min(options.top_k or (len(spec.labels) if len(spec.labels) <= 20 else 5), len(spec.labels))
     order = np.argsort(-answers, axis=1, kind="stable")[:, :keep]
-    good = ~bad
-    sizes = np.where(good, keep, 0)
-    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-    keys = pa.array(spec.labels, pa.string()).take(pa.array(order[good].reshape(-1)))
-    items = pa.array(np.take_along_axis(answers, order, axis=1)[good].reshape(-1).astype(np.float32))
-    return pa.MapArray.from_arrays(pa.array(offsets), keys, items, mask=pa.array(bad))
+    scores = answers[np.arange(len(answers))[:, None], order].astype(np.float32)
+    sizes = np.full(len(answers), keep)
+    if bad is not None:
+        order, scores, sizes = order[~bad], scores[~bad], np.where(bad, 0, keep)
+    keys = pa.array(spec.labels, pa.string()).take(pa.array(order.reshape(-1)))
+    mask = None if bad is None else pa.array(bad)
+    return pa.MapArray.from_arrays(offsets_of(sizes), keys, pa.array(scores.reshape(-1)), mask=mask)
+
+
+def offsets_of(sizes: NDArray[Any]) -> pa.Array:
+    """Where each row of a list column begins, and where the last ends."""
+    offsets = np.zeros(len(sizes) + 1, np.int32)
+    np.cumsum(sizes, out=offsets[1:])
+    return pa.array(offsets)
 
 
 def error_column(rows: int, faults: Mapping[int, RowFault]) -> pa.Array:
-    errors: list[dict[str, Any] | None] = [None] * rows
-    for row, fault in faults.items():
-        errors[row] = {"class": fault.kind, "message": fault.message, "attempts": fault.attempts}
-    return pa.array(errors, ERROR_TYPE)
+    """What is wrong with each row; null where nothing is."""
+    if not faults:
+        return pa.nulls(rows, ERROR_TYPE)
+    which = np.zeros(rows, np.int64)
+    good = np.ones(rows, np.bool_)
+    which[list(faults)] = np.arange(len(faults))
+    good[list(faults)] = False
+    found = [{"class": one.kind, "message": one.message, "attempts": one.attempts} for one in faults.values()]
+    return pa.array(found, ERROR_TYPE).take(pa.array(which, mask=good))

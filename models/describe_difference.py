@@ -26,8 +26,8 @@ def describe_loss(agreement: Agreement, bound: float, *, of_mean: bool) -> str:
         return f"its answer differs by {agreement.largest:.3g}, {within}"
     if agreement.cosine_mean is not None:
         return f"1 - cosine is {1 - agreement.cosine_mean:.3g} in the mean of {agreement.rows} rows, {within}"
-    labels = "" if agreement.labels_agree is None else f" and {1 - agreement.labels_agree:.0%} of their labels"
-    return f"scores{labels} differ, by {agreement.mean:.3g} in the mean of {agreement.rows} rows, {within}"
+    labels = "" if agreement.labels_agree is None else f" and {1 - agreement.labels_agree:.0%} have another label"
+    return f"scores differ by {agreement.mean:.3g} in the mean of {agreement.rows} rows{labels}, {within}"
 
 
 def describe_row(expected: pa.RecordBatch, found: pa.RecordBatch) -> str:

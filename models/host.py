@@ -41,8 +41,12 @@ def processor_name() -> str:
 
 
 def measurements(kind: str, key: str) -> Path:
-    """The file for what was measured here: of a kind (`costs`, ...), under a key such as a variant's digest."""
-    return cache_home() / "measured" / host_fingerprint() / kind / f"{key}.json"
+    """The file for what was measured here: of a kind (`costs`, ...), under a key such as a variant's digest.
+
+    It lies under `$TANDEM_MEASURED`, else in the cache.
+    """
+    home = os.environ.get("TANDEM_MEASURED")
+    return (Path(home) if home else cache_home() / "measured") / host_fingerprint() / kind / f"{key}.json"
 
 
 def recall(kind: str, key: str) -> Any:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.artifact import refuse_unsafe, verify_digest
+from models.artifact import VARIANTS, refuse_unsafe, verify_digest
 from models.choose import Tolerance, choose_variant
 from models.errors import MissingExtra, ModelNotFound, RuntimeUnavailable, SpecInvalid
 from models.locate import VERSION_LENGTH, locate_model
+from models.measure_costs import costs_key, load_costs
 from models.model import Model, Options
 from models.spec import ModelSpec, read_spec
 from models.variants import RUNTIMES, Variant, list_variants, own_variant, verify_variant
@@ -135,7 +136,12 @@ def load_model(
     loaded.tag = described.tag
     loaded.digest = described.digest
     loaded.variant = chosen.name
-    loaded.streams, loaded.pads = arithmetic.streams, loaded.pads and arithmetic.pads
+    loaded.streams = arithmetic.streams
+    loaded.pads = loaded.pads and arithmetic.pads
+    loaded.costs_key = costs_key(
+        chosen.digest, device=arithmetic.device, threads=arithmetic.threads, streams=arithmetic.streams
+    )
+    loaded.costs = load_costs(described.folder / VARIANTS / loaded.variant, loaded.costs_key)
     return loaded
 
 

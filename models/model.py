@@ -124,6 +124,7 @@ class Model(ABC):
         pads: whether pieces of different lengths may go through together; False where padding would change an answer.
         streams: how many calls of `forward` may run at once, each in a thread of its own.
         costs: what micro-batches take on this host by their shape, as far as it is known; learns while the model runs.
+        costs_key: under which they are kept on this host; empty where they are not.
     """
 
     spec: ModelSpec
@@ -135,6 +136,7 @@ class Model(ABC):
     max_padded: int | None = None
     pads: bool = True
     streams: int = 1
+    costs_key: str = ""
 
     #: What each feature is padded with; 0 where it is not named.
     padding: ClassVar[Mapping[str, float]] = {}

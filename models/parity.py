@@ -89,7 +89,7 @@ def check_parity(
 ) -> Parity:
     """Send rows through both models and compare what each step makes of them.
 
-    Costs the rows once through the reference, and through the variant once and, for 16 of them, three times more: each
+    Costs the rows once through the reference, and through the variant once and, for 12 of them, three times more: each
     alone, in pairs, and all together, since int8 with scales of its own for each call depends on its batch-mates.
 
     Args:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from models.errors import ModelAccessDenied, ModelError, ModelNotFound, ModelStoreUnavailable, SpecInvalid
+from models.s3_session import open_session
 
 Action = Literal["fetch", "push"]
 
@@ -26,11 +27,10 @@ def open_client(
     Raises:
         SpecInvalid: there is no such profile, or the endpoint or region is none.
     """
-    import boto3
     from botocore.exceptions import BotoCoreError
 
     try:
-        session = boto3.Session(profile_name=profile, region_name=region)
+        session = open_session(profile=profile, region=region)
         return session.client("s3", endpoint_url=endpoint_url)
     except (BotoCoreError, ValueError) as error:
         raise wrong_settings(url, error) from None
@@ -115,5 +115,5 @@ def as_model_error(error: BaseException, url: str, action: Action, file: str = "
 def wrong_settings(url: str, error: Exception) -> SpecInvalid:
     return SpecInvalid(
         url, f"the object store cannot be asked ({str(error).rstrip('.')})",
-        remedy="Check --endpoint-url, --region and --profile, and the AWS settings of this machine.",
+        remedy="Check --endpoint-url, --region and --aws-profile, and the AWS settings of this machine.",
     )  # fmt: skip

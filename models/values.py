@@ -46,10 +46,27 @@ def iterate_values(values: Values) -> Iterator[Any]:
             with suppress(UnicodeDecodeError):
                 yield from values.to_pylist()
                 return
+        if is_list(kind) and (rows := read_regular(values)) is not None:
+            yield from rows
+            return
         for scalar in values:
             yield read_scalar(scalar)
     else:
         yield from values
+
+
+def read_regular(values: Any) -> list[NDArray[Any] | None] | None:
+    """The rows of a column of nested numbers of one shape, as views of one array; None where they are of several.
+
+    A row may be null; nothing in it may.
+    """
+    rows = nested_to_numpy(values.drop_null())
+    if rows is None or rows.ndim < 2:
+        return None
+    if not values.null_count:
+        return list(rows)
+    views = iter(rows)
+    return [next(views) if valid else None for valid in values.is_valid().to_pylist()]
 
 
 def read_scalar(scalar: Any) -> Any:

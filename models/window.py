@@ -28,6 +28,7 @@ class WindowStats:
     """What the window cost. `padded` counts what went through the arithmetic, `real` what was not padding.
 
     Attributes:
+        squared: sum of rows x length x length, which attention costs.
         repeated: pieces that another one's answer was good for.
         halved: times that a micro-batch did not fit into memory.
         plan_s: seconds spent on planning.
@@ -38,6 +39,7 @@ class WindowStats:
     micro_batches: int = 0
     rows: int = 0
     padded: int = 0
+    squared: int = 0
     real: int = 0
     repeated: int = 0
     halved: int = 0
@@ -190,6 +192,7 @@ def run_micro_batch(
     stats.micro_batches += 1
     stats.rows += len(pieces)
     stats.padded += micro_batch.padded
+    stats.squared += micro_batch.padded**2 // micro_batch.rows
     stats.real += int(encoded.lengths[pieces].sum())
     stats.forward_s += seconds
     if told is not None:

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from models.errors import PredictionMismatch
+from models.measure_costs import keep_costs
 from models.model import Model
 from models.window import run_window
 from service.errors import LaneClosed, ModelFailed, QueueFull, TooManyRows
@@ -104,6 +105,7 @@ class Lane:
         self._queue.release()
         self._queue.close()
         self._thread.join(timeout_s)
+        keep_costs(self.model)
 
     def _admit(self, rows: int) -> None:
         """Refuse rows that the queue does not hold."""

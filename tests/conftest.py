@@ -27,6 +27,14 @@ server.stop()
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What jobs measure of this host is neither taken from the user's cache nor left there."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TANDEM_MEASURED", str(tmp_path_factory.mktemp("measured")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The endpoint url of moto's server in a process of its own, with AWS_ENDPOINT_URL and credentials set.

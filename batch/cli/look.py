@@ -11,8 +11,12 @@ from batch.errors import InputNotFound
 
 
 def store_options(command: Any) -> Any:
-    for name, text in (("profile", "AWS profile."), ("region", "AWS region."), ("endpoint-url", "S3 endpoint.")):
-        command = click.option(f"--{name}", help=text)(command)
+    for flag, name, text in (
+        ("--aws-profile", "profile", "AWS profile."),
+        ("--region", "region", "AWS region."),
+        ("--endpoint-url", "endpoint_url", "S3 endpoint."),
+    ):
+        command = click.option(flag, name, help=text)(command)
     return command
 
 

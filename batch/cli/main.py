@@ -13,6 +13,8 @@ from typing import NoReturn
 
 import click
 
+from batch.lean import choose_memory_pool
+
 #: Command -> where it is, and its line in `tandem --help`. Nothing is imported for a command that is not called.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("batch.cli.run:run", "Run a job, or what is left of it."),
@@ -64,6 +66,7 @@ def main() -> None:
     logging.getLogger("tandem").setLevel(logging.INFO)
     signal.signal(signal.SIGTERM, lambda number, frame: fail("asked to end by SIGTERM; run the same command again", 75))
     refuse_strangers()
+    choose_memory_pool()
     try:
         tandem.main(prog_name="tandem", standalone_mode=False)
     except click.exceptions.Exit as error:

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import click
 
+from batch.lean import leave_pandas_out
 from batch.report import Manifest
 from batch.spec import JobSpec, read_job
 
@@ -46,22 +47,28 @@ def job_from(file: Path | None, flags: dict[str, Any]) -> JobSpec:
     is_flag=True,
     help="Begin anew: first remove what the last job wrote and is no longer true. Not beside another run.",
 )
-def run(file: Path | None, replace: bool, **flags: Any) -> None:
+@click.option("--profile", is_flag=True, help="Say where the time went, how fast the arithmetic was, and what to do.")
+def run(file: Path | None, replace: bool, profile: bool, **flags: Any) -> None:
     """Run a job, or what is left of it.
 
     Every row ends as one row of the output, a prediction or an error with its reason, whatever dies and however often
     this is called. The settings come from JOB.yaml, from flags, or both; flags win.
     """
+    from batch.profile import profile_lines
     from batch.progress import BarProgress, on_terminal
     from batch.run import run_job
 
+    leave_pandas_out()
     job = job_from(file, flags)
     if on_terminal():
         with BarProgress() as bar:
-            manifest = run_job(job, replace=replace, progress=bar)
+            manifest = run_job(job, replace=replace, profile=profile, progress=bar)
     else:
-        manifest = run_job(job, replace=replace)
+        manifest = run_job(job, replace=replace, profile=profile)
     print_manifest(manifest, job.output)
+    if profile and manifest["run"]["rows"]:
+        for line in profile_lines(manifest["run"]):
+            click.echo(line)
 
 
 def print_manifest(manifest: Manifest, output: str) -> None:
@@ -124,6 +131,7 @@ def plan(file: Path | None, replace: bool, **flags: Any) -> None:
     from batch.commit import list_parts
     from batch.prepare import prepare_job
 
+    leave_pandas_out()
     prepared = prepare_job(job_from(file, flags), replace=replace, dry=True)
     parts = list_parts(prepared.target, prepared.record.fingerprint, list(prepared.plans))
     shards = [shard for _, shard in prepared.shards]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -109,6 +111,51 @@ class FarSightedModel(WordCount):
         return super().decode(outputs, encoded)
 
 
+class ConstantModel(WordCount):
+    """Says of every text that it has many words, so that a job's time and memory are those of its rows."""
+
+    def encode(self, values: Values) -> Encoded:
+        rows = len(values)
+        return Encoded(
+            rows=rows,
+            features={"words": np.full((rows, 1), MANY, np.float32)},
+            piece_rows=np.arange(rows),
+            lengths=np.ones(rows, np.int64),
+            truncated=np.zeros(rows, np.bool_),
+        )
+
+
+class HungryModel(ConstantModel):
+    """Its arithmetic needs HUNGER bytes for each row."""
+
+    HUNGER = 8 << 20
+    max_rows = 32
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        np.ones(micro_batch.rows * self.HUNGER, np.uint8)
+        return super().forward(micro_batch)
+
+
+class BulkyModel(ConstantModel):
+    """Its rows are pictures of ARRAY bytes each, however small their files are."""
+
+    ARRAY = 1 << 20
+    spec = ModelSpec.model_validate(
+        {
+            "name": "bulky",
+            "family": "cnn",
+            "task": "image-classification",
+            "inputs": [{"name": "image", "kind": "image"}],
+            "labels": ["few", "many"],
+            "preprocess": {},
+        }
+    )
+
+    def encode(self, values: Values) -> Encoded:
+        encoded = super().encode(values)
+        return replace(encoded, features={"words": np.zeros((len(values), self.ARRAY // 4), np.float32)})
+
+
 class LeavingModel(WordCount):
     """Its code ends the process at a row of thirteen words."""
 
@@ -123,3 +170,27 @@ class VanishingModel(WordCount):
 
     def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
         os._exit(0)
+
+
+class SlowEncoder(WordCount):
+    """Takes a while to encode a window."""
+
+    def encode(self, values: Values) -> Encoded:
+        time.sleep(0.05)
+        return super().encode(values)
+
+
+class SlowArithmetic(WordCount):
+    """Takes a while over a micro-batch."""
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        time.sleep(0.05)
+        return super().forward(micro_batch)
+
+
+class SlowDecoder(WordCount):
+    """Takes a while to name the answers of a window."""
+
+    def decode(self, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
+        time.sleep(0.05)
+        return super().decode(outputs, encoded)

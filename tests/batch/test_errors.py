@@ -15,6 +15,7 @@ EVERY = [
     (2, errors.ConditionIgnored("s3://b/f", "PUT")),
     (3, errors.ModelProblem("no model minilm")),
     (3, errors.RuntimeMissing("openvino", "it is not installed", advice="pip install tandem-inference[openvino]")),
+    (3, errors.ReferenceMissing("onnx-int8", reference="onnx-fp32", reason="no graph")),
     (3, errors.FingerprintMismatch("s3://b/out/", expected="a1", found="b2", differences="model")),
     (3, errors.InputChanged("s3://b/f", expected="e1", found="e2")),
     (4, errors.TooManyErrors(errors=30, rows=100, max_error_rate=0.1, first="null text")),

@@ -1,19 +1,38 @@
-"""Memory is bounded by windows: however many rows a shard has, only a few windows are on their way at once."""
+"""Memory is bounded: however many rows a shard has and however wide they are, only so much is on its way at once."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from batch.read import WINDOW_BYTES
+from batch.bounds import Bounds
+from batch.in_flight import InFlight
+from batch.overlap import overlap
+from batch.predict import PredictedRows, Spent, encode_rows
 from batch.run import run_job
-from tests.batch.own_models import FarSightedModel
+from batch.sizes import parse_size
+from models.footprint import bound_micro_batches
+from models.window import WindowStats
+from tests.batch.command import ROOT, Command, assert_refused, environment, job
+from tests.batch.own_models import BulkyModel, FarSightedModel, HungryModel
 from tests.batch.places import Folder, put_table, read_output, texts
 
 #: Two wait behind encoding and two behind the arithmetic; each of the three threads has one in hand.
 WINDOWS = 2 + 2 + 3
+#: Runs a command and says what its process held at most.
+_MEASURED = """
+from batch.cli.main import main
+main()
+with open("/proc/self/status") as status:
+    print("peak", next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM")))
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -36,13 +55,22 @@ def test_no_more_than_a_few_windows_are_on_their_way(folder: Folder) -> None:
     assert FarSightedModel.waiting == 0
 
 
+def test_the_first_window_of_a_shard_is_small_so_that_the_arithmetic_need_not_wait_for_a_whole_one(
+    folder: Folder,
+) -> None:
+    put_table(folder, "in/a.parquet", texts(3_000))
+    assert run(folder, window_rows=1000) == 3_000
+    assert FarSightedModel.windows == 6, "128, 256, 512, twice a thousand, and the rest"
+    assert FarSightedModel.most_rows == 1000
+
+
 def test_wide_rows_come_in_smaller_windows(folder: Folder) -> None:
     wide = 4 << 20
     put_table(
         folder, "in/a.parquet", pa.table({"text": [f"{i} " + "x" * wide for i in range(40)]}), use_dictionary=False
     )
     assert run(folder, window_rows=1000) == 40
-    assert 1 <= FarSightedModel.most_rows <= WINDOW_BYTES // wide
+    assert 1 <= FarSightedModel.most_rows <= Bounds().window_bytes // wide
 
 
 def test_small_objects_and_sparse_rows_are_gathered_to_windows(folder: Folder) -> None:
@@ -55,3 +83,100 @@ def test_small_objects_and_sparse_rows_are_gathered_to_windows(folder: Folder) -
     FarSightedModel.windows = 0
     assert run(folder, window_rows=100, output=folder.url + "some/", where="id < 3 OR id > 796 OR id = 400") == 7
     assert FarSightedModel.windows == 1
+
+
+@pytest.fixture(scope="module")
+def large_group(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """One row group of 240 MB that no compression makes smaller."""
+    folder = Folder(tmp_path_factory.mktemp("large"))
+    octets = np.random.default_rng(0).integers(97, 123, 200_000 * 1200, np.uint8)
+    offsets = pa.array(np.arange(0, len(octets) + 1, 1200, dtype=np.int32))
+    column = pa.StringArray.from_buffers(200_000, offsets.buffers()[1], pa.py_buffer(octets))
+    table = pa.table({"id": np.arange(200_000), "text": column})
+    (folder.folder / "in").mkdir()
+    pq.write_table(table, folder.folder / "in/a.parquet", row_group_size=200_000, use_dictionary=False)
+    return folder
+
+
+@pytest.mark.parametrize("keep", ["id", "id,text"])
+def test_a_row_group_of_240_mb_goes_through_a_process_of_220_mb(large_group: Folder, keep: str) -> None:
+    words = job(large_group, "--memory", "220MB", "--keep", keep, model="tests.batch.own_models:ConstantModel")
+    output = words.index("--output") + 1
+    words = (*words[:output], f"{large_group.url}{keep.replace(',', '-')}/", *words[output + 1 :])
+    ended = subprocess.run(
+        [sys.executable, "-c", _MEASURED, *words],
+        cwd=ROOT, env=environment({}), capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert "200,000 rows in 1 parts, 0 error rows" in ended.stdout
+    assert int(ended.stdout.split()[-1]) < 220e6
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        ("20MB", "--memory 20MB is too little: with its model loaded the process holds"),
+        ("lots", "such as 512MB, 1.5GB or 2GiB, found 'lots'"),
+        ("1.5", "such as 512MB, 1.5GB or 2GiB, found '1.5'"),
+        ("0GB", "such as 512MB, 1.5GB or 2GiB, found '0GB'"),
+    ],
+)
+def test_a_bound_that_is_none_or_too_low_is_refused_before_the_output_is_claimed(
+    folder: Folder, command: Command, size: str, said: str
+) -> None:
+    put_table(folder, "in/a.parquet", texts(10))
+    assert_refused(command(*job(folder, "--memory", size)), 2, said)
+    assert not folder.etags("out/_tandem/job")
+
+
+def test_sizes_are_read_as_people_write_them() -> None:
+    assert [parse_size(size) for size in ("512MB", "1.5GB", "2GiB", "64 kib", "300000000B")] == [
+        512 * 10**6, 15 * 10**8, 2 << 30, 64 << 10, 3 * 10**8,
+    ]  # fmt: skip
+
+
+def test_the_wider_the_rows_the_fewer_are_between_reading_and_writing() -> None:
+    flight = InFlight(1_000)
+    sizes = [100] * 30 + [5_000, 100, 5_000] + [400] * 9
+    windows = [pa.RecordBatch.from_pydict({"octets": [bytes(size)]}) for size in sizes]
+    admitted = overlap(flight.admit((rows, Spent()) for rows in windows), ahead=100, name="read")
+    predicted = (PredictedRows(rows=r, predictions=r, stats=WindowStats(), spent=Spent()) for r, _ in admitted)
+    passed = []
+    for window in flight.release(predicted):
+        assert flight.held_bytes <= max(1_000, window.rows.nbytes)
+        passed.append(window.rows)
+    assert passed == windows
+    assert flight.held_bytes == 0
+
+
+def test_a_reader_that_waits_for_room_is_let_go_when_the_job_ends() -> None:
+    flight = InFlight(10)
+    rows = pa.RecordBatch.from_pydict({"octets": [bytes(100)]})
+    seen: list[int] = []
+    reader = threading.Thread(
+        target=lambda: seen.extend(r.num_rows for r, _ in flight.admit([(rows, Spent())] * 2)), daemon=True
+    )
+    reader.start()
+    flight.close()
+    reader.join(10)
+    assert not reader.is_alive()
+    assert len(seen) <= 1
+
+
+def test_pictures_that_unpack_to_much_are_encoded_few_at_a_time() -> None:
+    windows = [
+        pa.RecordBatch.from_pydict({"n": list(range(first, first + 40)), "image": [b"x"] * 40}) for first in (0, 40)
+    ]
+    model = BulkyModel()
+    encoded = list(
+        encode_rows(model, ((rows, Spent()) for rows in windows), column="image", encoded_bytes=10 * BulkyModel.ARRAY)
+    )
+    assert [window.encoded.rows for window in encoded] == [16, 10, 10, 4, 10, 10, 10, 10]
+    assert [n for window in encoded for n in window.rows.column("n").to_pylist()] == list(range(80))
+
+
+def test_a_bounded_job_plans_no_micro_batch_that_would_not_fit(folder: Folder) -> None:
+    model = HungryModel()
+    bound_micro_batches(model, 10 * HungryModel.HUNGER)
+    assert model.max_padded is not None
+    assert 5 <= model.max_padded <= 12

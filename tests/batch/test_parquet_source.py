@@ -1,6 +1,7 @@
 """Parquet is read in few requests, of one version, in bounded memory; what is no Parquet is named."""
 
 import io
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from batch.errors import InputChanged, InputNotFound, StoreUnavailable, UnreadableParquet
 from batch.local_store import LocalStore
-from batch.parquet_source import PinnedFile, coalesce_ranges, column_ranges, read_footer
+from batch.parquet_source import BUFFER_BYTES, PinnedFile, coalesce_ranges, column_ranges, read_footer
 from batch.s3_store import S3Store
 from batch.storage import ObjectInfo
 from tests.fault_proxy import FaultProxy, Rule
@@ -144,6 +145,29 @@ def test_a_range_over_several_requests_is_put_together(tmp_path: Path) -> None:
         assert file.held_bytes < 18 * MIB
         assert file.read() == content[10 + 20 * MIB :]
         assert len(store.reads) == 3
+
+
+def test_a_large_row_group_is_fetched_a_bounded_piece_ahead_of_its_reader(tmp_path: Path) -> None:
+    octets = np.random.default_rng(0).integers(0, 1 << 62, (3, 1_000_000))
+    table = pa.table({"a": octets[0], "b": octets[1], "few": np.zeros(1_000_000, np.int8), "c": octets[2]})
+    pq.write_table(table, tmp_path / "f.parquet", row_group_size=1_000_000, use_dictionary=False)
+    store = CountingStore(tmp_path)
+    info = only(store)
+    footer = read_footer(store, info)
+    held = []
+    with PinnedFile(store, info, ahead_bytes=2 * MIB) as file:
+        source = pq.ParquetFile(file, metadata=footer, pre_buffer=False, buffer_size=BUFFER_BYTES)
+        store.reads.clear()
+        file.prefetch(column_ranges(footer, [0]))
+        rows = []
+        for batch in source.iter_batches(10_000, use_threads=False):
+            held.append(file.held_bytes)
+            rows.append(batch)
+    assert pa.Table.from_batches(rows).equals(table)
+    assert max(held) <= 2 * MIB
+    asked = sorted(store.reads)
+    assert all(one[1] == other[0] for one, other in itertools.pairwise(asked)), "nothing is fetched twice"
+    assert len(asked) <= 24 * MIB // (2 * MIB // 8) + 8
 
 
 @pytest.mark.parametrize("prefetched", [False, True])

@@ -12,7 +12,13 @@ import numpy as np
 import onnx
 import yaml
 from onnx import numpy_helper
-from onnxruntime.quantization import QuantType, quantize_dynamic
+
+from models.artifact import verify_digest
+from models.load import load_model
+from models.model import Values
+from models.optimize import write_record
+from models.quantize import quantize_onnx, quantize_openvino
+from models.spec import read_spec
 
 ZOO = Path(__file__).parents[2] / "models" / "zoo"
 
@@ -39,11 +45,10 @@ def edit_json(path: Path, edit: Callable[[Any], None]) -> None:
 
 
 def quantize(folder: Path) -> None:
-    """Its graph in int8, weights by channel, activations by scales of their own for each call."""
-    whole = folder / "model.onnx"
-    model = onnx.load(whole)
-    del model.graph.value_info[:]  # what the exporter inferred is not what ONNX infers
-    quantize_dynamic(model, whole, weight_type=QuantType.QInt8, per_channel=True)
+    """Its graph in int8, as `tandem model optimize --runtime onnx` makes it."""
+    graph = folder / "model.onnx"
+    quantize_onnx(graph, folder / "int8.onnx", read_spec(folder))
+    (folder / "int8.onnx").replace(graph)
 
 
 def spoil_scale(folder: Path, *, factor: float, which: int = 0) -> str:
@@ -55,3 +60,46 @@ def spoil_scale(folder: Path, *, factor: float, which: int = 0) -> str:
     tensor.CopyFrom(numpy_helper.from_array((numpy_helper.to_array(tensor) * factor).astype(np.float32), tensor.name))
     onnx.save(model, path)
     return str(tensor.name)
+
+
+def make_int8(model: Path, change: Callable[[Path], None] = lambda folder: None, *, tolerance: float = 0.01) -> Path:
+    """Give an artifact an int8 variant for ONNX Runtime, with something wrong in it; its record is of what it holds."""
+    variant = model / "variants" / "onnx-int8"
+    shutil.copytree(model, variant, ignore=shutil.ignore_patterns("variants", "digest.json", "*.safetensors"))
+    quantize(variant)
+    change(variant)
+    record = {"runtime": "onnx", "precision": "int8", "model": verify_digest(model), "tolerance": tolerance}
+    write_record(variant, record | {"measured": {"largest": 0.001}})
+    return variant
+
+
+def make_static_int8(model: Path, values: Values, *, tolerance: float) -> Path:
+    """Give an artifact an int8 variant for OpenVINO, whose scales are those of these rows."""
+    variant = model / "variants" / "openvino-int8"
+    shutil.copytree(model, variant, ignore=shutil.ignore_patterns("variants", "digest.json", "*.safetensors", "*.onnx"))
+    reference = load_model(str(model), runtime="onnx", precision="fp32", threads=1)
+    quantize_openvino(model / "model.onnx", variant / "model.xml", reference, reference.encode(values))
+    record = {"runtime": "openvino", "precision": "int8", "model": verify_digest(model), "tolerance": tolerance}
+    write_record(variant, record | {"measured": {"largest": 0.001}})
+    return variant
+
+
+def spoil_static_scale(folder: Path, *, factor: float, which: int = 0) -> None:
+    """Multiply the range of one quantised activation in OpenVINO's graph; the record is made anew over it."""
+    import openvino as ov
+
+    path = folder / "model.xml"
+    model = ov.Core().read_model(path)
+    node = [op for op in model.get_ops() if op.get_type_name() == "FakeQuantize"][which]
+    for place in (3, 4):  # what the smallest and the largest of the levels stand for
+        level = node.input_value(place).get_node()
+        node.input(place).replace_source_output(
+            ov.op.Constant(np.asarray(level.data * factor, dtype=np.float32)).output(0)
+        )
+    spoiled = folder / "spoiled.xml"
+    ov.save_model(model, spoiled, compress_to_fp16=False)
+    del model
+    for suffix in (".xml", ".bin"):
+        spoiled.with_suffix(suffix).replace(path.with_suffix(suffix))
+    record = json.loads((folder / "variant.json").read_text())
+    write_record(folder, {name: record[name] for name in ("runtime", "precision", "model", "tolerance", "measured")})

@@ -24,6 +24,7 @@ from models.detect import detect_spec
 from models.errors import (
     ArtifactRefused,
     ContractBroken,
+    DigestMismatch,
     ExportDisagrees,
     ModelError,
     ModelNotFound,
@@ -87,7 +88,7 @@ def test_what_is_stored_is_whole_readable_and_named_by_its_digest(bert: tuple[Pa
     assert added.tag == f"tiny-bert:{added.digest[:12]}"
     names = {path.name for path in added.folder.iterdir()}
     assert {"tandem.yaml", "digest.json", "model.onnx", "model.safetensors", "tokenizer.json", "config.json"} <= names
-    assert {path.stat().st_mode & 0o777 for path in added.folder.iterdir()} == {0o644}
+    assert {path.stat().st_mode & 0o777 for path in added.folder.rglob("*") if path.is_file()} == {0o644}
 
 
 def test_the_graph_tells_nothing_of_the_machine_that_made_it(bert: tuple[Path, Added]) -> None:
@@ -355,7 +356,7 @@ def test_a_hub_model_in_the_cache_is_added_without_a_network(
     commit = "0123456789abcdef0123456789abcdef01234567"
     repository = tmp_path / "hub/models--acme--tiny"
     snapshot = repository / "snapshots" / commit
-    for path in added.folder.iterdir():
+    for path in filter(Path.is_file, added.folder.iterdir()):
         blob = repository / "blobs" / path.name
         blob.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, blob)
@@ -372,3 +373,22 @@ def test_a_hub_model_in_the_cache_is_added_without_a_network(
     assert done.stdout.strip() == f"acme/tiny@{commit}", done.stderr
     assert len(list(home.glob("models/x/*/model.onnx"))) == 1
     assert not any(path.is_symlink() for path in home.rglob("*"))
+
+
+def test_large_weights_lie_beside_the_graph_and_answer_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.make_bert_classifier(tmp_path / "bert")
+    whole = add_model(tmp_path / "bert", name="whole")
+    monkeypatch.setattr("models.export.LARGEST_GRAPH_BYTES", 10_000)
+    apart = add_model(tmp_path / "bert", name="apart")
+    assert not (whole.folder / "model.onnx.data").exists()
+    assert (apart.folder / "model.onnx.data").stat().st_mode & 0o777 == 0o644
+    assert (apart.folder / "model.onnx").stat().st_size < (whole.folder / "model.onnx").stat().st_size
+    texts = TEXTS
+    assert load_model("apart").predict(texts) == load_model("whole").predict(texts)
+    assert add_model(tmp_path / "bert", name="apart").digest == apart.digest, "the same weights, the same bytes"
+    with (apart.folder / "model.onnx.data").open("r+b") as data:
+        data.write(b"\xff")
+    with pytest.raises(DigestMismatch, match=r"model\.onnx\.data"):
+        load_model("apart")

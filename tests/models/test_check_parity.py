@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 
+from models.agreement import Agreement
 from models.errors import ParityBroken
 from models.load import load_model
 from models.model import Model, Options, Values
 from models.parity import STAGES, Bound, Parity, check_parity
+from models.rnn import RnnModel
+from models.runtimes.open_vino import OpenVinoRuntime
 from models.samples import TEXTS
+from models.spec import read_spec
 from tests.models import damage
 
 DATA = damage.ZOO / "data"
@@ -190,6 +198,23 @@ def test_a_broken_int8_scale_is_named(factor: float, tmp_path: Path) -> None:
     assert "tandem model optimize bbc-bert --runtime onnx --precision int8" in str(error)
 
 
+def test_a_broken_scale_in_openvinos_graph_is_named(tmp_path: Path) -> None:
+    folder = damage.copy_of("bbc-bert", tmp_path / "bbc-bert")
+    variant = damage.make_static_int8(folder, [text for text in texts() if text], tolerance=0.1)
+    rough = Bound(value=0.1, of="mean")
+    sound = load_model(str(folder), runtime="openvino", precision="int8", threads=1)
+    found = check_parity(load(folder), sound, values_of("bbc-bert"), bound=rough)
+    assert found.variant == "openvino-int8"
+    assert found.movement < 1e-5, "scales that are fixed do not depend on batch-mates"
+
+    damage.spoil_static_scale(variant, factor=4.0)
+    spoiled = load_model(str(folder), runtime="openvino", precision="int8", threads=1)
+    with pytest.raises(ParityBroken, match="--runtime openvino --precision int8") as caught:
+        check_parity(load(folder), spoiled, values_of("bbc-bert"), bound=rough)
+    assert (caught.value.stage, caught.value.cause) == ("arithmetic", "int8 scale")
+    assert "times the reference's" in caught.value.what, "all numbers are off by one factor, and it is not named"
+
+
 def test_labels_in_another_order_are_named(tmp_path: Path) -> None:
     folder = damage.copy_of("bbc-bert", tmp_path / "copy")
     damage.edit_spec(folder, labels=["business", "politics", "entertainment", "sports", "tech"])
@@ -206,8 +231,78 @@ def test_labels_named_otherwise_are_named(tmp_path: Path) -> None:
     assert "'sports' in the reference and 'sport' in the variant" in error.what
 
 
+def test_lower_casing_of_a_recurrent_networks_text_is_named(tmp_path: Path) -> None:
+    folder = damage.copy_of("language-bigru", tmp_path / "copy")
+    lower = {"type": "Lowercase"}
+
+    def fold(content: Any) -> None:
+        before = [content["normalizer"]] if content["normalizer"] else []
+        content["normalizer"] = {"type": "Sequence", "normalizers": [*before, lower]}
+
+    def keep(content: Any) -> None:
+        steps = (content["normalizer"] or {}).get("normalizers", [content["normalizer"]])
+        content["normalizer"] = {"type": "Sequence", "normalizers": [step for step in steps if step and step != lower]}
+
+    folds = "Lowercase" in json.dumps(json.loads((folder / "tokenizer.json").read_text())["normalizer"])
+    damage.edit_json(folder / "tokenizer.json", keep if folds else fold)
+    error = broken("language-bigru", folder)
+    assert (error.stage, error.cause) == ("encoding", "lower-casing")
+    assert error.what.startswith("the reference lower-cases" if folds else "the variant lower-cases")
+
+
+def test_a_row_that_only_one_of_the_two_takes_is_named(tmp_path: Path) -> None:
+    folder = damage.copy_of("vowels-bilstm", tmp_path / "copy")
+    reference, variant = load("vowels-bilstm"), load(folder)
+    row = values_of("vowels-bilstm")[0].as_py()
+    variant.channels = 11  # type: ignore[attr-defined]
+    with pytest.raises(ParityBroken, match=r"encoding \(row at fault\): row 0: in the reference it is taken; in the "):
+        check_parity(reference, variant, [row], bound=EXACT)
+
+
+def agreement(changed: int, mean: float = 0.0, error: float = 0.0) -> Agreement:
+    return Agreement(rows=64, largest=0.5, mean=mean, labels_agree=1 - changed / 64, error=error)
+
+
+def test_a_mean_over_a_few_rows_may_be_off_by_chance_and_no_more() -> None:
+    assert ROUGH.covers(agreement(0))
+    assert ROUGH.covers(agreement(2)), "2 of 64 is 3 %, and not unlikely where 1 % is tolerated"
+    assert not ROUGH.covers(agreement(9))
+    assert ROUGH.covers(agreement(0, mean=0.012, error=0.001))
+    assert not ROUGH.covers(agreement(0, mean=0.012, error=0.0001))
+    assert not Bound(value=0.4).covers(agreement(0)), "a largest difference is no mean"
+    assert not ROUGH.covers(replace(agreement(0), faults_differ=1))
+    vectors = Agreement(rows=64, largest=0.2, mean=0.1, cosine_mean=0.995, cosine_least=0.98)
+    assert ROUGH.covers(vectors)
+    assert not ROUGH.covers(replace(vectors, cosine_mean=0.98))
+
+
 def test_rows_may_be_called_by_where_they_are_from(tmp_path: Path) -> None:
     folder = damage.copy_of("bbc-bert", tmp_path / "copy")
     damage.edit_spec(folder, max_length=16)
     with pytest.raises(ParityBroken, match=r"maximal length\): in/a\.parquet row 7: "):
         check_parity(load("bbc-bert"), load(folder), ["a", "b " * 40], bound=EXACT, names=["x", "in/a.parquet row 7"])
+
+
+class PaddingOpenVino(OpenVinoRuntime):
+    """OpenVINO as it is, past what keeps rows of several lengths from it: it answers them wrongly, without a word."""
+
+    def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        feed = {name: inputs[name].astype(kind) for name, kind in self.input_types.items()}
+        return dict(zip(self.output_names, map(np.array, self.compiled(feed).values()), strict=True))
+
+
+@pytest.mark.parametrize("name", ["language-bigru", "vowels-bilstm"])
+def test_openvinos_wrong_answers_to_padded_sequences_are_named(name: str) -> None:
+    folder = damage.ZOO / name
+    reference, guarded = load(name), load(name, variant="openvino-fp32")
+    assert isinstance(guarded, RnnModel)
+    guarded.runtime = OpenVinoRuntime(folder / "model.onnx", threads=1)
+    guarded.pads = guarded.runtime.pads
+    assert check_parity(reference, guarded, values_of(name), bound=EXACT).agreement.largest < 1e-4
+
+    padding = RnnModel(folder=folder, spec=read_spec(folder), runtime=PaddingOpenVino(folder / "model.onnx", threads=1))
+    padding.variant = "openvino-fp32"
+    with pytest.raises(ParityBroken) as caught:
+        check_parity(reference, padding, values_of(name), bound=EXACT)
+    assert (caught.value.stage, caught.value.cause) == ("batch-mates", "padding or scales")
+    assert "an answer of the variant moves by 0." in caught.value.what

@@ -63,12 +63,12 @@ def test_settings_that_boto3_does_not_take_are_not_worth_another_try(s3: str, wh
         assert error.value.exit_code == 3
         assert str(error.value).startswith("s3://bucket/m: the object store cannot be asked")
         assert why in str(error.value)
-        assert "Check --endpoint-url, --region and --profile" in str(error.value)
+        assert "Check --endpoint-url, --region and --aws-profile" in str(error.value)
 
 
 def test_a_run_with_an_unknown_profile_ends_in_one_line(tmp_path: Path) -> None:
     words = ("run", "--model", "s3://b/x", "--input", str(tmp_path), "--output", str(tmp_path / "out"))
-    end = tandem(*words, "--profile", "nope", AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
+    end = tandem(*words, "--aws-profile", "nope", AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
     assert "profile (nope) could not be found" in complaint(end, 3)
 
 

@@ -1,0 +1,76 @@
+"""Bounds: what the steps of a job may hold, so that the process stays below a bound, or as suits any host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batch.errors import UsageError
+from batch.sizes import parse_size
+
+MIB = 1 << 20
+
+#: Under a bound: what a job needs besides its model, at least. The rest is divided by these shares: rows on their way,
+#: arrays on their way, what is fetched ahead, what is gathered for the writer (which holds it about three times), and
+#: the arithmetic. What is left over is for what malloc cannot give back.
+LEAST_BYTES = 96 * MIB
+ROWS_SHARE, ARRAYS_SHARE, AHEAD_SHARE, GROUP_SHARE, ARITHMETIC_SHARE = 0.15, 0.2, 0.08, 0.05, 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What the steps of a job may hold. The defaults need no more than some 300 MB besides the model.
+
+    Attributes:
+        window_bytes: of the rows of a window.
+        encoded_bytes: of the arrays that a window becomes; a larger one is encoded in several.
+        flight_bytes: of all rows that are read and not yet written; a single window is always let in.
+        ahead_bytes: fetched and not yet read.
+        group_bytes: gathered to a row group and not yet written.
+        read_rows: unpacked at once.
+        depth: windows that wait between two steps.
+        arithmetic_bytes: that a micro-batch may need; None: it is not bounded.
+    """
+
+    window_bytes: int = 16 * MIB
+    encoded_bytes: int = 32 * MIB
+    flight_bytes: int = 96 * MIB
+    ahead_bytes: int = 16 * MIB
+    group_bytes: int = 16 * MIB
+    read_rows: int = 8192
+    depth: int = 2
+    arithmetic_bytes: int | None = None
+
+
+def share_memory(memory: str | None) -> Bounds:
+    """Divide what a bound leaves over what the process, with its model, holds by now.
+
+    Raises:
+        UsageError: too little is left to work with.
+    """
+    default = Bounds()
+    if memory is None:
+        return default
+    limit, held = parse_size(memory), resident_bytes()
+    left = limit - held
+    if left < LEAST_BYTES:
+        raise UsageError(
+            f"--memory {memory} is too little: with its model loaded the process holds {held / 1e6:.0f} MB, and needs "
+            f"{LEAST_BYTES / 1e6:.0f} MB more for its rows; give it {(held + LEAST_BYTES) / 1e6 + 5:.0f}MB or more."
+        )
+    window_bytes = min(int(ROWS_SHARE * left / 6), default.window_bytes)
+    return Bounds(
+        window_bytes=window_bytes,
+        encoded_bytes=min(int(ARRAYS_SHARE * left / 5), default.encoded_bytes),
+        flight_bytes=min(6 * window_bytes, default.flight_bytes),
+        ahead_bytes=min(int(AHEAD_SHARE * left), default.ahead_bytes),
+        group_bytes=min(int(GROUP_SHARE * left), default.group_bytes),
+        read_rows=1024,
+        depth=1,
+        arithmetic_bytes=int(ARITHMETIC_SHARE * left),
+    )
+
+
+def resident_bytes() -> int:
+    """What this process holds in memory now."""
+    with open("/proc/self/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) * 1024

@@ -1,0 +1,160 @@
+"""Gate: before a job's first part, a few of its own rows go through its variant and through the reference.
+
+What comes of it lies in `_tandem/parity.json`, so that it is done once a job, whoever runs it and however often.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from batch.columns import OWN_ROW, OWN_SOURCE, JobColumns
+from batch.commit import PARITY, JobRecord
+from batch.draw import draw_rows
+from batch.errors import ReferenceMissing
+from batch.shard import Plan
+from batch.spec import JobSpec
+from batch.storage import Store
+from batch.uris import UriReader
+from models.errors import MissingExtra, RuntimeUnavailable
+from models.load import Described, load_model
+from models.model import Model
+
+if TYPE_CHECKING:
+    from models.parity import Bound
+
+#: How many rows are compared.
+ROWS = 64
+#: What a lower precision may cost on average, where its variant says nothing else.
+LOWER_PRECISION = 0.01
+
+Account = dict[str, Any]
+
+
+def reference_of(described: Described) -> str | None:
+    """What a model's variants are compared with; None where it has nothing of that kind, as an operator's own class."""
+    if described.own is not None:
+        return None
+    return next((name for name, variant in described.variants.items() if variant.reference), None)
+
+
+def why_skipped(record: JobRecord) -> str | None:
+    """Why a job's rows need not be compared; None where they must be."""
+    reference = record.model.get("reference")
+    if reference is None:
+        return f"{record.model['tag']} has no reference to compare with"
+    return f"{reference} is the reference" if record.model["variant"] == reference else None
+
+
+def must_compare(store: Store, record: JobRecord, *, anew: bool = False) -> bool:
+    """Whether the job's rows are still to be compared; `anew`: whatever an earlier job there found."""
+    return why_skipped(record) is None and (anew or read_parity(store, record) is None)
+
+
+def read_parity(store: Store, record: JobRecord) -> Account | None:
+    """What an earlier check of this job found, or why there is none; None where it is still to be made."""
+    if (why := why_skipped(record)) is not None:
+        return {"skipped": why}
+    if store.head(PARITY) is None:
+        return None
+    try:
+        content = json.loads(store.read(PARITY))
+        account: Account = content["parity"]
+        return account if content["fingerprint"] == record.fingerprint else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def record_parity(store: Store, record: JobRecord, account: Mapping[str, Any], *, attempt: str) -> None:
+    """Put what was found; of two runs that checked at the same time the first counts."""
+    content = {"tandem": 1, "fingerprint": record.fingerprint, "parity": dict(account)}
+    store.put_if_absent(PARITY, json.dumps(content, indent=1, sort_keys=True).encode(), attempt=attempt)
+
+
+def check_rows(
+    job: JobSpec, described: Described, variant: Model, source: Store, plans: Sequence[Plan], columns: JobColumns
+) -> Account:
+    """Compare the job's variant with its reference, on rows of the job.
+
+    Costs at most 64 rows through each of the two, and 12 of them three times more through the variant, and the
+    memory of a second model while it lasts.
+
+    Args:
+        job: with its runtime resolved.
+        described: its model.
+        variant: the model as the job runs it.
+        source: the input's store.
+        plans: what the job reads.
+        columns: what it encodes, and its filter.
+
+    Returns:
+        What the manifest says of it.
+
+    Raises:
+        ParityBroken: they do not agree; names the step, what differs, and a row.
+        ReferenceMissing: the reference cannot be run here.
+    """
+    from models.parity import check_parity  # a job on the reference compares nothing, and starts without it
+    from models.samples import default_samples
+
+    started = time.perf_counter()
+    drawn = draw_rows(source, plans, columns, rows=ROWS)
+    reference = load_reference(job, described, variant)
+    if drawn is None:
+        values, names = default_samples(reference), None
+    else:
+        values = drawn.column(columns.encoded)
+        places = zip(drawn.column(OWN_SOURCE).to_pylist(), drawn.column(OWN_ROW).to_pylist(), strict=True)
+        names = [f"{source} row {row}" for source, row in places]
+    found = check_parity(reference, variant, values, bound=bound_of(job, described, variant.variant), names=names)
+    rows_of = "samples that come along" if drawn is None else "input"
+    return found.to_json() | {"rows_of": rows_of, "seconds": round(time.perf_counter() - started, 3)}
+
+
+def load_reference(job: JobSpec, described: Described, variant: Model) -> Model:
+    """The reference, on the CPU, with the job's options.
+
+    Raises:
+        ReferenceMissing: it cannot be run here.
+    """
+    reference = described.variants[str(reference_of(described))]
+    try:
+        return load_model(
+            described,
+            variant=reference,
+            device="cpu",
+            options=variant.options,
+            threads=job.threads,
+            fetch=UriReader(**job.where_from),
+        )
+    except (RuntimeUnavailable, MissingExtra, ModuleNotFoundError) as error:
+        raise ReferenceMissing(variant.variant, reference=reference.name, reason=str(error).rstrip(".")) from None
+
+
+def bound_of(job: JobSpec, described: Described, name: str) -> Bound:
+    """How far answers may be apart: by the job's number, the spec's for fp32, else what the variant is registered with.
+
+    A lower precision is not held to its largest difference but to what it costs on average.
+    """
+    from models.parity import Bound
+
+    if isinstance(job.tolerance, float):
+        return Bound(value=job.tolerance)
+    variant = described.variants[name]
+    if variant.precision == "fp32":
+        return Bound(value=described.spec.tolerance)
+    return Bound(value=variant.tolerance or LOWER_PRECISION, of="mean")
+
+
+def describe_parity(account: Mapping[str, Any]) -> dict[str, object]:
+    """What a log line says of a comparison."""
+    return {
+        "variant": account["variant"],
+        "reference": account["reference"],
+        "rows": account["rows"],
+        "largest": f"{account['agreement']['largest']:.3g}",
+        "movement": f"{account['movement']:.3g}",
+        "seconds": account["seconds"],
+    }

@@ -1,0 +1,59 @@
+"""Footprint: what a micro-batch needs in memory, tried, so that none is planned that would not fit."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from models.model import Model
+from models.samples import default_samples
+
+#: A try ends after so many seconds or pieces: what a padded unit costs is then known well enough.
+TRIED_S, TRIED_PIECES = 1.0, 16
+
+
+def bound_micro_batches(model: Model, most_bytes: int) -> None:
+    """Set `model.max_padded` so that the arithmetic of a micro-batch needs no more than `most_bytes`, as far as tried.
+
+    Goes by the longest of some samples, in micro-batches of 1, 2, 4, ... pieces, until half of `most_bytes` is used: a
+    second of work. Attention over texts needs more by the square of their length, so the longest is the dearest.
+    Where a model cannot be tried, or the kernel does not say what was used, nothing is bounded.
+    """
+    encoded = model.encode(default_samples(model))
+    if not len(encoded.lengths):
+        return
+    longest = int(np.argmax(encoded.lengths))
+    before = reset_peak()
+    started = time.perf_counter()
+    rows, rate = 1, 0.0
+    while before is not None and rows <= min(TRIED_PIECES, model.max_rows):
+        micro_batch = model.collate(encoded, np.full(rows, longest))
+        try:
+            model.forward(micro_batch)
+        except Exception:  # whatever is wrong with the samples; rows of the job are judged one by one
+            return
+        used = peak_bytes() - before
+        rate = used / micro_batch.padded
+        if used > most_bytes / 2 or time.perf_counter() - started > TRIED_S:
+            break
+        rows *= 2
+    if rate > 0:
+        fitting = max(1, int(most_bytes / rate / max(model.streams, 1)))
+        model.max_padded = min(fitting, model.max_padded or fitting)
+
+
+def reset_peak() -> int | None:
+    """Have the kernel count this process's peak anew; what it holds now, or None where that cannot be asked."""
+    try:
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+            file.write("5")
+    except OSError:
+        return None
+    return peak_bytes()
+
+
+def peak_bytes() -> int:
+    """The most that this process held in memory."""
+    with open("/proc/self/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) * 1024

@@ -1,0 +1,150 @@
+"""The planner: the best cut of all there are, within its bounds, in the order of the input."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from models.costs import Costs
+from models.micro_batch import plan_micro_batches
+
+#: Seconds of calls, as somebody may have measured them: shapes in any order, with any times.
+MEASURED = st.lists(st.tuples(st.integers(1, 12), st.integers(1, 80), st.floats(1e-5, 1e-1)), max_size=12)
+PRIOR = st.tuples(*[st.floats(0, 1e-2)] * 3, st.floats(0, 1e-5)).filter(lambda prior: sum(prior) > 1e-6)
+
+
+def costs_of(prior: tuple[float, ...], measured: list[tuple[int, int, float]]) -> Costs:
+    costs = Costs(prior)
+    for rows, length, seconds in measured:
+        costs.observe(rows, length, seconds)
+    return costs
+
+
+def best_of_all(
+    ordered: NDArray[np.int64], table: NDArray[np.float64], max_rows: int, max_padded: int, pads: bool
+) -> float:
+    """The least sum over every one of the 2 ** (n - 1) cuts."""
+    least = np.inf
+    for cut in itertools.product((False, True), repeat=len(ordered) - 1):
+        edges = [0, *(place + 1 for place, is_cut in enumerate(cut) if is_cut), len(ordered)]
+        total = 0.0
+        for start, stop in itertools.pairwise(edges):
+            rows, longest = stop - start, int(ordered[start])
+            fits = rows <= max_rows and (rows == 1 or rows * longest <= max_padded)
+            alike = pads or longest == ordered[stop - 1]
+            total += float(table[start, rows - 1]) if fits and alike else np.inf
+        least = min(least, total)
+    return least
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 60), min_size=1, max_size=9),
+    prior=PRIOR,
+    measured=MEASURED,
+    max_rows=st.integers(1, 10),
+    max_padded=st.integers(10, 400),
+    pads=st.booleans(),
+)
+def test_no_other_cut_of_the_ordered_rows_is_faster(
+    lengths: list[int],
+    prior: tuple[float, ...],
+    measured: list[tuple[int, int, float]],
+    max_rows: int,
+    max_padded: int,
+    pads: bool,
+) -> None:
+    costs = costs_of(prior, measured)
+    given_lengths = np.asarray(lengths, np.int64)
+    ordered = -np.sort(-given_lengths)
+    table = costs.planning(max_rows, ordered)
+    groups = plan_micro_batches(
+        given_lengths, costs=costs, max_rows=max_rows, max_padded=max_padded, pads=pads, places=len(lengths)
+    )
+    assert sorted(np.concatenate(groups).tolist()) == list(range(len(lengths)))
+    seconds = 0.0
+    for group in groups:
+        longest = int(given_lengths[group].max())
+        assert len(group) <= max_rows
+        assert len(group) == 1 or len(group) * longest <= max_padded
+        assert pads or len(set(given_lengths[group].tolist())) == 1
+        seconds += float(table[int(np.flatnonzero(ordered == longest)[0]), len(group) - 1])
+    assert seconds == pytest.approx(best_of_all(ordered, table, max_rows, max_padded, pads))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 300), min_size=1, max_size=200),
+    places=st.integers(1, 40),
+    max_rows=st.integers(1, 20),
+    max_padded=st.integers(1, 2000),
+    pads=st.booleans(),
+)
+def test_a_coarse_plan_keeps_every_bound_and_every_row(
+    lengths: list[int], places: int, max_rows: int, max_padded: int, pads: bool
+) -> None:
+    sizes = np.asarray(lengths, np.int64)
+    groups = plan_micro_batches(
+        sizes, costs=Costs(), max_rows=max_rows, max_padded=max_padded, pads=pads, places=places
+    )
+    assert sorted(np.concatenate(groups).tolist()) == list(range(len(lengths)))
+    for group in groups:
+        assert len(group) <= max_rows
+        assert len(group) == 1 or len(group) * sizes[group].max() <= max_padded
+        assert pads or len(set(sizes[group].tolist())) == 1
+
+
+def test_longest_first_and_ties_in_the_order_of_the_input() -> None:
+    groups = plan_micro_batches(np.asarray([3, 9, 3, 9, 3]), costs=Costs(), max_rows=8)
+    assert np.concatenate(groups).tolist() == [1, 3, 0, 2, 4]
+
+
+def test_where_a_call_costs_nothing_no_row_is_padded() -> None:
+    lengths = np.asarray([5, 9, 5, 7, 9, 7, 7])
+    groups = plan_micro_batches(lengths, costs=Costs((0, 0, 1e-4, 0)), max_rows=8, places=7)
+    assert all(len(set(lengths[group].tolist())) == 1 for group in groups)
+
+
+def test_where_a_call_is_all_that_costs_everything_goes_together() -> None:
+    groups = plan_micro_batches(np.asarray([5, 900, 5, 7]), costs=Costs((1e-2, 0, 1e-9, 0)), max_rows=8)
+    assert [len(group) for group in groups] == [4]
+
+
+def test_what_was_measured_moves_the_cut() -> None:
+    """By the formula 64 rows are best together; measured, they take four times as long as in eights."""
+    lengths = np.full(64, 32)
+    costs = Costs((1e-3, 0, 1e-5, 0))
+    assert [len(group) for group in plan_micro_batches(lengths, costs=costs, max_rows=64)] == [64]
+    for _ in range(8):
+        costs.observe(64, 32, 8e-2)
+        costs.observe(32, 32, 4e-2)
+        costs.observe(16, 32, 2e-2)
+        costs.observe(8, 32, 2.5e-3)
+    sizes = [len(group) for group in plan_micro_batches(lengths, costs=costs, max_rows=64, places=64)]
+    assert max(sizes) < 16
+    assert sum(sizes) == 64
+
+
+def test_a_fast_model_is_not_planned_for_longer_than_it_runs() -> None:
+    """So many places to cut are looked at as a hundredth of the model's time allows."""
+    looked: list[int] = []
+
+    class Counted(Costs):
+        def planning(self, max_rows: int, lengths: NDArray[np.int64]) -> NDArray[np.float64]:
+            looked.append(len(lengths))
+            return super().planning(max_rows, lengths)
+
+    lengths = np.arange(1, 1025)
+    plan_micro_batches(lengths, costs=Counted((0, 0, 1e-5, 0)), max_rows=64)
+    plan_micro_batches(lengths, costs=Counted((0, 0, 1e-8, 0)), max_rows=64)
+    assert looked[0] == 1024
+    assert looked[1] < 20
+
+
+def test_no_rows_make_no_micro_batch() -> None:
+    assert plan_micro_batches(np.zeros(0, np.int64), costs=Costs(), max_rows=8) == ()

@@ -1,0 +1,134 @@
+"""One window: streams, out of memory, equal rows, and what it says of itself."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from models.errors import OutOfMemory
+from models.model import Encoded, MicroBatch
+from models.ragged import Ragged
+from models.window import distinct_pieces, run_window
+from tests.service.models import LetterModel
+
+WORDS = ["alpha", "zulu", "b", "a longer row of words", "alpha", "x" * 40, "yes", "b"]
+
+
+class CrowdedModel(LetterModel):
+    """Runs two at once: each call waits until another is on its way too."""
+
+    streams = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.together = threading.Barrier(2, timeout=20)
+        self.max_rows = 1
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        self.together.wait()
+        return super().forward(micro_batch)
+
+
+class SmallMemoryModel(LetterModel):
+    """Takes no micro-batch of more than 64 padded letters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused = 0
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        if micro_batch.padded > 64:
+            self.refused += 1
+            raise OutOfMemory(f"{micro_batch.padded} letters do not fit")
+        return super().forward(micro_batch)
+
+
+def answers(model: LetterModel, rows: list[str]) -> NDArray[Any]:
+    return next(iter(run_window(model, model.encode(rows)).outputs.arrays.values()))
+
+
+def test_streams_run_at_once_and_answer_in_the_order_of_the_input() -> None:
+    model = CrowdedModel()
+    rows = list(dict.fromkeys(WORDS))  # an even number, so that nobody waits alone
+    assert len(rows) % 2 == 0
+    np.testing.assert_array_equal(answers(model, rows), answers(LetterModel(), rows))
+
+
+def test_a_row_that_raises_costs_itself_only_in_streams_too() -> None:
+    class PoisonModel(LetterModel):
+        streams = 2
+
+        def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+            if any(chr(row[0]) == "z" for row in micro_batch.inputs["ids"]):
+                raise ZeroDivisionError("no z")
+            return super().forward(micro_batch)
+
+    model = PoisonModel()
+    model.max_rows = 3
+    result = run_window(model, model.encode(WORDS))
+    assert {piece: fault.kind for piece, fault in result.outputs.faults.items()} == {1: "ZeroDivisionError"}
+    good = [piece for piece in range(len(WORDS)) if piece != 1]
+    np.testing.assert_array_equal(next(iter(result.outputs.arrays.values()))[good], answers(LetterModel(), WORDS)[good])
+
+
+def test_out_of_memory_is_met_once_and_then_planned_around() -> None:
+    model = SmallMemoryModel()
+    rows = [f"row {number:02d}" for number in range(40)]
+    first = run_window(model, model.encode(rows))
+    assert first.stats.halved >= 1
+    assert first.outputs.faults == {}
+    assert model.max_padded is not None
+    assert model.max_padded <= 120
+    met = model.refused
+    while model.max_padded > 64:
+        run_window(model, model.encode(rows))
+    met = model.refused
+    second = run_window(model, model.encode(rows))
+    assert (model.refused, second.stats.halved) == (met, 0)
+    np.testing.assert_array_equal(next(iter(second.outputs.arrays.values())), answers(LetterModel(), rows))
+
+
+def test_equal_rows_go_through_once() -> None:
+    model = LetterModel()
+    result = run_window(model, model.encode(WORDS))
+    assert sorted(model.computed) == sorted(set(WORDS))
+    assert (result.stats.rows, result.stats.repeated) == (6, 2)
+
+
+@pytest.mark.parametrize("ragged", [True, False])
+def test_equal_pieces_are_found_in_every_form_of_a_feature(ragged: bool) -> None:
+    arrays = [np.asarray(row, np.int64) for row in ([1, 2], [1], [1, 2], [2, 1], [1], [0] * 1000, [0] * 1000)]
+    encoded = Encoded(
+        rows=7,
+        features={"ids": Ragged.join(arrays) if ragged else arrays},
+        piece_rows=np.arange(7),
+        lengths=np.asarray([len(array) for array in arrays]),
+        truncated=np.zeros(7, np.bool_),
+    )
+    first, inverse = distinct_pieces(encoded)
+    assert (first.tolist(), inverse.tolist()) == ([0, 1, 3, 5], [0, 1, 0, 2, 1, 3, 3])
+
+
+def test_a_window_says_what_it_was_expected_to_take_and_what_it_took() -> None:
+    model = LetterModel()
+    told: list[int] = []
+    stats = run_window(model, model.encode(WORDS), told=lambda batch: told.append(batch.rows)).stats
+    assert (sum(told), len(told)) == (stats.rows, stats.micro_batches)
+    assert stats.forward_s > 0
+    assert stats.predicted_s > 0
+    assert stats.plan_s > 0
+    assert model.costs.calls == pytest.approx(stats.micro_batches)
+
+
+def test_ragged_rows_are_padded_as_single_arrays_are() -> None:
+    ragged = Ragged.join([np.asarray(row) for row in ([1, 2, 3], [4], [5, 6])])
+    assert ragged.padded(np.asarray([2, 1, 0]), -1).tolist() == [[5, 6, -1], [4, -1, -1], [1, 2, 3]]
+    assert ragged.padded(np.asarray([1]), -1).tolist() == [[4]]
+    assert [row.tolist() for row in ragged] == [[1, 2, 3], [4], [5, 6]]
+    assert [row.tolist() for row in ragged[1:]] == [[4], [5, 6]]
+    assert ragged[-1].tolist() == [5, 6]
