@@ -10,7 +10,7 @@ from typing import Any
 
 from models.artifact import VARIANTS
 from models.errors import ModelError, SpecInvalid
-from models.variants import VARIANT_FILE, make_variant, read_record, variant_files, verify_variant
+from models.variants import COSTS_FILE, VARIANT_FILE, make_variant, read_record, variant_files, verify_variant
 
 #: Brings one file of a model, by its path in the artifact, to a place.
 Bring = Callable[[str, Path], object]
@@ -33,8 +33,11 @@ def list_carried(folder: Path) -> dict[str, dict[str, Any]]:
     for place in variant_folders(folder):
         record = read_record(place / VARIANT_FILE)
         verify_variant(make_variant(place / VARIANT_FILE, record))
-        files = [path.relative_to(folder).as_posix() for path in (*variant_files(place), place / VARIANT_FILE)]
-        found[place.name] = {"digest": record["digest"], "files": files}
+        files = [*variant_files(place), place / VARIANT_FILE, *place.glob(COSTS_FILE)]
+        found[place.name] = {
+            "digest": record["digest"],
+            "files": [path.relative_to(folder).as_posix() for path in files],
+        }
     return found
 
 

@@ -16,8 +16,8 @@ from models.host import recall, remember
 from models.model import Encoded, Feature, MicroBatch, Model
 from models.ragged import Ragged
 from models.samples import default_samples
+from models.variants import COSTS_FILE
 
-COSTS_FILE = "costs.json"
 ROWS = (1, 2, 4, 8, 16, 32, 64)
 LENGTHS = (8, 16, 32, 64, 128, 256, 512, 1024)
 #: Shapes above so many padded tokens, or images, are not tried: everything that is known has its best below.

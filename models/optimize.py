@@ -16,6 +16,7 @@ from models.choose import find_variant
 from models.errors import SpecInvalid, VariantRefused
 from models.host import host_fingerprint, remember
 from models.load import Described, describe_model, load_model
+from models.measure_costs import keep_costs, measure_costs, write_costs
 from models.quantize import make_graph
 from models.side_by_side import SideBySide, measure_side_by_side
 from models.spec import ModelSpec
@@ -97,10 +98,14 @@ def optimize_model(
         variant = write_record(place, record)
         on_step(f"measuring it on {len(held_out)} other rows, beside {reference.variant}")
         candidate = load_model(described, variant=variant, threads=threads, device="cpu")
+        for model in (reference, candidate):
+            model.costs = measure_costs(model)  # or the one whose costs are known would be the faster
+            keep_costs(model)
         measured = measure_side_by_side(reference, candidate, list(held_out))
         on_measured(measured)
         judge(described, variant, measured)
-        host = {"host": host_fingerprint(), "threads": candidate.streams}
+        host = {"host": host_fingerprint(), "streams": candidate.streams}
+        write_costs(place, candidate.costs)
         variant = write_record(place, {**record, "measured": {**measured.to_json(), **host}})
         registered = register(place, folder)
     variant = make_variant(registered / VARIANT_FILE, json.loads((registered / VARIANT_FILE).read_text()))

@@ -19,9 +19,9 @@ from models.artifact import VARIANTS, compute_digest, hash_file
 from models.errors import DigestMismatch, SpecInvalid
 from models.spec import ModelSpec
 
-VARIANT_FILE = "variant.json"
+VARIANT_FILE, COSTS_FILE = "variant.json", "costs.json"
 #: Measured costs lie beside the graph and are refined; they change no answer.
-NOT_OURS = frozenset({VARIANT_FILE, "costs.json"})
+NOT_OURS = frozenset({VARIANT_FILE, COSTS_FILE})
 REFERENCE = "onnx-fp32"
 RUNTIMES = ("onnx", "openvino", "torch")
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")

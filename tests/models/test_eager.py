@@ -46,13 +46,13 @@ def test_answers_are_float32_arrays_by_name_and_other_inputs_are_left_out() -> N
     assert (runtime.name, runtime.precision, runtime.device) == ("torch", "fp32", "cpu")
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # torch's own, met when it first compiles
 def test_a_compiled_module_answers_as_it_does_otherwise() -> None:
     rows = {"pixel_values": np.arange(12, dtype=np.float32).reshape(4, 3)}
     found = EagerRuntime(Halve(), device="cpu", compiled=True)
-    assert isinstance(found.module, torch._dynamo.eval_frame.OptimizedModule)
-    np.testing.assert_array_equal(
-        found.forward(rows)["logits"], EagerRuntime(Halve(), device="cpu").forward(rows)["logits"]
-    )
+    assert type(found.module).__name__ == "OptimizedModule"
+    expected = EagerRuntime(Halve(), device="cpu").forward(rows)
+    np.testing.assert_array_equal(found.forward(rows)["logits"], expected["logits"])
 
 
 def test_a_precision_that_torch_does_not_have_is_said() -> None:
