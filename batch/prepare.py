@@ -139,6 +139,7 @@ def load_for(job: JobSpec, described: Described, *, streams: int | None = None) 
         options=Options(on_long=job.on_long, top_k=job.top_k),
         threads=job.threads,
         streams=streams,
+        compiled=job.compile,
         fetch=UriReader(**job.where_from),
     )
     share_memory(job.memory)

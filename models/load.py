@@ -89,6 +89,7 @@ def load_model(
     options: Options | None = None,
     threads: int | None = None,
     streams: int | None = None,
+    compiled: bool = False,
     fetch: Fetch | None = None,
 ) -> Model:
     """Load a model, ready to predict.
@@ -103,6 +104,7 @@ def load_model(
         options: what the caller chooses about the answers.
         threads: for the arithmetic; None takes OMP_NUM_THREADS, else every core.
         streams: calls that share these threads; None leaves it to the runtime.
+        compiled: whether torch.compile makes kernels of the model.
         fetch: reads the URIs of an image column; None reads local paths only.
 
     Raises:
@@ -128,6 +130,7 @@ def load_model(
         device=device,
         threads=threads,
         streams=streams,
+        compiled=compiled,
     )
     loaded = family_class(spec)(folder=folder, spec=spec, runtime=arithmetic, options=options, fetch=fetch)
     loaded.tag = described.tag
@@ -165,13 +168,16 @@ def build_runtime(
     device: str = "auto",
     threads: int | None = None,
     streams: int | None = None,
+    compiled: bool = False,
 ) -> Runtime:
     """Make a runtime of the graph or weights in a folder.
 
     Raises:
-        RuntimeUnavailable: unknown, or the folder lacks the file that it needs.
+        RuntimeUnavailable: unknown, or the folder lacks the file that it needs; or it compiles nothing.
         MissingExtra: its package is not installed.
     """
+    if compiled and runtime != "torch":
+        raise RuntimeUnavailable(runtime, why="only torch compiles (--compile)", available=["--runtime torch"])
     if runtime == "onnx":
         from models.runtimes.onnx_runtime import OnnxRuntime
 
@@ -192,7 +198,8 @@ def build_runtime(
             from models.runtimes.eager import EagerRuntime
         except ModuleNotFoundError as error:
             raise MissingExtra("--runtime torch", package=str(error.name), extra="torch") from None
-        return EagerRuntime(build_network(folder, spec), device=device, threads=threads)
+        network = build_network(folder, spec)
+        return EagerRuntime(network, precision=precision, device=device, threads=threads, compiled=compiled)
     raise RuntimeUnavailable(runtime, why="there is no runtime of that name", available=RUNTIMES)
 
 

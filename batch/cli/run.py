@@ -18,6 +18,8 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for name, field in reversed(JobSpec.model_fields.items()):
         if name == "column":
             option = click.option("--column", "column", multiple=True, metavar="MODEL=SOURCE", help=field.description)
+        elif field.annotation is bool:
+            option = click.option(f"--{name}/--no-{name}", name, default=None, help=field.description)
         else:
             kinds = list(simple_kinds(field.annotation))
             choices = [kind for kind in kinds if isinstance(kind, str)]

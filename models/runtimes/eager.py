@@ -1,52 +1,74 @@
-"""Torch, one operation after another: the original that other runtimes are checked against."""
+"""The `torch` runtime: the original that other runtimes are checked against, and what computes on GPUs."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from models.errors import OutOfMemory, RuntimeUnavailable
 
+#: What the weights are cast to, and float inputs with them.
+DTYPES: Mapping[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+#: Calls at once on a GPU: while one computes, the next one's inputs and the last one's answers are copied.
+GPU_STREAMS = 2
+
 
 class EagerRuntime:
-    """A torch module as a Runtime, in float32, on the CPU or on CUDA. May be called from several threads."""
+    """A torch module as a Runtime, on the CPU or on CUDA. May be called from several threads."""
 
     name = "torch"
-    precision = "fp32"
-    streams = 1
     pads = True
 
-    def __init__(self, module: nn.Module, *, device: str = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        precision: str = "fp32",
+        device: str = "auto",
+        threads: int | None = None,
+        compiled: bool = False,
+    ) -> None:
         """Put the module where it shall run.
 
         Args:
             module: takes tensors by name and returns tensors by name.
+            precision: `fp32`, `bf16` or `fp16`: of the weights and the arithmetic.
             device: `cpu`, `cuda`, or `auto`: cuda where there is one.
             threads: for one call's arithmetic; torch has one such number for the whole process. None leaves it.
+            compiled: whether torch.compile makes kernels of the module at the first calls: seconds to minutes, which
+                long jobs on GPUs get back.
 
         Raises:
-            RuntimeUnavailable: CUDA was asked for and is not there.
+            RuntimeUnavailable: CUDA was asked for and is not there, or torch has no such precision.
         """
-        self.device = choose_device(device)
+        if precision not in DTYPES:
+            raise RuntimeUnavailable("torch", why=f"it has no precision {precision!r} here", available=list(DTYPES))
+        self.device, self.precision = choose_device(device), precision
         if threads is not None:
             torch.set_num_threads(threads)
         self.threads = torch.get_num_threads()
-        self.module = module.eval().to(self.device)
+        self.streams = GPU_STREAMS if self.device == "cuda" else 1
         self.input_names: tuple[str, ...] = tuple(getattr(module, "input_names", ()))
+        self.module: Any = module.eval().to(device=self.device, dtype=DTYPES[precision])
+        if compiled:
+            self.module = torch.compile(self.module, dynamic=True)
+        self._copies = threading.local()
 
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         """Run one micro-batch; see Runtime. Inputs that the module does not name are left out."""
+        if any(len(array) == 0 for array in inputs.values()):
+            raise ValueError("a micro-batch has at least one row, found none")
         names = self.input_names or tuple(inputs)
+        host = {name: torch.from_numpy(np.ascontiguousarray(inputs[name])) for name in names}
         try:
             with torch.inference_mode():
-                tensors = {name: torch.from_numpy(np.ascontiguousarray(inputs[name])).to(self.device) for name in names}
-                answers = self.module(**tensors)
-                return {name: tensor.float().cpu().numpy() for name, tensor in answers.items()}
+                return self._on_gpu(host) if self.device == "cuda" else self._on_cpu(host)
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise OutOfMemory(first_sentence(error)) from None
@@ -56,6 +78,40 @@ class EagerRuntime:
             raise
         except MemoryError as error:
             raise OutOfMemory(str(error) or "the machine's memory is full") from None
+
+    def _on_cpu(self, host: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
+        answers = self.module(**{name: self._cast(tensor) for name, tensor in host.items()})
+        return {name: tensor.float().numpy() for name, tensor in answers.items()}
+
+    def _on_gpu(self, host: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
+        """Copy in, compute, copy out; the copies in a stream of this thread's own, beside another's arithmetic.
+
+        Only pinned memory is copied while the host goes on, and it must live until the copy is done: `pinned` and
+        `answers` are held until the last event.
+        """
+        if not hasattr(self._copies, "stream"):
+            self._copies.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        copies, arithmetic = self._copies.stream, torch.cuda.current_stream()
+        pinned = {name: tensor.pin_memory() for name, tensor in host.items()}
+        with torch.cuda.stream(copies):
+            inputs = {name: tensor.to("cuda", non_blocking=True) for name, tensor in pinned.items()}
+        arithmetic.wait_stream(copies)
+        for tensor in inputs.values():
+            tensor.record_stream(arithmetic)
+        answers = self.module(**{name: self._cast(tensor) for name, tensor in inputs.items()})
+        answers = {name: tensor.float() for name, tensor in answers.items()}
+        copies.wait_event(arithmetic.record_event())
+        with torch.cuda.stream(copies):
+            found = {name: torch.empty(one.shape, dtype=one.dtype, pin_memory=True) for name, one in answers.items()}
+            for name, tensor in answers.items():
+                tensor.record_stream(copies)
+                found[name].copy_(tensor, non_blocking=True)
+        copies.record_event().synchronize()
+        # Pinned memory is scarce; an answer may be kept for a whole window.
+        return {name: tensor.numpy().copy() for name, tensor in found.items()}
+
+    def _cast(self, tensor: Tensor) -> Tensor:
+        return tensor.to(DTYPES[self.precision]) if tensor.is_floating_point() else tensor
 
 
 def choose_device(device: str) -> str:

@@ -46,6 +46,20 @@ def test_answers_are_float32_arrays_by_name_and_other_inputs_are_left_out() -> N
     assert (runtime.name, runtime.precision, runtime.device) == ("torch", "fp32", "cpu")
 
 
+def test_a_compiled_module_answers_as_it_does_otherwise() -> None:
+    rows = {"pixel_values": np.arange(12, dtype=np.float32).reshape(4, 3)}
+    found = EagerRuntime(Halve(), device="cpu", compiled=True)
+    assert isinstance(found.module, torch._dynamo.eval_frame.OptimizedModule)
+    np.testing.assert_array_equal(
+        found.forward(rows)["logits"], EagerRuntime(Halve(), device="cpu").forward(rows)["logits"]
+    )
+
+
+def test_a_precision_that_torch_does_not_have_is_said() -> None:
+    with pytest.raises(RuntimeUnavailable, match=r"no precision 'int8' here\. Available here: fp32, bf16, fp16"):
+        EagerRuntime(Halve(), device="cpu", precision="int8")
+
+
 def test_what_does_not_fit_into_memory_may_be_halved() -> None:
     with pytest.raises(OutOfMemory):
         EagerRuntime(Greedy(), device="cpu").forward({"rows": np.ones(1, np.float32)})

@@ -15,6 +15,7 @@ from models.artifact import verify_digest
 from models.errors import RuntimeUnavailable, SpecInvalid, VariantRefused
 from models.load import describe_model, load_model
 from models.optimize import optimize_model
+from models.quantize import make_graph
 from models.side_by_side import SideBySide, measure_side_by_side
 from models.variants import list_variants, verify_variant
 from tests.batch.command import Ended, tandem
@@ -116,9 +117,6 @@ def test_rows_that_the_model_cannot_answer_calibrate_nothing(tmp_path: Path) -> 
 
 def test_a_damaged_scale_is_measured_and_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights that are off by a factor load well and answer wrongly: only the measurement tells."""
-    import models.optimize
-
-    make_graph = models.optimize.make_graph
 
     def damage(*args: Any, **named: Any) -> dict[str, Any]:
         made = make_graph(*args, **named)
@@ -128,7 +126,7 @@ def test_a_damaged_scale_is_measured_and_refused(tmp_path: Path, monkeypatch: py
         path.write_bytes(bytes(content))
         return made
 
-    monkeypatch.setattr(models.optimize, "make_graph", damage)
+    monkeypatch.setattr("models.optimize.make_graph", damage)
     folder = copy_model("bbc-bert", tmp_path)
     with pytest.raises(VariantRefused, match="largest difference"):
         optimize(folder, "openvino", "fp32")

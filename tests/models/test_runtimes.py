@@ -35,7 +35,16 @@ def openvino(folder: Path) -> Runtime:
     return OpenVinoRuntime(folder / "model.onnx", threads=2)
 
 
+def torch_bf16(folder: Path) -> Runtime:
+    return build_runtime(folder, read_spec(folder), runtime="torch", precision="bf16", threads=1)
+
+
+def torch_fp16(folder: Path) -> Runtime:
+    return build_runtime(folder, read_spec(folder), runtime="torch", precision="fp16", threads=1)
+
+
 RUNTIMES = [onnx, openvino, torch]
+LOWER = [(torch_bf16, 0.2), (torch_fp16, 0.02)]
 MODELS = ["bbc-bert", "fashion-resnet", "language-bigru", "vowels-bilstm"]
 
 
@@ -75,6 +84,29 @@ def test_a_runtime_answers_as_the_reference_does_in_float32_arrays_of_its_own(
     assert runtime.precision == "fp32"
 
 
+@pytest.mark.parametrize(("make", "largest"), LOWER)
+@pytest.mark.parametrize("name", MODELS)
+def test_torch_computes_in_half_the_bits_and_answers_in_float32(
+    name: str, make: Callable[[Path], Runtime], largest: float, reference: Callable[[str], Runtime]
+) -> None:
+    runtime = make(ZOO / name)
+    answer = runtime.forward(inputs_of(name))["logits"]
+    difference = np.abs(answer - reference(name).forward(inputs_of(name))["logits"]).max()
+    assert answer.dtype == np.float32
+    assert 1e-5 < difference < largest, "as near as fp32 would mean that it is fp32"
+
+
+def test_a_transformer_attends_by_scaled_dot_products() -> None:
+    runtime: Any = torch(ZOO / "bbc-bert")
+    assert runtime.module.body.config._attn_implementation == "sdpa"
+
+
+def test_only_torch_compiles() -> None:
+    folder = ZOO / "vowels-bilstm"
+    with pytest.raises(RuntimeUnavailable, match=r"only torch compiles \(--compile\)"):
+        build_runtime(folder, read_spec(folder), runtime="onnx", compiled=True)
+
+
 @pytest.mark.parametrize("make", RUNTIMES)
 def test_calls_from_several_threads_at_once_get_their_own_answers(make: Callable[[Path], Runtime]) -> None:
     runtime = make(ZOO / "bbc-bert")
@@ -86,7 +118,7 @@ def test_calls_from_several_threads_at_once_get_their_own_answers(make: Callable
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-@pytest.mark.parametrize("make", [onnx, openvino])
+@pytest.mark.parametrize("make", RUNTIMES)
 @pytest.mark.parametrize("name", MODELS)
 def test_a_micro_batch_without_rows_is_refused(name: str, make: Callable[[Path], Runtime]) -> None:
     nothing = {key: array[:0] for key, array in inputs_of(name).items()}
