@@ -115,7 +115,8 @@ def divide_memory(job: JobSpec, workers: int) -> JobSpec:
     """The job of one worker: its share of what this process leaves."""
     if job.memory is None:
         return job
-    return job.model_copy(update={"memory": f"{max(parse_size(job.memory) - resident_bytes(), 1) // workers}B"})
+    share = max(parse_size(job.memory) - resident_bytes(), 1) // workers
+    return job.model_copy(update={"memory": f"{share}B", "workers": 1})
 
 
 def load_here(prepared: Prepared, shape: Shape) -> tuple[Prepared, Model]:

@@ -129,6 +129,15 @@ def test_a_bound_that_is_none_or_too_low_is_refused_before_the_output_is_claimed
     assert not folder.etags("out/_tandem/job")
 
 
+def test_workers_share_the_bound(folder: Folder, command: Command) -> None:
+    put_table(folder, "in/a.parquet", texts(10))
+    put_table(folder, "in/b.parquet", texts(10))
+    asked = job(folder, "--workers", "2", "--shard-mb", "0.0001", "--memory")
+    assert_refused(command(*asked, "300MB"), 2, "for its rows and 2 workers; give it")
+    assert command(*asked, "3GB").code == 0
+    assert read_output(folder).num_rows == 20
+
+
 def test_sizes_are_read_as_people_write_them() -> None:
     assert [parse_size(size) for size in ("512MB", "1.5GB", "2GiB", "64 kib", "300000000B")] == [
         512 * 10**6, 15 * 10**8, 2 << 30, 64 << 10, 3 * 10**8,
