@@ -161,6 +161,34 @@ def calibration_rows(rows: int = 300) -> RowSet:
     return describe_rows(path, "rows of the natural mix that are in no other set")
 
 
+def numbered_rows(rows: int) -> RowSet:
+    """Many cheap rows for what does not look at them: a short text each, with the row's number in front."""
+    path = bench_cache() / f"numbered-{rows}.parquet"
+    if not path.is_file():
+        table = mixed_texts()
+        short = table.column("text").take(pa.array(within(table.column("tokens").to_numpy(), SHORT)))
+        texts = short.take(pa.array(np.arange(rows) % len(short))).combine_chunks()
+        numbers = pa.array(np.arange(rows))
+        numbered = pc.binary_join_element_wise(numbers.cast(pa.string()), texts, " ")
+        write_whole(pa.table({"id": numbers, "text": numbered}), path, row_group_rows=50_000)
+    about = (
+        f"short texts, each with its row's number in front; below the number a text comes {-(-rows // 28_000)} times"
+    )
+    return describe_rows(path, about)
+
+
+def split_rows(rows: RowSet, files: int) -> RowSet:
+    """The same rows as a folder of files of equal length, for jobs of several shards."""
+    folder = rows.path.with_suffix("").with_name(f"{rows.path.stem}-in-{files}")
+    table = pq.read_table(rows.path)
+    size = -(-table.num_rows // files)
+    folder.mkdir(exist_ok=True)
+    for number in range(files):
+        if not (path := folder / f"{number:03}.parquet").is_file():
+            write_whole(table.slice(number * size, size), path)
+    return RowSet(path=folder, rows=rows.rows, digest=rows.digest, about=f"{rows.about}, in {files} files")
+
+
 def pick(among: NDArray[np.int64], rows: int, rng: np.random.Generator, *, kind: str) -> NDArray[np.int64]:
     """So many of these rows, none twice, in any order."""
     if rows > len(among):
@@ -202,8 +230,8 @@ def bench_cache() -> Path:
     return folder
 
 
-def write_whole(table: pa.Table, path: Path) -> None:
+def write_whole(table: pa.Table, path: Path, *, row_group_rows: int | None = None) -> None:
     """Write a Parquet file that appears whole, by rename."""
     temporary = path.with_suffix(f".{os.getpid()}")
-    pq.write_table(table, temporary, compression="zstd")
+    pq.write_table(table, temporary, compression="zstd", row_group_size=row_group_rows)
     temporary.rename(path)

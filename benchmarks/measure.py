@@ -53,7 +53,13 @@ class Taken:
 
 
 def run_rounds(
-    entrants: Sequence[Entrant], rows: RowSet, *, rounds: int, say: Say, warm: RowSet | None = None
+    entrants: Sequence[Entrant],
+    rows: RowSet,
+    *,
+    rounds: int,
+    say: Say,
+    warm: RowSet | None = None,
+    between: Callable[[int], None] | None = None,
 ) -> list[Taken]:
     """Run all sides over the same rows.
 
@@ -66,6 +72,7 @@ def run_rounds(
         rounds: how often.
         say: is told what happens.
         warm: rows of the job that each side does once before the rounds; by default the very rows.
+        between: is called with a round's number before it begins.
     """
     taken = {entrant.name: Taken(name=entrant.name) for entrant in entrants}
     scratch = Path(tempfile.mkdtemp(prefix="tandem-bench-"))
@@ -85,6 +92,8 @@ def run_rounds(
                 taken[entrant.name].versions = side.ready["versions"]
                 say(f"{entrant.name}: ready")
             for number in range(rounds):
+                if between is not None:
+                    between(number)
                 for name in rotated(list(running), number):
                     take(running, taken[name], rows, scratch, say)
         compare(taken, scratch)

@@ -37,6 +37,8 @@ PHOTOS = [
     "rocket.jpg",
     "text.png",
 ]
+#: Of the copies of a sequence; its numbers are between -2 and 2.
+NOISE = 0.01
 
 
 def fashion_rows(rows: int) -> RowSet:
@@ -65,12 +67,21 @@ def photo_rows(rows: int) -> RowSet:
     )
 
 
-def vowel_rows() -> RowSet:
-    """JapaneseVowels' test set: id, sequence (steps of 12 coefficients)."""
-    path = bench_cache() / "vowels.parquet"
+def vowel_rows(copies: int) -> RowSet:
+    """JapaneseVowels' test set: id, steps (of 12 coefficients); further copies have noise: no row comes twice."""
+    path = bench_cache() / f"vowels-{copies}.parquet"
     if not path.is_file():
-        write_whole(pq.read_table(DATA / "vowels.parquet", columns=["id", "steps"]), path)
-    return describe_rows(path, "JapaneseVowels' test set: 7 to 29 steps of 12 numbers")
+        rng = np.random.default_rng(SEED)
+        original = [np.asarray(steps) for steps in pq.read_table(DATA / "vowels.parquet").column("steps").to_pylist()]
+        rows = [
+            (steps + (rng.normal(0, NOISE, steps.shape) if copy else 0.0)).astype(np.float32).tolist()
+            for copy in range(copies)
+            for steps in original
+        ]
+        column = pa.array(rows, pa.list_(pa.list_(pa.float32())))
+        write_whole(pa.table({"id": pa.array(range(len(rows)), pa.int64()), "steps": column}), path)
+    about = "JapaneseVowels' test set, 7 to 29 steps of 12 numbers"
+    return describe_rows(path, f"{about}, and {copies - 1} copies with noise of {NOISE} standard deviation")
 
 
 def _crops(photos: list[bytes], count: int) -> list[bytes]:

@@ -66,6 +66,10 @@ def pipeline(
     )
 
 
+def fashion_pipeline(batch_size: int) -> Entrant:
+    return pipeline(batch_size, task="image-classification", model="fashion-resnet", column="image")
+
+
 def hand_loop(runtime: str, precision: str, rows: RowSet, *, model: str = "minilm") -> Entrant:
     """The loop over sorted batches, the best of its grid over these very rows, on the file that Tandem runs."""
     folder = model_folder(model)
@@ -100,16 +104,16 @@ def infinity(engine: str) -> Entrant:
     )
 
 
-def ray_data(*, actors: int, cpus: int) -> Entrant:
+def ray_data(*, actors: int, threads: int) -> Entrant:
     return Entrant(
-        name=f"Ray Data, {actors} actor{'s' * (actors > 1)} of {cpus} CPU{'s' * (cpus > 1)}",
+        name=f"Ray Data, {actors} actor{'s' * (actors > 1)} of {threads} thread{'s' * (threads > 1)}",
         module="ray_map_batches",
         environment="peers",
         settings={
             "model": str(model_folder("minilm")),
             "column": "text",
             "actors": actors,
-            "cpus": cpus,
+            "threads": threads,
             "batch_size": 1024,
             "encode_batch": 32,
         },

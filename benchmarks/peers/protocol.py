@@ -62,8 +62,8 @@ def serve(load: Load, *, packages: list[str], choose: Callable[[Settings], Setti
         del job
         seconds = facts.pop("seconds", done - loaded)
         load_s = facts.pop("load_s", loaded - started)
-        rows = facts.pop("rows")
-        answer(say, said="done", load_s=load_s, seconds=seconds, rows=rows, peak_mb=peak_mb(), facts=facts)
+        rows, peak = facts.pop("rows"), facts.pop("peak_mb", peak_mb())
+        answer(say, said="done", load_s=load_s, seconds=seconds, rows=rows, peak_mb=peak, facts=facts)
 
 
 def claim_stdout() -> TextIO:
@@ -94,7 +94,7 @@ def reset_peak() -> None:
 
 def peak_mb() -> float:
     """Peak resident memory of this process and of its living children, summed: pages that they share count again."""
-    return sum(map(_peak_mb, tree(os.getpid())))
+    return sum(map(peak_of, tree(os.getpid())))
 
 
 def tree(pid: int) -> list[int]:
@@ -107,7 +107,7 @@ def tree(pid: int) -> list[int]:
     return found
 
 
-def _peak_mb(pid: int) -> float:
+def peak_of(pid: int) -> float:
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

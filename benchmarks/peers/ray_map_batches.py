@@ -1,6 +1,6 @@
 """Ray Data: `map_batches` with sentence-transformers in actors, as its documentation's batch inference page shows.
 
-Settings: `model` (folder), `batch_size` (of map_batches), `encode_batch` (of encode), `actors`, `cpus` (of each
+Settings: `model` (folder), `batch_size` (of map_batches), `encode_batch` (of encode), `actors`, `threads` (of each
 actor), `column`. Starting Ray is said as `load_s`; its actors start and load the model within the job.
 """
 
@@ -12,17 +12,19 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.peers.protocol import Job, Settings, serve
+import pyarrow.parquet as pq
+
+from benchmarks.peers.protocol import Job, Settings, peak_mb, serve
 
 
 class Embed:
     """One actor: a model and its threads."""
 
-    def __init__(self, model: str, column: str, cpus: int, batch_size: int) -> None:
+    def __init__(self, model: str, column: str, threads: int, batch_size: int) -> None:
         import torch
         from sentence_transformers import SentenceTransformer  # type: ignore[import-not-found,unused-ignore]
 
-        torch.set_num_threads(cpus)
+        torch.set_num_threads(threads)
         self.model, self.column, self.batch_size = SentenceTransformer(model, device="cpu"), column, batch_size
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -53,16 +55,22 @@ def load(settings: Settings) -> Job:
     def job(source: str, target: str) -> Mapping[str, Any]:
         try:
             started = time.perf_counter()
-            cpus, actors = settings["cpus"], settings["actors"]
             rows = ray.data.read_parquet(source, columns=["id", settings["column"]])
             rows.map_batches(
                 Embed,
-                fn_constructor_args=(settings["model"], settings["column"], cpus, settings["encode_batch"]),
+                fn_constructor_args=(
+                    settings["model"],
+                    settings["column"],
+                    settings["threads"],
+                    settings["encode_batch"],
+                ),
                 batch_size=settings["batch_size"],
-                num_cpus=cpus,
-                compute=ray.data.ActorPoolStrategy(size=actors),
+                num_cpus=1 / settings["actors"],  # leaves a CPU to the tasks that read and write, else nothing moves
+                compute=ray.data.ActorPoolStrategy(size=settings["actors"]),
             ).write_parquet(target)
-            return {"rows": ray.data.read_parquet(target).count(), "seconds": time.perf_counter() - started}
+            seconds = time.perf_counter() - started
+            written = pq.read_table(target, columns=["id"]).num_rows
+            return {"rows": written, "seconds": seconds, "peak_mb": peak_mb()}  # while its processes still live
         finally:
             ray.shutdown()
 
