@@ -142,7 +142,7 @@ def load_for(job: JobSpec, described: Described, *, streams: int | None = None) 
         streams=streams,
         fetch=UriReader(**job.where_from),
     )
-    check_memory(job.memory, workers=job.workers)
+    check_memory(job.memory, workers=1 if job.workers == "auto" else job.workers)
     return model
 
 

@@ -107,7 +107,7 @@ def run_in_processes(
 
 def portable(prepared: Prepared, shape: Shape) -> Prepared:
     """The job as it crosses to another process: an operator's own class may not, and is made there by its name."""
-    job = divide_memory(prepared.job, shape.workers).model_copy(update={"threads": shape.threads})
+    job = divide_memory(prepared.job, shape.workers).model_copy(update={"threads": shape.threads, "workers": 1})
     return replace(prepared, job=job, described=replace(prepared.described, own=None), model=None)
 
 
