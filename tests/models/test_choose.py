@@ -1,0 +1,186 @@
+"""Which variant runs: the one that is named, else the fastest that is near enough; and what is said where none is."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.choose import choose_variant
+from models.errors import (
+    DigestMismatch,
+    MissingExtra,
+    RuntimeUnavailable,
+    SpecInvalid,
+    VariantMissing,
+    VariantTooFar,
+)
+from models.host import remember
+from models.load import Described, describe_model, load_model
+from models.variants import Variant
+from tests.models.made_variants import ZOO, copy_made, made, rows_of, scores
+
+
+@pytest.fixture(autouse=True)
+def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was measured on this host."""
+    monkeypatch.setenv("TANDEM_MEASURED", str(tmp_path / "measured"))
+
+
+def variant(runtime: str, precision: str, *, largest: float | None, speedup: float) -> Variant:
+    return Variant(
+        name=f"{runtime}-{precision}",
+        runtime=runtime,
+        precision=precision,
+        folder=Path("nowhere"),
+        digest=f"{runtime}-{precision}",
+        tolerance=0.01,
+        measured={"largest": largest, "rows_per_s": speedup * 10, "reference_rows_per_s": 10},
+    )
+
+
+def with_variants(*more: Variant) -> Described:
+    """The BBC classifier with variants that were measured so."""
+    described = describe_model(str(ZOO / "bbc-bert"))
+    own = {name: one for name, one in described.variants.items() if one.folder is None}
+    return replace(described, variants=own | {one.name: one for one in more})
+
+
+NEAR = variant("openvino", "fp32", largest=1e-6, speedup=2.0)
+FAR = variant("openvino", "int8", largest=0.03, speedup=6.0)
+ONNX = variant("onnx", "int8", largest=0.2, speedup=3.0)
+
+CHOICES: list[tuple[dict[str, Any], str]] = [
+    ({}, "openvino-fp32"),
+    ({"tolerance": "int8"}, "openvino-int8"),
+    ({"tolerance": 0.05}, "openvino-int8"),
+    ({"tolerance": 1e-7}, "onnx-fp32"),
+    ({"precision": "int8"}, "openvino-int8"),
+    ({"runtime": "onnx"}, "onnx-fp32"),
+    ({"runtime": "onnx", "precision": "int8"}, "onnx-int8"),
+    ({"runtime": "onnx", "tolerance": "int8"}, "onnx-int8"),
+    ({"runtime": "openvino"}, "openvino-fp32"),
+    ({"runtime": "torch"}, "torch-fp32"),
+    ({"runtime": "torch", "precision": "bf16"}, "torch-bf16"),
+    ({"precision": "fp16"}, "torch-fp16"),
+]
+
+
+@pytest.mark.parametrize(("wish", "chosen"), CHOICES)
+def test_the_fastest_that_is_near_enough_is_chosen(wish: dict[str, Any], chosen: str) -> None:
+    assert choose_variant(with_variants(NEAR, FAR, ONNX), **wish).name == chosen
+
+
+def test_what_was_measured_on_this_host_counts_before_what_came_along() -> None:
+    remember("speed", NEAR.digest, 0.5)
+    assert choose_variant(with_variants(NEAR)).name == "onnx-fp32"
+    remember("speed", NEAR.digest, 1.5)
+    assert choose_variant(with_variants(NEAR)).name == "openvino-fp32"
+
+
+def test_a_variant_that_is_slower_or_was_not_measured_is_not_chosen() -> None:
+    assert choose_variant(with_variants(replace(NEAR, measured={"largest": 1e-6}))).name == "onnx-fp32"
+    unknown = variant("openvino", "int8", largest=None, speedup=9.0)
+    assert choose_variant(with_variants(unknown)).name == "onnx-fp32"
+
+
+def test_a_model_without_the_variant_says_what_makes_it() -> None:
+    with pytest.raises(
+        VariantMissing, match=r"has no variant openvino-int8; it has onnx-fp32\. Make it with: tandem"
+    ) as e:
+        choose_variant(with_variants(), runtime="openvino", precision="int8")
+    assert str(e.value).endswith(f"model optimize {ZOO / 'bbc-bert'} --runtime openvino --precision int8")
+    assert e.value.exit_code == 3
+
+
+def test_a_variant_that_answers_otherwise_is_taken_only_where_that_is_said() -> None:
+    with pytest.raises(
+        VariantTooFar, match=r"openvino-int8 differ by up to 0\.03, the tolerance is 0\.0001.*--precision"
+    ):
+        choose_variant(with_variants(FAR), runtime="openvino")
+    with pytest.raises(VariantTooFar, match=r"the tolerance is 0\.02"):
+        choose_variant(with_variants(FAR), runtime="openvino", precision="int8", tolerance=0.02)
+
+
+@pytest.fixture
+def without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This host, had nobody installed openvino."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "openvino" else find(name))
+
+
+@pytest.mark.usefixtures("without_openvino")
+def test_a_package_that_is_not_installed_is_passed_over_or_named() -> None:
+    assert choose_variant(with_variants(NEAR)).name == "onnx-fp32"
+    with pytest.raises(MissingExtra, match=r"--runtime openvino needs openvino.*\[openvino\]"):
+        choose_variant(with_variants(NEAR), runtime="openvino")
+
+
+def test_a_device_on_which_a_variant_does_not_run_is_named() -> None:
+    with pytest.raises(RuntimeUnavailable, match="on the CPU only"):
+        choose_variant(with_variants(NEAR), runtime="openvino", device="cuda")
+
+
+def test_a_name_that_is_none_is_refused() -> None:
+    with pytest.raises(RuntimeUnavailable, match=r"'tensorrt'.*no runtime of that name.*onnx, openvino, torch"):
+        choose_variant(with_variants(), runtime="tensorrt")
+    with pytest.raises(RuntimeUnavailable, match=r"'int4'.*no precision of that name"):
+        choose_variant(with_variants(), precision="int4")
+
+
+@pytest.mark.parametrize("file", ["model.bin", "model.xml", "tokenizer.json"])
+def test_a_variant_that_was_changed_is_not_loaded(tmp_path: Path, file: str) -> None:
+    folder = copy_made("bbc-bert", "openvino", "fp32", tmp_path)
+    path = folder / "variants/openvino-fp32" / file
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(DigestMismatch, match=rf"openvino-fp32: {file} has sha256 .* tandem model optimize"):
+        load_model(str(folder), runtime="openvino")
+    load_model(str(folder), runtime="onnx", threads=1)
+
+
+def test_costs_beside_a_variant_are_no_part_of_it(tmp_path: Path) -> None:
+    folder = copy_made("bbc-bert", "openvino", "fp32", tmp_path)
+    (folder / "variants/openvino-fp32/costs.json").write_text("{}")
+    (folder / "variants/onnx-fp32").mkdir()
+    (folder / "variants/onnx-fp32/costs.json").write_text("{}")
+    assert describe_model(str(folder)).variants["onnx-fp32"].reference
+    load_model(str(folder), runtime="openvino", threads=1)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"runtime": "openvino"}', '{"runtime": 3}'])
+def test_a_record_that_is_none_is_one_line(tmp_path: Path, content: str) -> None:
+    folder = copy_made("bbc-bert", "openvino", "fp32", tmp_path)
+    (folder / "variants/openvino-fp32/variant.json").write_text(content)
+    with pytest.raises(SpecInvalid, match=r"variant\.json: is not the record of a variant") as error:
+        describe_model(str(folder))
+    assert "\n" not in str(error.value)
+
+
+def test_a_variant_under_another_name_is_refused(tmp_path: Path) -> None:
+    folder = copy_made("bbc-bert", "openvino", "fp32", tmp_path)
+    shutil.move(folder / "variants/openvino-fp32", folder / "variants/onnx-int8")
+    with pytest.raises(SpecInvalid, match="it is of openvino-fp32"):
+        describe_model(str(folder))
+
+
+def test_a_record_with_another_digest_is_not_loaded(tmp_path: Path) -> None:
+    folder = copy_made("bbc-bert", "openvino", "int8", tmp_path)
+    path = folder / "variants/openvino-int8/variant.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"digest": "0" * 64}))
+    with pytest.raises(DigestMismatch, match=r"variant\.json has sha256"):
+        load_model(str(folder), runtime="openvino", precision="int8")
+
+
+def test_auto_answers_with_what_it_chose() -> None:
+    folder, rows = made("bbc-bert", "openvino", "int8"), rows_of("bbc-bert", 6)
+    assert load_model(str(folder), threads=1).variant == "onnx-fp32", "int8 is not the reference's answer to 1e-4"
+    chosen = load_model(str(folder), precision="int8", threads=1)
+    assert chosen.variant == "openvino-int8"
+    named = scores(folder, rows, runtime="openvino", precision="int8")
+    assert [dict(answer["scores"]) for answer in chosen.predict(rows)] == named
