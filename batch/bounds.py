@@ -22,7 +22,8 @@ class Bounds:
 
     Attributes:
         window_bytes: of the rows of a window.
-        encoded_bytes: of the arrays that a window becomes; a larger one is encoded in several.
+        encoded_bytes: of the arrays that a window becomes; a larger one is encoded in several,
+        encoded_rows: of so many rows at least.
         flight_bytes: of all rows that are read and not yet written; a single window is always let in.
         ahead_bytes: fetched and not yet read.
         group_bytes: gathered to a row group and not yet written.
@@ -32,10 +33,11 @@ class Bounds:
     """
 
     window_bytes: int = 16 * MIB
-    encoded_bytes: int = 32 * MIB
+    encoded_bytes: int = 8 * MIB
+    encoded_rows: int = 64
     flight_bytes: int = 96 * MIB
     ahead_bytes: int = 16 * MIB
-    group_bytes: int = 16 * MIB
+    group_bytes: int = 8 * MIB
     read_rows: int = 8192
     depth: int = 2
     arithmetic_bytes: int | None = None
@@ -74,7 +76,8 @@ def share_memory(memory: str | None) -> Bounds:
     window_bytes = min(int(ROWS_SHARE * left / 6), default.window_bytes)
     return Bounds(
         window_bytes=window_bytes,
-        encoded_bytes=min(int(ARRAYS_SHARE * left / 5), default.encoded_bytes),
+        encoded_bytes=int(ARRAYS_SHARE * left / 5),
+        encoded_rows=1,
         flight_bytes=min(6 * window_bytes, default.flight_bytes),
         ahead_bytes=min(int(AHEAD_SHARE * left), default.ahead_bytes),
         group_bytes=min(int(GROUP_SHARE * left), default.group_bytes),

@@ -136,7 +136,7 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
         flight = InFlight(bounds.flight_bytes)
         rows = read_rows(prepared.source, shard, columns, plan.schema, window_rows=job.window_rows, bounds=bounds)
         admitted = ahead(flight.admit(time_reading(rows)), "read", read)
-        encoded = encode_rows(model, admitted, column=columns.encoded, encoded_bytes=bounds.encoded_bytes)
+        encoded = encode_rows(model, admitted, column=columns.encoded, bounds=bounds)
         answered = predict_batches(model, ahead(encoded, "encode", encode, bounds.depth))
         predicted = ahead(decode_rows(model, ahead(answered, "arithmetic", arithmetic)), "decode", decode)
         threads.callback(flight.close)  # before the threads are waited for
