@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.artifact import DIGEST_FILE, record_digest, refuse_unsafe
+from models.artifact import DIGEST_FILE, VARIANTS, record_digest, refuse_unsafe
 from models.detect import detect_spec
 from models.errors import ContractBroken, MissingExtra, ModelError, ModelNotFound, SpecInvalid
 from models.flops import record_flops
@@ -20,8 +20,11 @@ from models.sentence_modules import read_steps
 from models.spec import SPEC_FILE, Accuracy, ModelSpec, parse_spec, write_spec
 from models.store import save_model
 from models.tokenizer import read_json
+from models.variants import REFERENCE
 
 GRAPH_FILE = "model.onnx"
+#: How long the reference's micro-batches are timed when a model is added.
+TIMING_S = 2.0
 #: What an artifact holds besides tandem.yaml and licences: weights, configurations, vocabularies, graphs, their data.
 KEPT = frozenset({".safetensors", ".json", ".txt", ".model", ".onnx", ".data"})
 #: What is asked of the hub: never pickles, and none of the exports for other libraries in its subfolders.
@@ -81,10 +84,23 @@ def add_model(
         write_spec(spec, staging)
         digest = record_digest(staging)
         record_flops(staging, spec)
+        on_step("timing micro-batches")
+        ship_costs(staging)
         on_step("saving")
         tag = save_model(staging, name)
     stored = locate_tag(tag).folder
     return Added(tag=tag, folder=stored, spec=spec, digest=digest, difference=difference)
+
+
+def ship_costs(folder: Path) -> None:
+    """Time the reference's micro-batches on this host: a prior for others, and already known here."""
+    from models.load import load_model
+    from models.measure_costs import keep_costs, measure_costs, write_costs
+
+    model = load_model(str(folder), runtime="onnx", precision="fp32", device="cpu")
+    model.costs = measure_costs(model, seconds=TIMING_S)
+    write_costs(folder / VARIANTS / REFERENCE, model.costs)
+    keep_costs(model)
 
 
 @contextmanager
