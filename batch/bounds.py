@@ -22,45 +22,62 @@ class Bounds:
 
     Attributes:
         window_bytes: of the rows of a window.
-        encoded_bytes: of the arrays that a window becomes; a larger one is encoded in several.
+        encoded_bytes: of the arrays that a window becomes; a larger one is encoded in several,
+        encoded_rows: of so many rows at least.
         flight_bytes: of all rows that are read and not yet written; a single window is always let in.
         ahead_bytes: fetched and not yet read.
         group_bytes: gathered to a row group and not yet written.
         read_rows: unpacked at once.
-        depth: windows that wait between two steps.
+        depth: windows that wait for the arithmetic; one waits between any other two steps.
         arithmetic_bytes: that a micro-batch may need; None: it is not bounded.
     """
 
     window_bytes: int = 16 * MIB
-    encoded_bytes: int = 32 * MIB
+    encoded_bytes: int = 8 * MIB
+    encoded_rows: int = 64
     flight_bytes: int = 96 * MIB
     ahead_bytes: int = 16 * MIB
-    group_bytes: int = 16 * MIB
+    group_bytes: int = 8 * MIB
     read_rows: int = 8192
     depth: int = 2
     arithmetic_bytes: int | None = None
 
 
-def share_memory(memory: str | None) -> Bounds:
-    """Divide what a bound leaves over what the process, with its model, holds by now.
+def check_memory(memory: str | None, *, workers: int = 1) -> None:
+    """See, with the model loaded, whether the job can do with `memory`.
+
+    Args:
+        memory: the bound; None is none.
+        workers: processes that hold it beside this one, each with a model of its own; 1 is this one.
 
     Raises:
         UsageError: too little is left to work with.
     """
+    if memory is None:
+        return
+    held = resident_bytes()
+    needed = max(held + LEAST_BYTES, resident_bytes("VmHWM"))
+    if workers > 1:
+        needed = held + workers * needed
+    if parse_size(memory) < needed:
+        raise UsageError(
+            f"--memory {memory} is too little: with its model loaded the process holds {held / 1e6:.0f} MB, and needs "
+            f"{(needed - held) / 1e6:.0f} MB more for its rows"
+            f"{f' and {workers} workers' if workers > 1 else ''}; give it {needed / 1e6 + 10:.0f}MB or more."
+        )
+
+
+def share_memory(memory: str | None) -> Bounds:
+    """Divide what a bound leaves over what the process, with its model, holds by now."""
     default = Bounds()
     if memory is None:
         return default
-    limit, held = parse_size(memory), resident_bytes()
-    left = limit - held
-    if left < LEAST_BYTES:
-        raise UsageError(
-            f"--memory {memory} is too little: with its model loaded the process holds {held / 1e6:.0f} MB, and needs "
-            f"{LEAST_BYTES / 1e6:.0f} MB more for its rows; give it {(held + LEAST_BYTES) / 1e6 + 5:.0f}MB or more."
-        )
+    left = max(parse_size(memory) - resident_bytes(), LEAST_BYTES // 2)
     window_bytes = min(int(ROWS_SHARE * left / 6), default.window_bytes)
     return Bounds(
         window_bytes=window_bytes,
-        encoded_bytes=min(int(ARRAYS_SHARE * left / 5), default.encoded_bytes),
+        encoded_bytes=int(ARRAYS_SHARE * left / 5),
+        encoded_rows=1,
         flight_bytes=min(6 * window_bytes, default.flight_bytes),
         ahead_bytes=min(int(AHEAD_SHARE * left), default.ahead_bytes),
         group_bytes=min(int(GROUP_SHARE * left), default.group_bytes),
@@ -70,7 +87,7 @@ def share_memory(memory: str | None) -> Bounds:
     )
 
 
-def resident_bytes() -> int:
-    """What this process holds in memory now."""
+def resident_bytes(field: str = "VmRSS") -> int:
+    """What this process holds in memory now, or as `VmHWM` the most that it held."""
     with open("/proc/self/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) * 1024
+        return next(int(line.split()[1]) for line in status if line.startswith(field)) * 1024

@@ -189,8 +189,8 @@ def answer_trial(prepared: Prepared, shape: Shape, rows: pa.RecordBatch, pipe: C
         def answer(windows: Iterator[tuple[pa.RecordBatch, Spent]]) -> float:
             """As a worker does: encoding in a thread of its own."""
             started = time.perf_counter()
-            most = share_memory(prepared.job.memory).encoded_bytes
-            encoded = encode_rows(model, windows, column=prepared.columns.encoded, encoded_bytes=most)
+            bounds = share_memory(prepared.job.memory)
+            encoded = encode_rows(model, windows, column=prepared.columns.encoded, bounds=bounds)
             answered = predict_batches(model, overlap(encoded, ahead=2, name="encode"))
             for _ in decode_rows(model, overlap(answered, ahead=2, name="arithmetic")):
                 pass

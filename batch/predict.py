@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from batch.bounds import Bounds
 from batch.errors import JobError
 from models.errors import ContractBroken, ModelError, PredictionMismatch
 from models.model import Encoded, Model, Outputs
@@ -108,12 +109,12 @@ def time_reading(windows: Iterable[pa.RecordBatch]) -> Iterator[tuple[pa.RecordB
 
 
 def encode_rows(
-    model: Model, windows: Iterable[tuple[pa.RecordBatch, Spent]], *, column: str, encoded_bytes: int
+    model: Model, windows: Iterable[tuple[pa.RecordBatch, Spent]], *, column: str, bounds: Bounds
 ) -> Iterator[EncodedRows]:
     """Turn the encoded column of each window into arrays; rows at fault are settled here.
 
-    A window whose arrays would be more than `encoded_bytes`, judged by those before, is encoded in several: pictures of
-    224 x 224 take 600 KB each, whatever their files took.
+    A window whose arrays would be more than the bounds allow, judged by those before, is encoded in several: pictures
+    of 224 x 224 take 600 KB each, whatever their files took.
     """
     is_image = model.spec.inputs[0].kind == "image"
     rate = 0.0
@@ -121,8 +122,9 @@ def encode_rows(
         start = 0
         while start < window.num_rows:
             rows = window.slice(start)
-            if rate and (weight := weigh(rows, column, is_image)) * rate > encoded_bytes:
-                rows = rows.slice(0, max(1, int(rows.num_rows * encoded_bytes / (weight * rate))))
+            if rate and (weight := weigh(rows, column, is_image)) * rate > bounds.encoded_bytes:
+                fitting = int(rows.num_rows * bounds.encoded_bytes / (weight * rate))
+                rows = rows.slice(0, max(fitting, bounds.encoded_rows))
             elif not rate and is_image:
                 rows = rows.slice(0, FIRST_IMAGES)
             start += rows.num_rows

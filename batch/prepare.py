@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batch.bounds import share_memory
+from batch.bounds import check_memory
 from batch.columns import JobColumns, job_columns
 from batch.commit import (
     JobRecord,
@@ -142,7 +142,7 @@ def load_for(job: JobSpec, described: Described, *, streams: int | None = None) 
         streams=streams,
         fetch=UriReader(**job.where_from),
     )
-    share_memory(job.memory)
+    check_memory(job.memory, workers=1 if job.workers == "auto" else job.workers)
     return model
 
 

@@ -135,10 +135,10 @@ def rate_lines(run: Mapping[str, Any]) -> Iterator[str]:
     repeated = f", {run['repeated_rows']:,} repeated pieces" if run["repeated_rows"] else ""
     yield f"  {run['micro_batches']:,} micro-batches of {run['mean_micro_batch'] or 0:.1f} rows{padding}{repeated}"
     if run.get("predicted_s"):
-        yield (
-            f"  planned in {run['plan_s']:.3f} s; the planner expected {run['predicted_s']:.2f} s of model calls, "
-            f"they took {run['forward_s']:.2f} s"
-        )
+        streams = f" in {run['streams']} streams" if run["streams"] > 1 else ""
+        yield f"  model calls of {run['forward_s']:.2f} s{streams}; the planner expected {run['predicted_s']:.2f} s"
+        beside = run["spent_s"]["arithmetic"] - run["plan_s"] - run["forward_s"] / run["streams"]
+        yield f"  of the arithmetic: {run['plan_s']:.2f} s planned, {max(beside, 0):.2f} s compared and padded rows"
     unit = run["unit"]
     beside = f", {run[f'{unit}_per_s']:,.0f} {unit}/s" if run[f"{unit}_per_s"] else ""
     yield f"  {run['rows_per_s'] or 0:,.1f} rows/s{beside}"

@@ -130,6 +130,8 @@ def read_piece(
                     complete = let_in(complete_batch(batch, wanted, values, url, numbers), columns, piece.stop_row)
                     if complete.num_rows:
                         yield complete
+                    if piece.stop_row is not None and row >= piece.stop_row:
+                        return
         except (pa.ArrowInvalid, OSError, pa.ArrowNotImplementedError) as error:
             raise UnreadableParquet(url, first_line(error)) from None
 

@@ -24,6 +24,9 @@ from batch.workers import run_in_processes
 from models.flops import Flops, count_flops, read_flops
 from models.matmul import known_rate, matmul_rate
 
+#: After longer jobs the rate of matrix products is measured unasked: that takes less than a hundredth of them.
+MEASURED_FROM_S = 60.0
+
 
 def run_job(
     job: JobSpec | dict[str, Any], *, replace: bool = False, profile: bool = False, progress: Progress | None = None
@@ -36,8 +39,8 @@ def run_job(
     Args:
         job: the settings, as a JobSpec or a mapping.
         replace: remove from the output what another job left there, and parts of inputs that changed.
-        profile: measure, once on this host and after the job, how fast matrix products are here: the manifest's `run`
-            then says what share of that the model's arithmetic reached. Without, it says so where it is known.
+        profile: measure after the job how fast matrix products are here, so that the manifest's `run` says what share
+            of that the model's arithmetic reached. Without, that is measured after long jobs, and told where known.
         progress: who is told; None writes log lines.
 
     Returns:
@@ -71,14 +74,16 @@ def run_job(
         shape, done = Shape(), Done()
         if todo:
             shape, done = run_todo(prepared, todo, progress, stop)
+        seconds = time.perf_counter() - clock
+        measure = profile or seconds > MEASURED_FROM_S
         run = describe_run(
             started=started,
-            seconds=time.perf_counter() - clock,
+            seconds=seconds,
             done=done,
             shape=shape,
             spec=prepared.described.spec,
-            flops=find_flops(prepared, count=profile),
-            matmul=matmul_rate if profile else known_rate,
+            flops=find_flops(prepared, count=measure),
+            matmul=matmul_rate if measure else known_rate,
         )
         return finish(prepared, run, progress)
 

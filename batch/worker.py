@@ -122,22 +122,22 @@ def run_shards(
 def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progress: Progress, bounds: Bounds) -> Part:
     """Carry one shard from stored rows to a committed part.
 
-    Reading, encoding, the arithmetic and decoding each run in a thread of their own, a window or two ahead of the next
-    step, within the bounds; writing runs here. The threads have ended when this returns or raises. Every name on the
-    left is the next line's input.
+    Reading, encoding, the arithmetic and decoding each run in a thread of their own, a window ahead of the next step
+    and two ahead of the arithmetic, within the bounds; writing runs here. The threads have ended when this returns or
+    raises. Every name on the left is the next line's input.
     """
     job, columns = prepared.job, prepared.columns
     read, encode, arithmetic, decode = QueueTime(), QueueTime(), QueueTime(), QueueTime()
     with ExitStack() as threads:
 
-        def ahead(items: Iterator[Item], name: str, stood: QueueTime) -> Iterator[Item]:
-            return threads.enter_context(closing(overlap(items, ahead=bounds.depth, name=name, stood=stood)))
+        def ahead(items: Iterator[Item], name: str, stood: QueueTime, windows: int = 1) -> Iterator[Item]:
+            return threads.enter_context(closing(overlap(items, ahead=windows, name=name, stood=stood)))
 
         flight = InFlight(bounds.flight_bytes)
         rows = read_rows(prepared.source, shard, columns, plan.schema, window_rows=job.window_rows, bounds=bounds)
         admitted = ahead(flight.admit(time_reading(rows)), "read", read)
-        encoded = encode_rows(model, admitted, column=columns.encoded, encoded_bytes=bounds.encoded_bytes)
-        answered = predict_batches(model, ahead(encoded, "encode", encode))
+        encoded = encode_rows(model, admitted, column=columns.encoded, bounds=bounds)
+        answered = predict_batches(model, ahead(encoded, "encode", encode, bounds.depth))
         predicted = ahead(decode_rows(model, ahead(answered, "arithmetic", arithmetic)), "decode", decode)
         threads.callback(flight.close)  # before the threads are waited for
         folder = threads.enter_context(tempfile.TemporaryDirectory(prefix="tandem-"))

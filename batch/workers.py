@@ -107,7 +107,7 @@ def run_in_processes(
 
 def portable(prepared: Prepared, shape: Shape) -> Prepared:
     """The job as it crosses to another process: an operator's own class may not, and is made there by its name."""
-    job = divide_memory(prepared.job, shape.workers).model_copy(update={"threads": shape.threads})
+    job = divide_memory(prepared.job, shape.workers).model_copy(update={"threads": shape.threads, "workers": 1})
     return replace(prepared, job=job, described=replace(prepared.described, own=None), model=None)
 
 
@@ -115,7 +115,8 @@ def divide_memory(job: JobSpec, workers: int) -> JobSpec:
     """The job of one worker: its share of what this process leaves."""
     if job.memory is None:
         return job
-    return job.model_copy(update={"memory": f"{max(parse_size(job.memory) - resident_bytes(), 1) // workers}B"})
+    share = max(parse_size(job.memory) - resident_bytes(), 1) // workers
+    return job.model_copy(update={"memory": f"{share}B", "workers": 1})
 
 
 def load_here(prepared: Prepared, shape: Shape) -> tuple[Prepared, Model]:

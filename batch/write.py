@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from batch.columns import OWN_ROW, OWN_SOURCE, JobColumns
+from batch.columns import OWN_ROW, OWN_SOURCE, ROW, JobColumns
 from batch.errors import StoreUnavailable
 from batch.predict import PredictedRows, Spent
 from batch.read import first_line
@@ -80,6 +80,20 @@ class Tally:
         return {"rows": self.rows, "errors": errors, "truncated": self.truncated, "confusion": pairs}
 
 
+def repeating_columns(schema: pa.Schema, columns: JobColumns) -> list[str]:
+    """The paths of the columns that a dictionary may make smaller: not row numbers, scores and vectors of ours."""
+    sink = pa.BufferOutputStream()
+    pq.write_metadata(schema, sink)
+    leaves = pq.read_metadata(pa.BufferReader(sink.getvalue())).schema
+    ours = {field.name for field in columns.predictions}
+    paths = []
+    for leaf in map(leaves.column, range(len(leaves))):
+        is_number = leaf.path.partition(".")[0] in ours and leaf.physical_type in ("FLOAT", "DOUBLE")
+        if not is_number and leaf.path != ROW:
+            paths.append(leaf.path)
+    return paths
+
+
 def count_pairs(truth: pa.Array, found: pa.Array) -> dict[tuple[str, str], int]:
     """How many rows have each (true label, predicted label); those that lack one count nowhere."""
     both = pc.and_(truth.is_valid(), found.is_valid())
@@ -128,7 +142,8 @@ def write_part(
     gathered: list[pa.RecordBatch] = []
     size = 0
     try:
-        with pq.ParquetWriter(path, written, compression="zstd", write_statistics=True) as writer:
+        repeating = repeating_columns(written, columns)
+        with pq.ParquetWriter(path, written, compression="zstd", use_dictionary=repeating) as writer:
             for window in windows:
                 started = time.perf_counter()
                 tally.count(window, columns.label)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import pyarrow as pa
 
 from models.model import Model
 from models.samples import default_samples
@@ -20,27 +21,33 @@ def bound_micro_batches(model: Model, most_bytes: int) -> None:
     second of work. Attention over texts needs more by the square of their length, so the longest is the dearest.
     Where a model cannot be tried, or the kernel does not say what was used, nothing is bounded.
     """
-    encoded = model.encode(default_samples(model))
-    if not len(encoded.lengths):
+    try:
+        rate = try_arithmetic(model, most_bytes)
+    except Exception:  # whatever is wrong with the samples; rows of the job are judged one by one
         return
-    longest = int(np.argmax(encoded.lengths))
+    if rate > 0:
+        fitting = max(1, int(most_bytes / rate / max(model.streams, 1)))
+        model.max_padded = min(fitting, model.max_padded or fitting)
+
+
+def try_arithmetic(model: Model, most_bytes: int) -> float:
+    """Bytes that a micro-batch needs for each padded unit; 0 where that does not show."""
+    encoded = model.encode(pa.array(default_samples(model)))
     before = reset_peak()
+    if before is None or not len(encoded.lengths):
+        return 0.0
+    longest = int(np.argmax(encoded.lengths))
     started = time.perf_counter()
     rows, rate = 1, 0.0
-    while before is not None and rows <= min(TRIED_PIECES, model.max_rows):
+    while rows <= min(TRIED_PIECES, model.max_rows):
         micro_batch = model.collate(encoded, np.full(rows, longest))
-        try:
-            model.forward(micro_batch)
-        except Exception:  # whatever is wrong with the samples; rows of the job are judged one by one
-            return
+        model.forward(micro_batch)
         used = peak_bytes() - before
         rate = used / micro_batch.padded
         if used > most_bytes / 2 or time.perf_counter() - started > TRIED_S:
             break
         rows *= 2
-    if rate > 0:
-        fitting = max(1, int(most_bytes / rate / max(model.streams, 1)))
-        model.max_padded = min(fitting, model.max_padded or fitting)
+    return rate
 
 
 def reset_peak() -> int | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,14 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.distinct import distinct_pieces
 from models.errors import ModelError, OutOfMemory, PredictionMismatch
 from models.micro_batch import plan_micro_batches
-from models.model import Encoded, Feature, MicroBatch, Model, Outputs, RowFault
-from models.ragged import Ragged
+from models.model import Encoded, MicroBatch, Model, Outputs, RowFault
 
 Told = Callable[[MicroBatch], None]
-#: A piece's bytes up to this size are their own key when equal ones are looked for; of larger ones a digest is.
-SMALL_BYTES = 4096
 
 
 @dataclass(slots=True, kw_only=True)
@@ -198,35 +194,3 @@ def run_micro_batch(
     if told is not None:
         told(micro_batch)
     return answers
-
-
-def distinct_pieces(encoded: Encoded) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Find equal pieces: the first of each kind, and for every piece the position of its kind in that list."""
-    seen: dict[Any, int] = {}
-    first: list[int] = []
-    inverse = np.empty(len(encoded.piece_rows), dtype=np.int64)
-    for piece, key in enumerate(zip(*map(piece_keys, encoded.features.values()), strict=True)):
-        if (kind := seen.get(key)) is None:
-            kind = seen[key] = len(first)
-            first.append(piece)
-        inverse[piece] = kind
-    return np.asarray(first, dtype=np.int64), inverse
-
-
-def piece_keys(arrays: Feature) -> Sequence[bytes | tuple[Any, ...]]:
-    """A key for each piece of a feature, equal where the pieces are."""
-    if isinstance(arrays, Ragged) and arrays.values.ndim == 1:
-        joined, size = bytes_of(arrays.values), arrays.values.itemsize
-        return [short_key(joined[a:b]) for a, b in itertools.pairwise((arrays.offsets * size).tolist())]
-    return [(array.shape, short_key(bytes_of(array))) for array in arrays]
-
-
-def bytes_of(array: NDArray[Any]) -> memoryview:
-    return np.ascontiguousarray(array).data.cast("B") if array.size else memoryview(b"")
-
-
-def short_key(content: memoryview) -> bytes:
-    """The bytes, or of many a digest: to keep them all as keys would hold every image of a window twice."""
-    if len(content) <= SMALL_BYTES:
-        return bytes(content)
-    return hashlib.blake2b(content, digest_size=16).digest()

@@ -147,6 +147,7 @@ class Lane:
     def _work(self) -> None:
         while (window := self._queue.take()) is not None:
             self._metrics.queue_rows.set(self.queued_rows)
+            self._metrics.window_rows.observe(len(window.values))
             now = time.monotonic()
             for request in window.begun:
                 self._metrics.wait_seconds.observe(now - request.arrived)

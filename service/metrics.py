@@ -33,6 +33,7 @@ def families() -> SimpleNamespace:
     label = ("model",)
     return SimpleNamespace(
         micro_batch_rows=Histogram("tandem_lane_micro_batch_rows", "Rows of a micro-batch", label, buckets=ROW_BUCKETS),
+        window_rows=Histogram("tandem_lane_window_rows", "Rows of a window", label, buckets=ROW_BUCKETS),
         wait_seconds=Histogram(
             "tandem_lane_wait_seconds", "From a request's arrival to its first window", label, buckets=SECOND_BUCKETS
         ),
@@ -47,6 +48,7 @@ class LaneMetrics:
     def __init__(self, tag: str) -> None:
         found = families()
         self.micro_batch_rows = found.micro_batch_rows.labels(tag)
+        self.window_rows = found.window_rows.labels(tag)
         self.wait_seconds = found.wait_seconds.labels(tag)
         self.queue_rows = found.queue_rows.labels(tag)
         self.rows = found.rows.labels(tag)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 import click
 
@@ -21,19 +21,31 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
         elif field.annotation is bool:
             option = click.option(f"--{name}/--no-{name}", name, default=None, help=field.description)
         else:
-            kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
+            kinds = list(simple_kinds(field.annotation))
             choices = [kind for kind in kinds if isinstance(kind, str)]
             number: Any = next((kind for kind in kinds if kind in (int, float)), None)
+            named = {int: "N", float: "NUMBER"}.get(number, "TEXT")
             default = "" if field.default is None or field.is_required() else f" [{field.default}]"
             option = click.option(
                 "--" + name.replace("_", "-"),
                 name,
-                type=click.Choice(choices) if choices else number,
-                metavar=None if choices else {int: "N", float: "NUMBER"}.get(number, "TEXT"),
+                type=str if choices and number else click.Choice(choices) if choices else number,
+                metavar="|".join([named, *choices]) if choices and number else None if choices else named,
                 help=f"{field.description}{default}",
             )
         command = option(command)
     return click.argument("file", required=False, type=click.Path(path_type=Path), metavar="[JOB.yaml]")(command)
+
+
+def simple_kinds(annotation: Any) -> Iterator[Any]:
+    """The types and the words that a setting takes, without None and without their bounds."""
+    if annotation is type(None):
+        return
+    inside = get_args(annotation)
+    if not inside:
+        yield annotation
+    for kind in inside[:1] if get_origin(annotation) is Annotated else inside:
+        yield from simple_kinds(kind)
 
 
 def job_from(file: Path | None, flags: dict[str, Any]) -> JobSpec:

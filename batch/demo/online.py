@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import urllib.request
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,12 +24,14 @@ class Comparison:
     Attributes:
         difference: the largest between two scores.
         agreement: share of rows with the same label.
-        micro_batch: mean rows that went through the model together.
+        window: mean rows that concurrent callers had answered together.
+        micro_batch: mean rows that went through the model together; the planner measures how many are best.
     """
 
     rows: int
     difference: float
     agreement: float
+    window: float
     micro_batch: float
 
 
@@ -43,16 +46,16 @@ def compare(case: Case, url: str) -> Comparison:
     }
     source = read_source(case)
     chosen = sorted(predicted)[:: max(1, len(predicted) // ROWS)][:ROWS]
-    before = micro_batches(url, case.model)
+    before = lane_sums(url, case.model)
     answers = post_all(url, case, [source[key] for key in chosen])
-    after = micro_batches(url, case.model)
+    spent = lane_sums(url, case.model) - before
     pairs = [(predicted[key], answer) for key, answer in zip(chosen, answers, strict=True)]
-    batches = after[1] - before[1]
     return Comparison(
         rows=len(pairs),
         difference=max(largest_difference(batch, online) for batch, online in pairs),
         agreement=sum(batch["label"] == online["label"] for batch, online in pairs) / len(pairs),
-        micro_batch=(after[0] - before[0]) / batches if batches else 0.0,
+        window=spent["window_rows_sum"] / max(spent["window_rows_count"], 1),
+        micro_batch=spent["micro_batch_rows_sum"] / max(spent["micro_batch_rows_count"], 1),
     )
 
 
@@ -77,13 +80,13 @@ def post(url: str, case: Case, value: Any) -> dict[str, Any]:
     return prediction
 
 
-def micro_batches(url: str, model: str) -> tuple[float, float]:
-    """(rows, micro-batches) of a model's lane so far, from /metrics."""
+def lane_sums(url: str, model: str) -> Counter[str]:
+    """Rows, windows and micro-batches of a model's lane so far, from /metrics."""
     with urllib.request.urlopen(f"{url}/metrics", timeout=10) as response:
         lines = response.read().decode().splitlines()
-    totals = {"sum": 0.0, "count": 0.0}
+    totals: Counter[str] = Counter()
     for line in lines:
-        for kind in totals:
-            if line.startswith(f"tandem_lane_micro_batch_rows_{kind}{{") and f'model="{model}' in line:
-                totals[kind] += float(line.rsplit(" ", 1)[1])
-    return totals["sum"], totals["count"]
+        name = line.partition("{")[0].removeprefix("tandem_lane_")
+        if name.endswith(("_rows_sum", "_rows_count")) and f'model="{model}' in line:
+            totals[name] += int(float(line.rsplit(" ", 1)[1]))
+    return totals

@@ -129,6 +129,15 @@ def test_a_bound_that_is_none_or_too_low_is_refused_before_the_output_is_claimed
     assert not folder.etags("out/_tandem/job")
 
 
+def test_workers_share_the_bound(folder: Folder, command: Command) -> None:
+    put_table(folder, "in/a.parquet", texts(10))
+    put_table(folder, "in/b.parquet", texts(10))
+    asked = job(folder, "--workers", "2", "--shard-mb", "0.0001", "--memory")
+    assert_refused(command(*asked, "300MB"), 2, "for its rows and 2 workers; give it")
+    assert command(*asked, "3GB").code == 0
+    assert read_output(folder).num_rows == 20
+
+
 def test_sizes_are_read_as_people_write_them() -> None:
     assert [parse_size(size) for size in ("512MB", "1.5GB", "2GiB", "64 kib", "300000000B")] == [
         512 * 10**6, 15 * 10**8, 2 << 30, 64 << 10, 3 * 10**8,
@@ -163,15 +172,16 @@ def test_a_reader_that_waits_for_room_is_let_go_when_the_job_ends() -> None:
     assert len(seen) <= 1
 
 
-def test_pictures_that_unpack_to_much_are_encoded_few_at_a_time() -> None:
+@pytest.mark.parametrize(
+    ("least", "sizes"), [(1, [16, 10, 10, 4, 10, 10, 10, 10]), (20, [16, 20, 4, 20, 20]), (99, [16, 24, 40])]
+)
+def test_pictures_that_unpack_to_much_are_encoded_few_at_a_time(least: int, sizes: list[int]) -> None:
     windows = [
         pa.RecordBatch.from_pydict({"n": list(range(first, first + 40)), "image": [b"x"] * 40}) for first in (0, 40)
     ]
-    model = BulkyModel()
-    encoded = list(
-        encode_rows(model, ((rows, Spent()) for rows in windows), column="image", encoded_bytes=10 * BulkyModel.ARRAY)
-    )
-    assert [window.encoded.rows for window in encoded] == [16, 10, 10, 4, 10, 10, 10, 10]
+    bounds = Bounds(encoded_bytes=10 * BulkyModel.ARRAY, encoded_rows=least)
+    encoded = list(encode_rows(BulkyModel(), ((rows, Spent()) for rows in windows), column="image", bounds=bounds))
+    assert [window.encoded.rows for window in encoded] == sizes
     assert [n for window in encoded for n in window.rows.column("n").to_pylist()] == list(range(80))
 
 

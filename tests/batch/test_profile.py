@@ -83,6 +83,16 @@ def test_without_the_flag_the_manifest_says_it_and_the_command_does_not(folder: 
     assert known_rate(1) is None, "nobody multiplied matrices for a job that did not ask"
 
 
+def test_after_a_long_job_the_rate_is_measured_unasked(
+    folder: Folder, vowels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batch.run.MEASURED_FROM_S", 0.0)
+    put_table(folder, "in/a.parquet", pa.table({"steps": [[[0.5] * 12] * 4] * 3}))
+    found = run(folder, str(vowels), threads=1)
+    assert found["gflop_per_s"] > 0
+    assert found["matmul_gflop_per_s"] == pytest.approx(known_rate(1), abs=0.1)
+
+
 def test_the_rate_is_what_the_graph_counts_over_the_seconds_of_the_arithmetic(
     folder: Folder, vowels: Path, tmp_path: Path
 ) -> None:

@@ -17,8 +17,8 @@ from models.artifact import verify_digest
 from models.load import load_model
 from models.model import Values
 from models.optimize import write_record
-from models.quantize import quantize_onnx, quantize_openvino
-from models.spec import read_spec
+from models.quantize import make_graph
+from models.samples import default_samples
 
 ZOO = Path(__file__).parents[2] / "models" / "zoo"
 
@@ -46,9 +46,13 @@ def edit_json(path: Path, edit: Callable[[Any], None]) -> None:
 
 def quantize(folder: Path) -> None:
     """Its graph in int8, as `tandem model optimize --runtime onnx` makes it."""
-    graph = folder / "model.onnx"
-    quantize_onnx(graph, folder / "int8.onnx", read_spec(folder))
-    (folder / "int8.onnx").replace(graph)
+    reference = load_model(str(folder), runtime="onnx", precision="fp32", threads=1)
+    made = folder / "made"
+    made.mkdir()
+    encoded = reference.encode(default_samples(reference))
+    make_graph(reference, folder / "model.onnx", made, runtime="onnx", precision="int8", encoded=encoded)
+    (made / "model.onnx").replace(folder / "model.onnx")
+    made.rmdir()
 
 
 def spoil_scale(folder: Path, *, factor: float, which: int = 0) -> str:
@@ -78,7 +82,8 @@ def make_static_int8(model: Path, values: Values, *, tolerance: float) -> Path:
     variant = model / "variants" / "openvino-int8"
     shutil.copytree(model, variant, ignore=shutil.ignore_patterns("variants", "digest.json", "*.safetensors", "*.onnx"))
     reference = load_model(str(model), runtime="onnx", precision="fp32", threads=1)
-    quantize_openvino(model / "model.onnx", variant / "model.xml", reference, reference.encode(values))
+    encoded = reference.encode(values)
+    make_graph(reference, model / "model.onnx", variant, runtime="openvino", precision="int8", encoded=encoded)
     record = {"runtime": "openvino", "precision": "int8", "model": verify_digest(model), "tolerance": tolerance}
     write_record(variant, record | {"measured": {"largest": 0.001}})
     return variant

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from models.distinct import distinct_one_by_one, distinct_pieces, factors
 from models.errors import OutOfMemory
 from models.model import Encoded, MicroBatch
 from models.ragged import Ragged
-from models.window import distinct_pieces, run_window
+from models.window import run_window
 from tests.service.models import LetterModel
 
 WORDS = ["alpha", "zulu", "b", "a longer row of words", "alpha", "x" * 40, "yes", "b"]
@@ -112,6 +115,43 @@ def test_equal_pieces_are_found_in_every_form_of_a_feature(ragged: bool) -> None
     )
     first, inverse = distinct_pieces(encoded)
     assert (first.tolist(), inverse.tolist()) == ([0, 1, 3, 5], [0, 1, 0, 2, 1, 3, 3])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    rows=st.lists(st.lists(st.integers(-2, 2), max_size=4), min_size=1, max_size=30),
+    form=st.sampled_from(["ragged", "wide", "stacked"]),
+)
+def test_equal_pieces_are_those_whose_arrays_are_equal(rows: list[list[int]], form: str) -> None:
+    if form == "stacked":
+        rows = [[*row, 0, 0, 0, 0][:4] for row in rows]
+    arrays = [np.asarray(row, np.int16) for row in rows]
+    features: dict[str, Any] = {"ids": Ragged.join(arrays)}
+    if form == "wide":
+        features = {"steps": Ragged.join([np.stack([array, array], axis=1).astype(np.float32) for array in arrays])}
+    if form == "stacked":
+        features = {"pixels": np.stack(arrays)}
+    lengths = np.asarray([len(array) for array in arrays])
+    encoded = Encoded(
+        rows=len(rows), features=features, piece_rows=np.arange(len(rows)), lengths=lengths,
+        truncated=np.zeros(len(rows), np.bool_),
+    )  # fmt: skip
+    first, inverse = distinct_pieces(encoded)
+    assert [rows[kind] for kind in first[inverse]] == rows
+    assert len(first) == len({tuple(row) for row in rows})
+    for fast, slow in zip(distinct_pieces(encoded), distinct_one_by_one(encoded), strict=True):
+        np.testing.assert_array_equal(fast, slow)
+
+
+def test_pieces_that_only_hash_alike_are_not_taken_for_equal() -> None:
+    """The hash is a sum of products, so that two numbers can be moved without moving it."""
+    one, other = (int(factor) for factor in factors(2))
+    pairs = np.asarray([[other, 0], [0, one]], np.uint64)
+    encoded = Encoded(
+        rows=2, features={"ids": pairs}, piece_rows=np.arange(2), lengths=np.ones(2, np.int64),
+        truncated=np.zeros(2, np.bool_),
+    )  # fmt: skip
+    assert distinct_pieces(encoded)[1].tolist() == [0, 1]
 
 
 def test_a_window_says_what_it_was_expected_to_take_and_what_it_took() -> None:

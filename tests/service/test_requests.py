@@ -183,7 +183,8 @@ def test_probes_metrics_and_pages_are_there(server: Server) -> None:
     assert server.get("/livez").status == server.get("/readyz").status == server.get("/healthz").status == 200
     metrics = server.get("/metrics").body.decode()
     for name in (
-        "micro_batch_rows_bucket", "wait_seconds_bucket", "queue_rows", "rows_total", "repeated_rows_total",
+        "window_rows_bucket", "micro_batch_rows_bucket", "wait_seconds_bucket", "queue_rows", "rows_total",
+        "repeated_rows_total",
         "error_rows_total", "failed_rows_total", "rejected_total", "abandoned_rows_total", "padded_total", "real_total",
     ):  # fmt: skip
         assert f"tandem_lane_{name}{{" in metrics

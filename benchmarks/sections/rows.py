@@ -1,0 +1,60 @@
+"""From ten thousand rows to a million: time and peak memory of whole jobs, each a cold process."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from pathlib import Path
+
+from benchmarks.cold import Cold, has_part, run_cold, tandem_command
+from benchmarks.data import RowSet, numbered_rows
+from benchmarks.measure import Say
+from benchmarks.peer_process import PeerFailed
+from benchmarks.pictures import fashion_rows
+from benchmarks.results_file import Found, Result
+from benchmarks.sections.null import NULL_MODEL
+
+TITLE = "Ten thousand to a million rows: time and peak memory"
+NULL_ROWS, QUICK_NULL_ROWS = (10_000, 100_000, 1_000_000), (10_000, 50_000)
+CNN_ROWS, QUICK_CNN_ROWS = (2_500, 10_000, 70_000), (1_000,)
+MOST_ROUNDS = 3
+
+
+def measure(rounds: int, quick: bool, say: Say) -> Result:
+    """The null model, and the smallest CNN over as many different images as there are (70,000)."""
+    rounds = min(rounds, MOST_ROUNDS)
+    result = Result(section="rows", title=TITLE, rounds=rounds, quick=quick)
+    models = {
+        "null model": ([numbered_rows(n) for n in (QUICK_NULL_ROWS if quick else NULL_ROWS)], NULL_MODEL, "id,text"),
+        "fashion-resnet": (
+            [fashion_rows(n) for n in (QUICK_CNN_ROWS if quick else CNN_ROWS)],
+            "fashion-resnet",
+            "id",
+        ),
+    }
+    for name, (sets, model, keep) in models.items():
+        lines, peaks = [], []
+        for rows in sets:
+            runs = [job(model, rows, keep) for _ in range(rounds if rows.rows < 1_000_000 else 1)]
+            seconds, peak = statistics.median(run.seconds for run in runs), max(run.peak_mb for run in runs)
+            say(f"{name}, {rows.rows:,} rows: {seconds:.1f} s, {peak:.0f} MB")
+            peaks.append(peak)
+            spent = f"{seconds:.1f} ({min(r.seconds for r in runs):.1f} to {max(r.seconds for r in runs):.1f})"
+            lines.append([f"{rows.rows:,}", f"`{rows.digest}`", str(len(runs)), spent, f"{rows.rows / seconds:,.0f}",
+                          f"{peak:,.0f}"])  # fmt: skip
+        columns = ["rows", "digest", "runs", "s, median (least to most)", "rows/s, start included", "peak MB"]
+        result.lines.append({"title": f"{name}: {sets[-1].about}", "columns": columns, "rows": lines})
+        measure_name = f"{name}: peak memory at the most rows over the fewest"
+        result.found.append(Found(measure=measure_name, value=peaks[-1] / peaks[0], bound=1.1, at_most=True))
+    return result
+
+
+def job(model: str, rows: RowSet, keep: str) -> Cold:
+    """One cold job into a fresh folder; a failure ends the section."""
+    with tempfile.TemporaryDirectory(prefix="tandem-bench-") as scratch:
+        target = Path(scratch) / "out"
+        flags = ["--model", model, "--input", str(rows.path), "--output", str(target), "--keep", keep]
+        try:
+            return run_cold(tandem_command("run", *flags), has_part(target))
+        except PeerFailed as error:
+            raise SystemExit(f"{model} over {rows.rows} rows: {error}") from None

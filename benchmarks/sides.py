@@ -1,0 +1,120 @@
+"""The sides of the text embedding comparisons, each with its best documented settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.data import RowSet, bench_cache, calibration_rows
+from benchmarks.peer_process import Entrant
+from models.locate import locate_model
+from models.spec import read_spec
+
+OPTIMIZE = "tandem model optimize minilm --runtime openvino --precision int8 makes it"
+#: What opts in to int8 answers.
+INT8_JOB: Mapping[str, Any] = {"tolerance": "int8"}
+
+
+def tandem(name: str, model: str, **job: Any) -> Entrant:
+    """Ourselves: what `job` does not name keeps its default."""
+    return Entrant(name=name, module="tandem", environment="tandem", settings={"job": {"model": model, **job}})
+
+
+def model_folder(model: str) -> Path:
+    return locate_model(model).folder
+
+
+def int8_graph(model: str) -> Path:
+    return model_folder(model) / "variants" / "openvino-int8" / "model.xml"
+
+
+def sentence_transformers(backend: str, precision: str, *, quantised_on: RowSet | None = None) -> Entrant:
+    """`encode` at its defaults; the folder of the original model, its own exporters for the other backends."""
+    scratch = bench_cache() / "exports"
+    scratch.mkdir(exist_ok=True)
+    return Entrant(
+        name=f"sentence-transformers, {backend} {precision}",
+        module="sentence_encode",
+        environment="peers" if backend == "torch" else "backends",
+        settings={
+            "model": str(model_folder("minilm")),
+            "backend": backend,
+            "precision": precision,
+            "batch_size": 32,
+            "scratch": str(scratch),
+            "calibration": str((quantised_on or calibration_rows()).path),
+        },
+    )
+
+
+def pipeline(
+    batch_size: int, *, task: str = "feature-extraction", model: str = "minilm", column: str = "text"
+) -> Entrant:
+    folder = model_folder(model)
+    return Entrant(
+        name=f"transformers pipeline, batch {batch_size}",
+        module="transformers_pipeline",
+        environment="peers",
+        settings={
+            "model": str(folder),
+            "task": task,
+            "column": column,
+            "batch_size": batch_size,
+            "max_length": read_spec(folder).max_length,
+        },
+    )
+
+
+def fashion_pipeline(batch_size: int) -> Entrant:
+    return pipeline(batch_size, task="image-classification", model="fashion-resnet", column="image")
+
+
+def hand_loop(runtime: str, precision: str, rows: RowSet, *, model: str = "minilm") -> Entrant:
+    """The loop over sorted batches, the best of its grid over these very rows, on the file that Tandem runs."""
+    folder = model_folder(model)
+    spec = read_spec(folder)
+    graph = (
+        folder / "model.onnx" if precision == "fp32" else folder / "variants" / f"{runtime}-{precision}" / "model.xml"
+    )
+    if precision != "fp32" and runtime == "onnx":
+        graph = graph.with_suffix(".onnx")
+    return Entrant(
+        name=f"hand loop, {runtime} {precision}",
+        module="fixed_loop",
+        environment="peers",
+        settings={
+            "model": str(folder),
+            "graph": str(graph),
+            "runtime": runtime,
+            "max_length": spec.max_length,
+            "grid_input": str(rows.path),
+            **({"labels": list(spec.labels)} if spec.labels else {}),
+        },
+        needs=(graph, OPTIMIZE),
+    )
+
+
+def infinity(engine: str) -> Entrant:
+    return Entrant(
+        name=f"Infinity, {engine}",
+        module="infinity_engine",
+        environment="infinity",
+        settings={"model": str(model_folder("minilm")), "engine": engine, "batch_size": 32},
+    )
+
+
+def ray_data(*, actors: int, threads: int) -> Entrant:
+    return Entrant(
+        name=f"Ray Data, {actors} actor{'s' * (actors > 1)} of {threads} thread{'s' * (threads > 1)}",
+        module="ray_map_batches",
+        environment="peers",
+        settings={
+            "model": str(model_folder("minilm")),
+            "column": "text",
+            "actors": actors,
+            "threads": threads,
+            "batch_size": 1024,
+            "encode_batch": 32,
+        },
+    )
