@@ -59,7 +59,7 @@ class JobSpec(BaseModel):
         description="Largest difference from the reference's answers that auto takes, or int8: any that is registered. "
         "By default the model's own, 0.0001.",
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the arithmetic is done.")
+    device: Literal["auto", "cpu", "cuda", "tensorrt"] = Field("auto", description="Where the arithmetic is done.")
     compile: bool = Field(False, description="Whether torch.compile makes kernels of the model; for long jobs on GPUs.")
     threads: int | None = Field(None, ge=1, description="Threads of the arithmetic; by default every core.")
     workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(

@@ -38,7 +38,7 @@ def choose_variant(
         described: the model.
         runtime: `onnx`, `openvino`, `torch` or `auto`.
         precision: `fp32`, `bf16`, `fp16`, `int8` or `auto`.
-        device: `cpu`, `cuda` or `auto`.
+        device: `cpu`, `cuda`, `tensorrt` or `auto`.
         tolerance: see Tolerance.
 
     Raises:
@@ -123,9 +123,11 @@ def check_variant(described: Described, variant: Variant, device: str = "auto") 
     for package in packages:
         if importlib.util.find_spec(package) is None:
             raise MissingExtra(f"--runtime {variant.runtime}", package=package, extra=extra)
-    if device != "cuda":
+    if device in ("auto", "cpu"):
         return
     if variant.runtime == "torch":
+        if device != "cuda":
+            raise RuntimeUnavailable("torch", why=f"--device {device} is of onnx only", available=["--device cuda"])
         from models.runtimes import eager
 
         eager.choose_device(device)

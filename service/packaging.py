@@ -9,13 +9,10 @@ import bentoml
 from bentoml.exceptions import BentoMLException
 from bentoml.models import BentoModel
 
-from models.artifact import VARIANTS
 from models.errors import ModelError
-from models.load import is_class_name
 from models.locate import locate_model, zoo_folders
 from models.store import save_model
-from models.variants import VARIANT_FILE
-from service.requirements import image_packages
+from service.requirements import image_packages, is_tag, runtimes_of
 from service.settings import Settings
 
 
@@ -23,20 +20,6 @@ def describe_image(root: Path, settings: Settings) -> bentoml.images.Image:
     """The image that `bentoml containerize` builds: nothing is locked here, since each package has its version."""
     image = bentoml.images.Image(python_version="3.11", lock_python_packages=False)
     return image.python_packages(*image_packages(root, runtimes_of(settings)))
-
-
-def runtimes_of(settings: Settings) -> set[str]:
-    """The runtimes that the server may take: the one that is set, or those that its models have variants of."""
-    if settings.runtime != "auto":
-        return {settings.runtime}
-    found = {"onnx"}
-    for name in filter(is_tag, settings.models):
-        try:
-            folder = locate_model(name).folder
-        except ModelError:  # said when the model is asked for
-            continue
-        found |= {path.parent.name.partition("-")[0] for path in folder.glob(f"{VARIANTS}/*/{VARIANT_FILE}")}
-    return found
 
 
 class PackagedModel(BentoModel):
@@ -61,7 +44,3 @@ class PackagedModel(BentoModel):
 def model_references(settings: Settings) -> list[PackagedModel]:
     """The models that a bento holds: those named by a tag. A folder or a class of the operator's own is none."""
     return [PackagedModel(name) for name in settings.models if is_tag(name)]
-
-
-def is_tag(name: str) -> bool:
-    return not is_class_name(name) and "/" not in name and not name.startswith((".", "~"))

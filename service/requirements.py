@@ -1,4 +1,4 @@
-"""The packages of the bento's image, out of pyproject.toml and constraints.txt."""
+"""The packages of the bento's image, by its models' variants, out of pyproject.toml and constraints.txt."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import re
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
+
+from models.artifact import VARIANTS
+from models.errors import ModelError
+from models.load import is_class_name
+from models.locate import locate_model
+from models.variants import VARIANT_FILE
+from service.settings import Settings
 
 #: What `bentoml build` itself takes, and the image does not.
 BUILD_ONLY = frozenset({"uv"})
@@ -30,3 +37,21 @@ def image_packages(root: Path, runtimes: Collection[str]) -> list[str]:
 def normal_name(line: str) -> str:
     """A requirement's or pin's package, as the package index spells it."""
     return re.split(r"[^\w.-]", line, maxsplit=1)[0].lower().replace("_", "-")
+
+
+def runtimes_of(settings: Settings) -> set[str]:
+    """The runtimes that the server may take: the one that is set, or those that its models have variants of."""
+    if settings.runtime != "auto":
+        return {settings.runtime}
+    found = {"onnx"}
+    for name in filter(is_tag, settings.models):
+        try:
+            folder = locate_model(name).folder
+        except ModelError:  # said when the model is asked for
+            continue
+        found |= {path.parent.name.partition("-")[0] for path in folder.glob(f"{VARIANTS}/*/{VARIANT_FILE}")}
+    return found
+
+
+def is_tag(name: str) -> bool:
+    return not is_class_name(name) and "/" not in name and not name.startswith((".", "~"))

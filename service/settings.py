@@ -13,7 +13,7 @@ from service.errors import SettingsInvalid
 
 RUNTIMES = ("auto", "onnx", "openvino", "torch")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "tensorrt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Settings:
         runtime: `onnx`, `openvino`, `torch`, or `auto`: of each model the fastest variant within the tolerance.
         precision: `fp32`, `bf16`, `fp16`, `int8` or `auto`.
         tolerance: the largest difference from the reference that `auto` takes; see models.choose.Tolerance.
-        device: `auto`, `cpu` or `cuda`.
+        device: `auto`, `cpu`, `cuda` or `tensorrt`.
         threads: of the arithmetic of one lane.
         max_queue_rows: rows that wait for one lane, and the most that one request may hold.
         max_wait_s: predicted seconds for its turn beyond which a request is refused.

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import OutOfMemory, RuntimeUnavailable
+from models.locate import cache_home
 from models.runtimes.threads import share_threads
 
 DTYPES: Mapping[str, type[np.generic]] = {
@@ -23,6 +24,12 @@ DTYPES: Mapping[str, type[np.generic]] = {
     "tensor(bool)": np.bool_,
 }
 
+#: Device -> its execution provider.
+PROVIDERS: Mapping[str, str] = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
 #: Positions (rows x length) of a micro-batch after which the arena gives back what it grew by. MiniLM, after one of
 #: 64 x 256: the process holds 1,417 MB without this and 208 MB with it. To do so after every call costs a third of the
 #: speed, and an arena that grows by what is asked for (kSameAsRequested) holds more than one that doubles.
@@ -51,7 +58,8 @@ class OnnxRuntime:
             precision: what the graph is made of; nothing here changes it.
             threads: of the arithmetic; None takes OMP_NUM_THREADS, else all cores that this process may use.
             streams: calls that share these threads; None gives each call one, and a GPU one call.
-            device: `cpu`, `cuda`, or `auto`: cuda where its provider is installed.
+            device: `cpu`, `cuda`, `tensorrt` (on CUDA, with engines that it builds once and keeps in the cache), or
+                `auto`: cuda where its provider is installed.
 
         Raises:
             RuntimeUnavailable: the file is missing or no graph of a known kind, or the device is not there.
@@ -64,17 +72,14 @@ class OnnxRuntime:
             raise RuntimeUnavailable("onnx", why=f"{path} does not exist", available=["torch"])
         self.device = choose_device(device, providers)
         self.precision = precision
-        self.threads, self.streams = share_threads(threads, 1 if self.device == "cuda" and not streams else streams)
+        self.threads, self.streams = share_threads(threads, 1 if self.device != "cpu" and not streams else streams)
         options = ort.SessionOptions()
         options.intra_op_num_threads = self.threads // self.streams
         options.inter_op_num_threads = 1
         # Threads that spin between calls take the cores from encoding, reading and writing.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        providers = (
-            ["CUDAExecutionProvider", "CPUExecutionProvider"] if self.device == "cuda" else ["CPUExecutionProvider"]
-        )
         try:
-            self.session = ort.InferenceSession(str(path), options, providers=providers)
+            self.session = ort.InferenceSession(str(path), options, providers=providers_of(self.device))
         except Exception as error:  # onnxruntime raises a dozen types of its own
             raise RuntimeUnavailable("onnx", why=f"{path} does not load ({str(error).splitlines()[0][:200]})") from None
         self.input_types = {node.name: DTYPES.get(node.type) for node in self.session.get_inputs()}
@@ -125,13 +130,25 @@ def choose_device(device: str, providers: list[str]) -> str:
     """`auto` is CUDA where its provider is installed, else the CPU.
 
     Raises:
-        RuntimeUnavailable: CUDA was asked for and its provider is not installed.
+        RuntimeUnavailable: a device was asked for and its provider is not installed.
     """
-    has_cuda = "CUDAExecutionProvider" in providers
     if device == "auto":
-        return "cuda" if has_cuda else "cpu"
-    if device == "cuda" and not has_cuda:
+        return "cuda" if PROVIDERS["cuda"] in providers else "cpu"
+    if device not in PROVIDERS or PROVIDERS[device] not in providers:
         raise RuntimeUnavailable(
-            "onnx", why="--device cuda needs onnxruntime-gpu and its CUDA provider", available=["--device cpu"]
+            "onnx",
+            why=f"--device {device} needs onnxruntime-gpu and its {PROVIDERS.get(device, 'own')} provider",
+            available=["--device cpu"],
         )
     return device
+
+
+def providers_of(device: str) -> list[Any]:
+    """A device's execution providers: what the first does not compute goes to the next."""
+    cpu, cuda = PROVIDERS["cpu"], PROVIDERS["cuda"]
+    if device == "tensorrt":
+        cache = cache_home() / "tensorrt"
+        cache.mkdir(parents=True, exist_ok=True)
+        engines = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(cache)}
+        return [(PROVIDERS["tensorrt"], engines), cuda, cpu]
+    return [cuda, cpu] if device == "cuda" else [cpu]

@@ -18,7 +18,7 @@ RECURRENT = frozenset({"GRUSequence", "LSTMSequence", "RNNSequence"})
 #: What the arithmetic is done in, of a graph at a precision. Int8 layers are int8 in the graph; the rest of it is fp32.
 HINTS: Mapping[str, str] = {"fp32": "f32", "int8": "f32", "bf16": "bf16"}
 #: How OpenVINO and what it stands on speak of memory.
-MEMORY_WORDS = ("bad_alloc", "bad allocation", "allocate memory", "out of memory", "could not allocate")
+MEMORY_WORDS = ("bad_alloc", "bad allocation", "failed to allocate", "out of memory", "could not allocate")
 
 
 class OpenVinoRuntime:
@@ -62,27 +62,36 @@ class OpenVinoRuntime:
         self.threads, self.streams = share_threads(threads, streams)
         core = ov.Core()
         check_precision(precision, core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+        self.path = path
+        compiled, kinds = self._compile()
+        self.pads = not kinds & RECURRENT
+        self.input_types = {port.get_any_name(): port.element_type.to_dtype() for port in compiled.inputs}
+        self.input_shapes = {port.get_any_name(): read_shape(port) for port in compiled.inputs}
+        self.input_names = tuple(self.input_types)
+        self.output_names = tuple(port.get_any_name() for port in compiled.outputs)
+        self.compiled: Any = compiled
+        self._idle: list[Any] = []
+        self._lock = threading.Lock()
+
+    def _compile(self) -> tuple[Any, set[str]]:
+        """The graph ready to run, and the kinds of its operations."""
+        import openvino as ov
+
+        core = ov.Core()
         core.set_property({"ENABLE_MMAP": True})
         settings = {
             "NUM_STREAMS": self.streams,
             "INFERENCE_NUM_THREADS": self.threads,
-            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "INFERENCE_PRECISION_HINT": HINTS[self.precision],
             # Two processes that pin their threads would pin them to the same cores.
             "ENABLE_CPU_PINNING": False,
         }
         try:
-            graph = core.read_model(path)
-            kinds = {node.get_type_name() for node in graph.get_ops()}
-            self.compiled = core.compile_model(graph, "CPU", settings)
+            graph = core.read_model(self.path)
+            kinds = {str(node.get_type_name()) for node in graph.get_ops()}
+            return core.compile_model(graph, "CPU", settings), kinds
         except RuntimeError as error:
-            raise RuntimeUnavailable("openvino", why=f"{path} does not load ({last_sentence(error)})") from None
-        self.pads = not kinds & RECURRENT
-        self.input_types = {port.get_any_name(): port.element_type.to_dtype() for port in self.compiled.inputs}
-        self.input_shapes = {port.get_any_name(): read_shape(port) for port in self.compiled.inputs}
-        self.input_names = tuple(self.input_types)
-        self.output_names = tuple(port.get_any_name() for port in self.compiled.outputs)
-        self._idle: list[Any] = []
-        self._lock = threading.Lock()
+            raise RuntimeUnavailable("openvino", why=f"{self.path} does not load ({last_sentence(error)})") from None
 
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         """Run one micro-batch; see Runtime. Inputs that the graph does not take are left out."""
@@ -96,21 +105,33 @@ class OpenVinoRuntime:
             if name in self.input_types
         }
         with self._lock:
-            request = self._idle.pop() if self._idle else self.compiled.create_infer_request()
+            if self.compiled is None:
+                self.compiled, _ = self._compile()
+            compiled = self.compiled
+            request = self._idle.pop() if self._idle else compiled.create_infer_request()
         try:
             request.start_async(feed, share_inputs=True)
             request.wait()
             # The request's memory is the next caller's: what is returned is a copy.
             answers = {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self.output_names)}
-        except MemoryError as error:
-            raise OutOfMemory(str(error) or "the machine's memory is full") from None
-        except RuntimeError as error:  # a request that failed is not used again
-            if any(word in str(error).casefold() for word in MEMORY_WORDS):
+        except (RuntimeError, MemoryError) as error:
+            self._give_up(compiled)
+            compiled = request = None  # or the error's traceback would keep both, and their memory
+            if isinstance(error, MemoryError) or any(word in str(error).casefold() for word in MEMORY_WORDS):
                 raise OutOfMemory(last_sentence(error)) from None
             raise
         with self._lock:
-            self._idle.append(request)
+            if compiled is self.compiled:
+                self._idle.append(request)
         return answers
+
+    def _give_up(self, failed: Any) -> None:
+        """Have the graph compiled anew at the next call: after any failure in it, whether of memory or of a row,
+        OpenVINO 2026.4 refuses shapes that it answered before. Calls that are on their way there come to their end.
+        """
+        with self._lock:
+            if failed is self.compiled:
+                self.compiled, self._idle = None, []
 
 
 def check_precision(precision: str, capabilities: list[str]) -> None:

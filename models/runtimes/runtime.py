@@ -14,7 +14,7 @@ class Runtime(Protocol):
     Attributes:
         name: `torch`, `onnx` or `openvino`.
         precision: `fp32`, `bf16`, `fp16` or `int8`: what the arithmetic is done in; arrays in and out are float32.
-        device: `cpu` or `cuda`, as chosen, never `auto`.
+        device: `cpu`, `cuda` or `tensorrt`, as chosen, never `auto`.
         threads: of the arithmetic, in the whole process.
         streams: calls of `forward` that run at once with profit; they share the threads.
         pads: whether rows of several lengths may share a micro-batch.

@@ -22,6 +22,7 @@ from models.errors import (
 )
 from models.host import remember
 from models.load import Described, describe_model, load_model
+from models.runtimes.onnx_runtime import choose_device
 from models.variants import Variant
 from tests.models.made_variants import ZOO, copy_made, made, rows_of, scores
 
@@ -184,3 +185,26 @@ def test_auto_answers_with_what_it_chose() -> None:
     assert chosen.variant == "openvino-int8"
     named = scores(folder, rows, runtime="openvino", precision="int8")
     assert [dict(answer["scores"]) for answer in chosen.predict(rows)] == named
+
+
+@pytest.mark.parametrize(
+    ("device", "installed", "chosen"),
+    [
+        ("auto", ["CPU"], "cpu"),
+        ("auto", ["CUDA", "CPU"], "cuda"),
+        ("auto", ["Tensorrt", "CUDA", "CPU"], "cuda"),
+        ("tensorrt", ["Tensorrt", "CUDA", "CPU"], "tensorrt"),
+        ("cpu", ["Tensorrt", "CUDA", "CPU"], "cpu"),
+    ],
+)
+def test_the_provider_of_a_device_is_taken_where_it_is_installed(
+    device: str, installed: list[str], chosen: str
+) -> None:
+    assert choose_device(device, [f"{name}ExecutionProvider" for name in installed]) == chosen
+
+
+def test_a_provider_that_is_not_installed_is_named() -> None:
+    with pytest.raises(RuntimeUnavailable, match=r"--device tensorrt needs onnxruntime-gpu and its TensorrtExecution"):
+        choose_device("tensorrt", ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    with pytest.raises(RuntimeUnavailable, match="--device tensorrt is of onnx only"):
+        choose_variant(with_variants(), runtime="torch", device="tensorrt")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -140,6 +142,45 @@ def test_openvino_is_wrong_for_padded_recurrent_rows_and_so_never_gets_them(
     right = reference(name).forward(ragged)["logits"]
     np.testing.assert_allclose(wrong[0], right[0], atol=1e-4)
     assert np.abs(wrong[1:] - right[1:]).max() > 0.01, "OpenVINO got it right: the rule is not needed any more"
+
+
+def test_after_a_failed_call_openvino_answers_what_it_answered_before() -> None:
+    runtime = openvino(ZOO / "bbc-bert")
+    before = runtime.forward(inputs_of("bbc-bert"))["logits"]
+    bad = {**inputs_of("bbc-bert", rows=3, length=7), "attention_mask": np.ones((3, 9), np.int64)}
+    with pytest.raises(RuntimeError, match="mismatch"):
+        runtime.forward(bad)
+    np.testing.assert_array_equal(runtime.forward(inputs_of("bbc-bert"))["logits"], before)
+
+
+_SHORT_OF_MEMORY = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from models.errors import OutOfMemory
+from models.runtimes.open_vino import OpenVinoRuntime
+
+def ones(rows, length):
+    return {name: np.ones((rows, length), np.int64) for name in ("input_ids", "attention_mask", "token_type_ids")}
+
+runtime = OpenVinoRuntime(Path(sys.argv[1]), threads=1)
+before = runtime.forward(ones(2, 8))["logits"]
+held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + 400 * 2**20,) * 2)
+try:
+    runtime.forward(ones(512, 512))
+except OutOfMemory as error:
+    assert (runtime.forward(ones(2, 8))["logits"] == before).all()
+    print("halve it:", error)
+"""
+
+
+def test_openvino_says_that_memory_ran_out_and_goes_on() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _SHORT_OF_MEMORY, str(ZOO / "bbc-bert/model.onnx")],
+        cwd=ZOO.parents[1], capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert ended.stdout.startswith("halve it: Failed to allocate"), ended.stderr
 
 
 @pytest.mark.parametrize(("threads", "streams", "shared"), [(4, None, (4, 4)), (4, 2, (4, 2)), (2, 8, (2, 2))])
