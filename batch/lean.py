@@ -1,4 +1,4 @@
-"""Lean: what a process of ours settles before a job, so that it starts soon and holds little."""
+"""Lean: what is settled before a job, so that it starts soon and holds little."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def choose_memory_pool() -> None:
 def leave_pandas_out() -> None:
     """Keep pyarrow from importing pandas, 0.3 s and 40 MB, to see whether the first value it is given is pandas'.
 
-    Once anyone imports pandas, pyarrow is told, and takes and makes its objects as ever. For processes of ours only.
+    Once anyone imports pandas, pyarrow is told, and takes and makes its objects as ever.
     """
-    if "pandas" in sys.modules:
+    if "pandas" in sys.modules or any(isinstance(finder, _Announced) for finder in sys.meta_path):
         return
     finder = _Hidden()
     sys.meta_path.insert(0, finder)

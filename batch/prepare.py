@@ -21,6 +21,7 @@ from batch.commit import (
 )
 from batch.errors import InputChanged, InputNotFound, RuntimeMissing, UsageError
 from batch.gate import Account, check_rows, must_compare, record_parity, reference_of
+from batch.lean import leave_pandas_out
 from batch.plan import make_plan
 from batch.probe import check_conditional_puts
 from batch.replace import clear_output
@@ -77,6 +78,7 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
         ModelError: the model is not found, refused, or not runnable here.
         JobError: anything else that is wrong, said in one line.
     """
+    leave_pandas_out()
     described = describe_model(job.model, **job.where_from)
     columns = job_columns(job, described.spec)
     target = open_store(job.output, **job.where_from)

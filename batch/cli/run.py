@@ -8,7 +8,6 @@ from typing import Annotated, Any, get_args, get_origin
 
 import click
 
-from batch.lean import leave_pandas_out
 from batch.report import Manifest
 from batch.spec import JobSpec, read_job
 
@@ -70,7 +69,6 @@ def run(file: Path | None, replace: bool, profile: bool, **flags: Any) -> None:
     from batch.progress import BarProgress, on_terminal
     from batch.run import run_job
 
-    leave_pandas_out()
     job = job_from(file, flags)
     if on_terminal():
         with BarProgress() as bar:
@@ -143,7 +141,6 @@ def plan(file: Path | None, replace: bool, **flags: Any) -> None:
     from batch.commit import list_parts
     from batch.prepare import prepare_job
 
-    leave_pandas_out()
     prepared = prepare_job(job_from(file, flags), replace=replace, dry=True)
     parts = list_parts(prepared.target, prepared.record.fingerprint, list(prepared.plans))
     shards = [shard for _, shard in prepared.shards]
