@@ -19,6 +19,7 @@ import numpy as np
 from models.artifact import VARIANTS
 from models.costs import Costs
 from models.spec import ModelSpec
+from models.variants import COSTS_FILE, REFERENCE
 
 #: Operations of a piece as a function of its padded length: `[0] + [1] * length + [2] * length ** 2`.
 Flops = tuple[float, float, float]
@@ -28,7 +29,7 @@ Shape = tuple[int, ...]
 LENGTHS = (8, 16, 24, 40)
 #: Of an axis that an image model leaves free, where its preprocessing does not say.
 EDGE = 224
-COSTS_FILE = Path(VARIANTS) / "onnx-fp32" / "costs.json"
+REFERENCE_COSTS = Path(VARIANTS) / REFERENCE / COSTS_FILE
 
 
 def count_flops(graph: Path, spec: ModelSpec) -> Flops | None:
@@ -68,7 +69,7 @@ def record_flops(folder: Path, spec: ModelSpec) -> Flops | None:
     graph = folder / "model.onnx"
     flops = count_flops(graph, spec) if graph.is_file() else None
     if flops is not None:
-        path = folder / COSTS_FILE
+        path = folder / REFERENCE_COSTS
         costs = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else Costs().to_json()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(costs | {"flops": list(flops)}) + "\n", encoding="utf-8")
@@ -81,7 +82,7 @@ def read_flops(folder: Path | None) -> Flops | None:
     if folder is None:
         return None
     try:
-        found = json.loads((folder / COSTS_FILE).read_text(encoding="utf-8"))["flops"]
+        found = json.loads((folder / REFERENCE_COSTS).read_text(encoding="utf-8"))["flops"]
         constant, linear, square = (float(number) for number in found)
     except (OSError, ValueError, KeyError, TypeError):
         return None

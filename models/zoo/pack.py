@@ -14,9 +14,8 @@ from pathlib import Path
 
 from models.add import add_model
 from models.artifact import DIGEST_FILE, VARIANTS
-from models.flops import COSTS_FILE
 from models.spec import SPEC_FILE
-from models.variants import REFERENCE
+from models.variants import COSTS_FILE, REFERENCE
 
 MADE = ("model.onnx", SPEC_FILE, DIGEST_FILE)
 COSTS = Path(VARIANTS) / REFERENCE / COSTS_FILE
