@@ -12,7 +12,7 @@ import transformers
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.add import add_model
-from models.flops import COSTS_FILE, count_flops, flops_of, read_flops, record_flops
+from models.flops import REFERENCE_COSTS, count_flops, flops_of, read_flops, record_flops
 from models.spec import read_spec
 from tests.models.tiny_folders import make_bert_classifier, save_network
 
@@ -69,7 +69,7 @@ def test_an_lstm_meets_all_its_weights_at_every_step() -> None:
 def test_counting_changes_no_digest_and_keeps_what_is_beside_it(tmp_path: Path) -> None:
     make_bert_classifier(tmp_path / "bert")
     added = add_model(tmp_path / "bert", name="bert")
-    costs = added.folder / COSTS_FILE
+    costs = added.folder / REFERENCE_COSTS
     costs.write_text(json.dumps({"prior": [1.0, 2.0, 3.0, 4.0]}))
     record_flops(added.folder, added.spec)
     assert json.loads(costs.read_text()).keys() == {"prior", "flops"}
@@ -80,8 +80,8 @@ def test_counting_changes_no_digest_and_keeps_what_is_beside_it(tmp_path: Path) 
 def test_a_record_that_is_none_counts_as_no_count(tmp_path: Path, content: str) -> None:
     assert read_flops(tmp_path) is None
     assert read_flops(None) is None
-    (tmp_path / COSTS_FILE).parent.mkdir(parents=True)
-    (tmp_path / COSTS_FILE).write_text(content)
+    (tmp_path / REFERENCE_COSTS).parent.mkdir(parents=True)
+    (tmp_path / REFERENCE_COSTS).write_text(content)
     assert read_flops(tmp_path) is None
 
 
