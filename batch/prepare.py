@@ -31,6 +31,7 @@ from batch.storage import ObjectInfo, Store, list_sources, open_store
 from batch.uris import UriReader
 from models.choose import check_variant, choose_variant, find_variant
 from models.errors import RuntimeUnavailable
+from models.footprint import reset_peak
 from models.load import Described, describe_model, load_model
 from models.model import Model, Options
 from models.variants import Variant
@@ -134,6 +135,8 @@ def load_for(job: JobSpec, described: Described, *, streams: int | None = None) 
         ModelError: it does not load.
         UsageError: with it, the job does not fit into its `--memory`.
     """
+    if job.memory is not None:
+        reset_peak()  # what was before is not the job's
     model = load_model(
         described,
         variant=variant_of(job, described),
