@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from models.decode import width
 from models.errors import ContractBroken, ExportDisagrees, SpecInvalid
-from models.export import image_shape
 from models.model import pad
+from models.pixels import image_shape
 from models.runtimes.runtime import Runtime
 from models.spec import ModelSpec
 

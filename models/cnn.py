@@ -15,9 +15,11 @@ from models.errors import SpecInvalid
 from models.graph import input_names, input_shape
 from models.images import Fetch, encode_images
 from models.model import Encoded, MicroBatch, Model, Options, Outputs, Values
-from models.pixels import check_preprocess
+from models.pixels import check_preprocess, image_shape
 from models.runtimes.runtime import Runtime
 from models.spec import ModelSpec
+
+FLOAT_BYTES = 4
 
 
 class CnnModel(Model):
@@ -51,6 +53,9 @@ class CnnModel(Model):
         self.input_name = name_image_input(runtime, where=str(folder))
         shape = input_shape(runtime, self.input_name)
         self.image_size = shape[2:] if shape is not None and len(shape) == 4 else (None, None)
+        channels, *assumed = image_shape(self.preprocess)
+        height, width = (known or edge for known, edge in zip(self.image_size, assumed, strict=True))
+        self.max_padded = max(most_bytes(runtime) // (channels * height * width * FLOAT_BYTES), 1)
         if shape is not None and shape[:1] == (1,):
             self.max_rows = 1
 
@@ -71,6 +76,11 @@ class CnnModel(Model):
     def decode(self, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
         """The best label of each image, and its scores."""
         return decode_outputs(self.spec, self.options, outputs, encoded)
+
+
+def most_bytes(runtime: Runtime) -> int:
+    """Bytes of pixels in a micro-batch: the layers take some ten times as much."""
+    return 16 << 20 if runtime.device == "cpu" else 256 << 20
 
 
 def name_image_input(runtime: Runtime, *, where: str) -> str:

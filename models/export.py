@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from models.errors import SpecInvalid
-from models.spec import ModelSpec, Preprocess
+from models.pixels import image_shape, image_size
+from models.spec import ModelSpec
 
 #: Larger weights go into a file beside the graph: ONNX Runtime maps it instead of copying, and processes share pages.
 #: Of two with MiniLM each takes 97 MB instead of 150 and loads in half the time. A protobuf message would end at 2 GiB.
@@ -124,19 +125,6 @@ def example_input(name: str, spec: ModelSpec) -> Tensor:
         return torch.zeros(EXAMPLE_ROWS, *image_shape(spec.preprocess))
     shape = (EXAMPLE_ROWS, min(EXAMPLE_LENGTH, spec.max_length or EXAMPLE_LENGTH))
     return torch.zeros(shape, dtype=torch.int64) if name == "token_type_ids" else torch.ones(shape, dtype=torch.int64)
-
-
-def image_size(preprocess: Preprocess) -> tuple[int, int] | None:
-    """(height, width) of every image after preprocessing; None where only the shortest edge is set."""
-    if preprocess.crop is not None:
-        return preprocess.crop
-    return preprocess.resize if isinstance(preprocess.resize, tuple) else None
-
-
-def image_shape(preprocess: Preprocess) -> tuple[int, int, int]:
-    """(channels, height, width) of an example."""
-    edge = preprocess.resize if isinstance(preprocess.resize, int) else 224
-    return (1 if preprocess.mode == "L" else 3, *(image_size(preprocess) or (edge, edge)))
 
 
 def save_graph(graph: onnx.ModelProto, path: Path) -> None:

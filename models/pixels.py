@@ -11,6 +11,8 @@ from PIL import Image
 from models.errors import SpecInvalid
 from models.spec import Preprocess
 
+#: Pixels of an image's edge, where nothing says.
+EDGE = 224
 #: From this size on ConvNeXT's processor warps to a square instead of cropping one.
 WARPS_FROM = 384
 
@@ -141,3 +143,16 @@ def level_table(
 
 def _column(numbers: tuple[float, ...]) -> NDArray[np.float32]:
     return np.asarray(numbers, dtype=np.float32)[:, None]
+
+
+def image_size(preprocess: Preprocess) -> tuple[int, int] | None:
+    """(height, width) of every image after preprocessing; None where only the shortest edge is set."""
+    if preprocess.crop is not None:
+        return preprocess.crop
+    return preprocess.resize if isinstance(preprocess.resize, tuple) else None
+
+
+def image_shape(preprocess: Preprocess) -> tuple[int, int, int]:
+    """(channels, height, width) of an example."""
+    edge = preprocess.resize if isinstance(preprocess.resize, int) else EDGE
+    return (1 if preprocess.mode == "L" else 3, *(image_size(preprocess) or (edge, edge)))

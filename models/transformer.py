@@ -25,6 +25,10 @@ from models.tokenizer import FolderTokenizer
 from models.tokens import read_text
 from models.values import FaultFound, iterate_values
 
+#: Padded tokens of a micro-batch: what attention takes for them stays at some hundred MB on a CPU, where the fastest
+#: micro-batches are far smaller, and at some GB on a GPU.
+MAX_TOKENS = {"cpu": 8192, "gpu": 131_072}
+
 
 class TransformerModel(Model):
     """Text embedding, text classification with one or several labels, and image classification.
@@ -52,8 +56,9 @@ class TransformerModel(Model):
         self.images: CnnModel | None = None
         if spec.task == "image-classification":
             self.images = CnnModel(folder=folder, spec=spec, runtime=runtime, options=self.options, fetch=fetch)
-            self.max_rows = self.images.max_rows
+            self.max_rows, self.max_padded = self.images.max_rows, self.images.max_padded
             return
+        self.max_padded = MAX_TOKENS["cpu" if runtime.device == "cpu" else "gpu"]
         self.tokenizer = FolderTokenizer(folder, max_length=spec.max_length, on_long=self.options.on_long)
 
     def encode(self, values: Values) -> Encoded:
