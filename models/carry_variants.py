@@ -24,7 +24,7 @@ def variant_folders(folder: Path) -> Iterator[Path]:
 
 
 def list_carried(folder: Path) -> dict[str, dict[str, Any]]:
-    """Name -> the digest and the files of each variant, every one verified.
+    """Name -> the digest and the files of each variant, every one verified, and of costs that were measured.
 
     Raises:
         DigestMismatch, SpecInvalid: one is not as recorded.
@@ -38,6 +38,9 @@ def list_carried(folder: Path) -> dict[str, dict[str, Any]]:
             "digest": record["digest"],
             "files": [path.relative_to(folder).as_posix() for path in files],
         }
+    for path in sorted((folder / VARIANTS).glob(f"[!.]*/{COSTS_FILE}")):
+        # Costs of a variant without a folder, such as the reference: they change no answer and have no digest.
+        found.setdefault(path.parent.name, {"digest": "", "files": [path.relative_to(folder).as_posix()]})
     return found
 
 
@@ -63,7 +66,7 @@ def bring_variants(carried: Mapping[str, Mapping[str, Any]], target: Path, bring
     """
     for name, entry in carried.items():
         place = target / VARIANTS / name
-        if recorded_digest(place) == entry["digest"]:
+        if recorded_digest(place) == entry["digest"] or (not entry["digest"] and place.exists()):
             continue
         try:
             place.parent.mkdir(exist_ok=True)
@@ -79,7 +82,8 @@ def bring_variants(carried: Mapping[str, Mapping[str, Any]], target: Path, bring
                 path.parent.mkdir(parents=True, exist_ok=True)
                 bring(file, path)
                 path.chmod(0o644)
-            verify_variant(make_variant(arriving / VARIANT_FILE, read_record(arriving / VARIANT_FILE)))
+            if entry["digest"]:
+                verify_variant(make_variant(arriving / VARIANT_FILE, read_record(arriving / VARIANT_FILE)))
             arriving.chmod(0o755)
             if place.exists():
                 place.rename(scratch / "before")

@@ -72,6 +72,15 @@ def test_a_pushed_model_brings_its_variants_and_a_later_push_replaces_them(
     assert describe_model(url).variants[NAME].digest == changed
 
 
+def test_costs_of_the_reference_travel_with_its_model(bucket: str, tmp_path: Path) -> None:
+    folder = copy_model("vowels-bilstm", tmp_path)
+    (folder / "variants/onnx-fp32").mkdir(parents=True)
+    (folder / "variants/onnx-fp32/costs.json").write_text("{}")
+    fetched = describe_model(push_model(str(folder), f"s3://{bucket}/m")).folder
+    assert fetched is not None
+    assert (fetched / "variants/onnx-fp32/costs.json").read_text() == "{}"
+
+
 def test_a_variant_damaged_under_its_prefix_is_not_taken(bucket: str, s3_client: S3Client) -> None:
     url = push_model(str(made("vowels-bilstm", "openvino", "fp32")), f"s3://{bucket}/m")
     s3_client.put_object(Bucket=bucket, Key=f"m/variants/{NAME}/model.bin", Body=b"{}")
