@@ -23,7 +23,7 @@ from models.load import Described, load_model
 from models.model import Model
 
 if TYPE_CHECKING:
-    from models.parity import Bound
+    from models.parity.check import Bound
 
 #: How many rows are compared.
 ROWS = 64
@@ -96,7 +96,7 @@ def check_rows(
         ParityBroken: they do not agree; names the step, what differs, and a row.
         ReferenceMissing: the reference cannot be run here.
     """
-    from models.parity import check_parity  # a job on the reference compares nothing, and starts without it
+    from models.parity.check import check_parity  # a job on the reference compares nothing, and starts without it
     from models.samples import default_samples
 
     started = time.perf_counter()
@@ -138,7 +138,7 @@ def bound_of(job: JobSpec, described: Described, name: str) -> Bound:
 
     A lower precision is not held to its largest difference but to what it costs on average.
     """
-    from models.parity import Bound
+    from models.parity.check import Bound
 
     if isinstance(job.tolerance, float):
         return Bound(value=job.tolerance)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from models.agreement import Agreement, measure_agreement
-from models.compositions import compose, compositions_of, pick_pieces
 from models.model import Model, Values
+from models.parity.agreement import Agreement, measure_agreement
+from models.parity.compositions import compose, compositions_of, pick_pieces
 from models.window import run_window
 
 #: Each model answers the rows so often, in turn; the middle one counts.

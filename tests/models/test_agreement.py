@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from models.agreement import Agreement, measure_agreement
 from models.compare import answer_distance
 from models.decode import decode_outputs
 from models.model import Encoded, Options, Outputs, RowFault
+from models.parity.agreement import Agreement, measure_agreement
 from models.spec import ModelSpec
 
 ROWS = 40

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from models.agreement import Agreement
 from models.errors import ParityBroken
 from models.load import load_model
 from models.model import Model, Options, Values
-from models.parity import STAGES, Bound, Parity, check_parity
+from models.parity.agreement import Agreement
+from models.parity.check import STAGES, Bound, Parity, check_parity
 from models.rnn import RnnModel
 from models.runtimes.open_vino import OpenVinoRuntime
 from models.samples import TEXTS

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from models.compare import FAR
-from models.differences import Floats, are_equal, is_vector, label_sets, row_differences, to_numbers
-from models.neighbours import neighbour_overlap, row_cosines
+from models.parity.differences import Floats, are_equal, is_vector, label_sets, row_differences, to_numbers
+from models.parity.neighbours import neighbour_overlap, row_cosines
 from models.spec import ModelSpec
 
 

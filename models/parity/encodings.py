@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.compare_numbers import find_number_fault
-from models.compare_tokens import find_token_fault
-from models.discrepancy import Discrepancy
 from models.model import Encoded, Model, Values
+from models.parity.discrepancy import Discrepancy
+from models.parity.numbers import find_number_fault
+from models.parity.tokens import find_token_fault
 from models.values import iterate_values
 
 #: Encoded numbers nearer than this are one: a mean written with fewer digits.

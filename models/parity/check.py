@@ -10,13 +10,13 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from models.agreement import Agreement, measure_agreement
-from models.compare_encodings import find_encoding_fault
-from models.compositions import compose, compositions_of, pick_pieces
-from models.describe_difference import describe_loss, describe_ratio, describe_row
-from models.discrepancy import Discrepancy
 from models.errors import ParityBroken, SpecInvalid
 from models.model import Encoded, Model, Outputs, Values
+from models.parity.agreement import Agreement, measure_agreement
+from models.parity.compositions import compose, compositions_of, pick_pieces
+from models.parity.discrepancy import Discrepancy
+from models.parity.encodings import find_encoding_fault
+from models.parity.wording import describe_loss, describe_ratio, describe_row
 from models.window import run_window
 
 STAGES = ("encoding", "arithmetic", "batch-mates", "decoding")

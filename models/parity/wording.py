@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from models.agreement import Agreement
-from models.compositions import first_array
 from models.model import Outputs
+from models.parity.agreement import Agreement
+from models.parity.compositions import first_array
 
 #: From this correlation on, two sets of numbers are one but for a factor.
 ALIKE = 0.99

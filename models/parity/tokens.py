@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from models.discrepancy import Discrepancy
 from models.model import Encoded, Model
+from models.parity.discrepancy import Discrepancy
 from models.values import cut
 
 Pieces = Mapping[int, Sequence[NDArray[Any]]]

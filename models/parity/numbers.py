@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.compare_tokens import limit_of
-from models.discrepancy import Discrepancy
 from models.model import Model
+from models.parity.discrepancy import Discrepancy
+from models.parity.tokens import limit_of
 
 Pieces = Mapping[int, Sequence[NDArray[Any]]]
 
