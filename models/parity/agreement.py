@@ -58,7 +58,8 @@ class Agreement:
             return math.inf
         if self.cosine_mean is not None:
             return 1 - self.cosine_mean
-        return max(self.mean, 0.0 if self.labels_agree is None else 1 - self.labels_agree)
+        changed = 0.0 if self.labels_agree is None else 1 - self.labels_agree
+        return max(self.mean, round(changed, 9))  # 1 - 0.99 is above 0.01
 
     def lines(self) -> list[tuple[str, str]]:
         """The measures that there are, each as (name, value), for a table or a sentence."""
