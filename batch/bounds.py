@@ -28,7 +28,8 @@ class Bounds:
         ahead_bytes: fetched and not yet read.
         group_bytes: gathered to a row group and not yet written.
         read_rows: unpacked at once.
-        depth: windows that wait for the arithmetic; one waits between any other two steps.
+        depth: windows that wait for the arithmetic; one waits between any other two steps before writing.
+        answered: windows that wait to be written, so that nobody stands still while a row group is.
         arithmetic_bytes: that a micro-batch may need; None: it is not bounded.
     """
 
@@ -40,6 +41,7 @@ class Bounds:
     group_bytes: int = 8 * MIB
     read_rows: int = 8192
     depth: int = 2
+    answered: int = 16
     arithmetic_bytes: int | None = None
 
 
@@ -83,6 +85,7 @@ def share_memory(memory: str | None) -> Bounds:
         group_bytes=min(int(GROUP_SHARE * left), default.group_bytes),
         read_rows=1024,
         depth=1,
+        answered=1,
         arithmetic_bytes=int(ARITHMETIC_SHARE * left),
     )
 

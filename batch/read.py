@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -19,6 +20,9 @@ from batch.storage import ObjectInfo, Store
 
 #: Rows of a shard's first window: the arithmetic waits until it is encoded. With 1024 that was three times as long.
 FIRST_ROWS = 128
+#: Rows to which windows grow whatever the model; further ones grow while each is taken within so many seconds: where a
+#: row costs a microsecond, what a window costs besides is most of it.
+USUAL_ROWS, QUICK_S = 4096, 0.05
 
 
 def read_rows(
@@ -69,12 +73,13 @@ def gather_windows(
     """Cut large batches, and join those of small row groups or a strict filter, into windows of `window_rows` rows.
 
     Order is kept. The first window has at most `first_rows`, so that the arithmetic soon has something to do, and each
-    next one may have twice as many. A window that reaches `window_bytes` is a smaller one, of at least one row. What is
-    cut is not copied; what is joined is.
+    next one may have twice as many, beyond USUAL_ROWS only as long as they are taken quickly. A window that reaches
+    `window_bytes` is a smaller one, of at least one row. What is cut is not copied; what is joined is.
     """
     gathered: list[pa.RecordBatch] = []
     rows = size = 0
     most = min(first_rows, window_rows)
+    now = time.perf_counter()
     for batch in batches:
         mean = batch.nbytes / max(batch.num_rows, 1)
         even = mean * batch.num_rows < window_bytes / 4  # no row of it alone makes a window
@@ -91,7 +96,8 @@ def gather_windows(
             if is_full or rows >= most:
                 yield joined(gathered)
                 gathered, rows, size = [], 0, 0
-                most = min(2 * most, window_rows)
+                now, taken = time.perf_counter(), now
+                most = min(2 * most, window_rows if now - taken < QUICK_S else max(most, min(USUAL_ROWS, window_rows)))
     if gathered:
         yield joined(gathered)
 

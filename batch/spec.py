@@ -66,7 +66,7 @@ class JobSpec(BaseModel):
         1,
         description="Worker processes on this machine, each with a model of its own; auto measures how many.",
     )
-    window_rows: int = Field(4096, ge=1, description="Rows among which micro-batches are planned, at most.")
+    window_rows: int = Field(16384, ge=1, description="Rows among which micro-batches are planned, at most.")
     memory: str | None = Field(
         None,
         description="What the job may hold in memory on this machine, model and workers included, such as 1.5GB.",

@@ -138,7 +138,9 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
         admitted = ahead(flight.admit(time_reading(rows)), "read", read)
         encoded = encode_rows(model, admitted, column=columns.encoded, bounds=bounds)
         answered = predict_batches(model, ahead(encoded, "encode", encode, bounds.depth))
-        predicted = ahead(decode_rows(model, ahead(answered, "arithmetic", arithmetic)), "decode", decode)
+        predicted = ahead(
+            decode_rows(model, ahead(answered, "arithmetic", arithmetic)), "decode", decode, bounds.answered
+        )
         threads.callback(flight.close)  # before the threads are waited for
         folder = threads.enter_context(tempfile.TemporaryDirectory(prefix="tandem-"))
         started = time.perf_counter()

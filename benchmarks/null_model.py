@@ -29,14 +29,13 @@ class NullModel(Model):
         labels=("constant", "other"),
     )
     tag = "null:1"
-    budget = 1 << 20
     max_rows = 1 << 20
 
     def encode(self, values: Any) -> Encoded:
         """One number a row."""
         column = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values, pa.string())
-        nulls = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
-        good = np.setdiff1d(np.arange(len(column)), nulls)
+        is_null = column.is_null().to_numpy(zero_copy_only=False)
+        nulls, good = np.flatnonzero(is_null), np.flatnonzero(~is_null)
         sizes = pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)[good]
         return Encoded(
             rows=len(column),
