@@ -19,8 +19,8 @@ def test_the_role_carries_a_job_to_its_end_and_again(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     s3, bucket = boto3.client("s3", region_name=REGION), stack.outputs["BucketName"]
-    for path in MODEL.iterdir():
-        s3.upload_file(str(path), bucket, f"models/vowels/{path.name}")
+    for path in (path for path in MODEL.rglob("*") if path.is_file()):
+        s3.upload_file(str(path), bucket, f"models/vowels/{path.relative_to(MODEL).as_posix()}")
     s3.upload_file(str(ROWS), bucket, "input/day=1/rows.parquet")
     monkeypatch.setenv("TANDEM_CACHE", str(tmp_path))
     job = {
