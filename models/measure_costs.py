@@ -13,7 +13,7 @@ import numpy as np
 
 from models.costs import Costs, fit_prior
 from models.host import recall, remember
-from models.model import Encoded, Feature, MicroBatch, Model
+from models.model import Encoded, Feature, Model
 from models.ragged import Ragged
 from models.samples import default_samples
 from models.variants import COSTS_FILE
@@ -39,8 +39,7 @@ def measure_costs(model: Model, *, seconds: float = 3.0) -> Costs:
     ends = time.perf_counter() + seconds
     with ThreadPoolExecutor(max(model.streams, 1), thread_name_prefix="stream") as streams:
         for shape in shapes_to_try(model, encoded):
-            batch = model.collate(make_pieces(encoded, *shape), np.arange(shape[0]))
-            call_s = time_shape(model, batch, streams)
+            call_s = time_shape(model, make_pieces(encoded, *shape), streams)
             rows.append(shape[0])
             lengths.append(shape[1])
             took.append(call_s)
@@ -54,12 +53,12 @@ def measure_costs(model: Model, *, seconds: float = 3.0) -> Costs:
     return costs
 
 
-def time_shape(model: Model, batch: MicroBatch, streams: ThreadPoolExecutor) -> float:
+def time_shape(model: Model, pieces: Encoded, streams: ThreadPoolExecutor) -> float:
     """Seconds of one call among as many as there are streams; the first call of a shape is not counted."""
 
     def call(_: int) -> float:
         started = time.perf_counter()
-        model.forward(batch)
+        model.forward(model.collate(pieces, np.arange(pieces.rows)))
         return time.perf_counter() - started
 
     call(0)

@@ -28,7 +28,7 @@ class WindowStats:
         repeated: pieces that another one's answer was good for.
         halved: times that a micro-batch did not fit into memory.
         plan_s: seconds spent on planning.
-        forward_s: seconds that the calls of `forward` took, added up over streams.
+        forward_s: seconds that the micro-batches took, padding them included, added up over streams.
         predicted_s: what the planner said that the same calls would take.
     """
 
@@ -176,9 +176,9 @@ def run_micro_batch(
     Raises:
         PredictionMismatch: fewer or more answers than pieces.
     """
-    micro_batch = model.collate(encoded, pieces)
     length = int(encoded.lengths[pieces].max())
     started = time.perf_counter()
+    micro_batch = model.collate(encoded, pieces)
     answers = model.forward(micro_batch)
     seconds = time.perf_counter() - started
     for array in answers.values():
