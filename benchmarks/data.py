@@ -149,7 +149,7 @@ def text_rows(mix: str, rows: int) -> RowSet:
     return describe_rows(path, about)
 
 
-def calibration_rows(rows: int = 300) -> RowSet:
+def calibration_rows(rows: int = 1000) -> RowSet:
     """Rows for whoever quantises: of the natural mix, and in no other set."""
     path = bench_cache() / "calibration" / f"calibration-{rows}.parquet"
     if not path.is_file():

@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.environments import missing, python_of
 
 ROOT = Path(__file__).resolve().parent.parent
-START_TIMEOUT_S, JOB_TIMEOUT_S = 600.0, 900.0
+START_TIMEOUT_S, JOB_TIMEOUT_S = 400.0, 900.0
 
 
 class PeerFailed(RuntimeError):

@@ -4,6 +4,7 @@
     python -m benchmarks.run text --rounds 5      # one again, alone
     python -m benchmarks.run --quick              # fewer rows, sides and rounds: under five minutes
     python -m benchmarks.run --page               # the page alone, from benchmarks/results/*.json
+    python -m benchmarks.run --fresh              # with the models and their variants made anew first
 
 Needs the environments of the peers (`python -m benchmarks.environments`; `make bench` makes them). A side that does not
 run is named with its reason. Run it on a machine that does nothing else.
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help=f"by default {ROUNDS}; with --quick {QUICK_ROUNDS}")
     parser.add_argument("--quick", action="store_true", help="fewer rows, sides and rounds; kept apart")
     parser.add_argument("--page", action="store_true", help="assemble the page from the results that are there")
+    parser.add_argument("--fresh", action="store_true", help="make models and variants anew first")
     options = parser.parse_args()
     if unknown := [name for name in options.sections if name not in SECTIONS]:
         parser.error(f"there is no section {', '.join(unknown)}; there are: {', '.join(SECTIONS)}")
@@ -55,7 +57,7 @@ def main() -> None:
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     if not options.page:
         try:
-            prepare_models(say)
+            prepare_models(say, fresh=options.fresh)
             for name in options.sections or (QUICK if options.quick else SECTIONS):
                 run_section(name, rounds, options.quick)
         except ModelError as error:

@@ -11,7 +11,6 @@ from benchmarks.peer_process import Entrant
 from models.locate import locate_model
 from models.spec import read_spec
 
-OPTIMIZE = "tandem model optimize minilm --runtime openvino --precision int8 makes it"
 #: What opts in to int8 answers.
 INT8_JOB: Mapping[str, Any] = {"tolerance": "int8"}
 
@@ -23,10 +22,6 @@ def tandem(name: str, model: str, **job: Any) -> Entrant:
 
 def model_folder(model: str) -> Path:
     return locate_model(model).folder
-
-
-def int8_graph(model: str) -> Path:
-    return model_folder(model) / "variants" / "openvino-int8" / "model.xml"
 
 
 def sentence_transformers(backend: str, precision: str, *, quantised_on: RowSet | None = None) -> Entrant:
@@ -74,11 +69,10 @@ def hand_loop(runtime: str, precision: str, rows: RowSet, *, model: str = "minil
     """The loop over sorted batches, the best of its grid over these very rows, on the file that Tandem runs."""
     folder = model_folder(model)
     spec = read_spec(folder)
-    graph = (
-        folder / "model.onnx" if precision == "fp32" else folder / "variants" / f"{runtime}-{precision}" / "model.xml"
-    )
-    if precision != "fp32" and runtime == "onnx":
-        graph = graph.with_suffix(".onnx")
+    variant = f"{runtime}-{precision}"
+    own = folder / "variants" / variant / ("model.onnx" if runtime == "onnx" else "model.xml")
+    graph = folder / "model.onnx" if variant == "onnx-fp32" else own
+    made_by = f"tandem model optimize {model} --runtime {runtime} --precision {precision} makes it"
     return Entrant(
         name=f"hand loop, {runtime} {precision}",
         module="fixed_loop",
@@ -91,7 +85,7 @@ def hand_loop(runtime: str, precision: str, rows: RowSet, *, model: str = "minil
             "grid_input": str(rows.path),
             **({"labels": list(spec.labels)} if spec.labels else {}),
         },
-        needs=(graph, OPTIMIZE),
+        needs=(graph, made_by),
     )
 
 

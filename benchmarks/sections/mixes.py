@@ -24,7 +24,7 @@ def measure(rounds: int, quick: bool, say: Say) -> Result:
         sides, targets = [], []
         for runtime, precision in PAIRS:
             loop = hand_loop(runtime, precision, rows)
-            job = {"runtime": runtime, **(INT8_JOB if precision == "int8" else {})}
+            job = {"runtime": runtime, "precision": precision, **(INT8_JOB if precision == "int8" else {})}
             ours = tandem(f"Tandem, {runtime} {precision}", "minilm", **job)
             sides += [loop, ours]
             measure_name = f"{mix}: {runtime} {precision} against the best loop"
