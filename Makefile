@@ -1,4 +1,4 @@
-# Two commands: `make demo` and `make test`. Both make .venv first, if it is not there or not of these pins.
+# `make demo`, `make test` and `make bench`. All make .venv first, if it is not there or not of these pins.
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -10,10 +10,10 @@ export HF_HUB_OFFLINE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint clean
+.PHONY: help install demo test lint bench bench-quick clean
 
 help:  ## Say what there is
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## Make .venv with everything pinned
 
@@ -36,6 +36,14 @@ lint: $(STAMP)  ## ruff, mypy --strict and import-linter
 
 test: lint  ## Everything that CI runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+bench: $(STAMP)  ## Beside what people would otherwise run: benchmarks/RESULTS.md, in about an hour
+	$(BIN)/python -m benchmarks.environments
+	$(BIN)/python -m benchmarks.run
+
+bench-quick: $(STAMP)  ## The same with fewer rows and rounds: RESULTS.quick.md, in five minutes
+	$(BIN)/python -m benchmarks.environments
+	$(BIN)/python -m benchmarks.run --quick
 
 clean:  ## Remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -51,7 +51,7 @@ def plan_micro_batches(
         return tuple(order[:, None])
     if places is None:
         places = allowed_places(ordered, costs, max_rows)
-    stride = max(1, math.ceil(len(ordered) / max(places, 1)))
+    stride = min(max(1, math.ceil(len(ordered) / max(places, 1))), max_rows)
     edges = best_edges(ordered, costs, max_rows=max_rows, max_padded=max_padded, pads=pads, stride=stride)
     return tuple(np.split(order, edges[1:-1]))
 
@@ -87,8 +87,8 @@ def best_edges(
     # Strides wider than the bounds would leave no group at all: then one stride is one group, cut again below.
     last = np.maximum(last, np.arange(1, len(places)))
     sizes = np.diff(places)
-    even = bool((sizes == sizes[0]).all())
     step = int(sizes[0])
+    even = bool((sizes == step).all())
     for start in range(len(places) - 1):
         stop = int(last[start]) + 1
         line = table[which[start]]

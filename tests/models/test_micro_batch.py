@@ -79,7 +79,8 @@ def test_no_other_cut_of_the_ordered_rows_is_faster(
 
 @settings(max_examples=100, deadline=None)
 @given(
-    lengths=st.lists(st.integers(1, 300), min_size=1, max_size=200),
+    lengths=st.lists(st.integers(1, 300), min_size=1, max_size=200)
+    | st.lists(st.sampled_from([7, 8, 9]), min_size=1, max_size=200).map(sorted),
     places=st.integers(1, 40),
     max_rows=st.integers(1, 20),
     max_padded=st.integers(1, 2000),
@@ -128,6 +129,13 @@ def test_what_was_measured_moves_the_cut() -> None:
     sizes = [len(group) for group in plan_micro_batches(lengths, costs=costs, max_rows=64, places=64)]
     assert max(sizes) < 16
     assert sum(sizes) == 64
+
+
+def test_groups_of_one_length_stay_so_however_few_places_are_looked_at() -> None:
+    lengths = np.repeat(np.arange(10, 20), 96)
+    groups = plan_micro_batches(lengths, costs=Costs(), max_rows=64, pads=False, places=10)
+    assert all(len(set(lengths[group].tolist())) == 1 for group in groups)
+    assert len(groups) < 40
 
 
 def test_a_fast_model_is_not_planned_for_longer_than_it_runs() -> None:
