@@ -63,6 +63,17 @@ def verdict(found: dict[str, Any]) -> str:
     return cosine if found["cosine_mean"] >= INT8_COSINE else f"**differs: {cosine}**"
 
 
+def is_faithful(found: dict[str, Any] | None, *, int8: bool) -> bool:
+    """Whether a speed counts: the answers are the same, or at int8 as near as its tolerance allows."""
+    if not found:
+        return True
+    if "missing" in found:
+        return False
+    if "labels" in found:
+        return bool(found["labels"] >= (INT8_COSINE if int8 else 1))
+    return bool(found["cosine_mean"] >= INT8_COSINE if int8 else found["largest"] <= SAME)
+
+
 def vectors(table: pa.Table) -> Any:
     """Embeddings as (rows, dimension)."""
     column = table.column("embedding").combine_chunks()

@@ -25,7 +25,7 @@ from models.zoo.pretrained import fetch_pretrained
 SEED = 20260301
 LONGEST = 256  # MiniLM's own limit: longer texts are cut off there by everybody
 EQUAL_TOKENS = 64
-SET_ASIDE = 97  # each so-manieth row of the mixed set is for calibration only
+SET_ASIDE = 97  # one row in so many of the mixed set is for calibration only
 SHORT, LONG = (8, 24), (128, LONGEST)  # tokens, bounds included
 
 

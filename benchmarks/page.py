@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 from typing import Any
 
-from benchmarks.agreement import verdict
+from benchmarks.agreement import is_faithful, verdict
 from benchmarks.measure import Taken
 from benchmarks.ratios import best_of, ratio, spread
 from benchmarks.results_file import NOTES, RESULTS, Comparison, Found, Result, Target, load
 
 PAGE = Path(__file__).parent / "RESULTS.md"
 ORDER = ("text", "mixes", "classify", "images", "sequences", "ray", "null", "start", "scaling", "rows")
+#: Sections whose jobs are long enough to be foreseen.
+FORESEEN = ("text", "mixes")
 HEAD = """# Side by side
 
 Written by `make bench`; every number on this page was measured on the machine named with it, in one run of the
@@ -48,7 +51,19 @@ def summary(results: list[Result]) -> str:
 
 def targets_of(result: Result) -> list[list[str]]:
     judged = [judge(c, target) for c in result.comparisons for target in c.targets]
-    return judged + [judge_found(found) for found in result.found]
+    foreseen = [foresight(c, side) for c in result.comparisons if result.section in FORESEEN for side in c.sides]
+    return judged + [judge_found(found) for found in [*result.found, *filter(None, foreseen)]]
+
+
+def foresight(comparison: Comparison, side: Taken) -> Found | None:
+    """How far the planner's prediction was from what its micro-batches took, in the median of the rounds."""
+    runs = [facts["run"] for facts in side.facts if facts.get("run", {}).get("predicted_s")]
+    if not runs or side.failed:
+        return None
+    off = statistics.median(abs(run["predicted_s"] / run["forward_s"] - 1) for run in runs)
+    which = f"{comparison.title}, " if comparison.title else ""
+    measure = f"{which}{side.name}: the planner's prediction is off by (median of rounds, as a share)"
+    return Found(measure=measure, value=off, bound=0.1, at_most=True)
 
 
 def judge(comparison: Comparison, target: Target) -> list[str]:
@@ -65,6 +80,8 @@ def judge(comparison: Comparison, target: Target) -> list[str]:
     said = f"{found.of_medians:.2f}x ({found.least:.2f} to {found.most:.2f}), loaded {loaded.of_medians:.2f}x"
     if len(target.theirs) > 1:
         said += f", against {best}"
+    if not is_faithful(sides[target.ours].agreement, int8="int8" in target.ours):
+        return [target.measure, bound, said, "**not reached**: the answers differ"]
     return [target.measure, bound, said, "reached" if found.of_medians >= target.at_least else "**not reached**"]
 
 

@@ -22,7 +22,7 @@ from benchmarks.peers.rows import best_labels, normalized, read_rows, write_embe
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 STREAMS = (1, 2)
 KEEP = 3  # settings that are timed on all rows, after all were timed on a part
-SHARE = 4  # each so-manieth row is that part
+SHARE = 4  # one row in so many is that part
 
 
 def load(settings: Settings) -> Job:
