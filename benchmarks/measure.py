@@ -34,6 +34,7 @@ class Taken:
         peak_mb: the highest of the rounds.
         facts: of the last round.
         agreement: its answers beside the reference's.
+        reference: its own answers are what the others' are compared with.
         failed: why it has no numbers.
     """
 
@@ -45,6 +46,7 @@ class Taken:
     peak_mb: float = 0.0
     facts: list[dict[str, Any]] = field(default_factory=list)
     agreement: dict[str, Any] = field(default_factory=dict)
+    reference: bool = False
     failed: str = ""
 
     def whole(self) -> list[float]:
@@ -131,6 +133,7 @@ def compare(taken: dict[str, Taken], scratch: Path) -> None:
     if not answered:
         return
     reference = read_predictions(scratch / target_name(answered[0]))
+    taken[answered[0]].reference = True
     for name in answered:
         taken[name].agreement = agreement(read_predictions(scratch / target_name(name)), reference)
 

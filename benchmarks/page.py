@@ -132,7 +132,7 @@ def side_line(side: Taken, ours: list[Taken], rows: int) -> list[str]:
     whole = spread(side.whole())
     line = [side.name, f"{whole.median:.2f} ({whole.least:.2f} to {whole.most:.2f})"]
     line += [f"{spread(side.load_s).median:.2f}" if any(side.load_s) else "in it"]
-    line += [f"{rows / whole.median:,.0f}", f"{side.peak_mb:,.0f}", verdict(side.agreement) if side.agreement else ""]
+    line += [f"{rows / whole.median:,.0f}", f"{side.peak_mb:,.0f}", answers_of(side)]
     for our in ours:
         if our is side or len(our.seconds) != len(side.seconds):
             line.append("")
@@ -140,6 +140,12 @@ def side_line(side: Taken, ours: list[Taken], rows: int) -> list[str]:
         found, loaded = ratio(side.whole(), our.whole()), ratio(side.seconds, our.whole())
         line.append(f"{found.of_medians:.2f} ({found.least:.2f} to {found.most:.2f}) / {loaded.of_medians:.2f}")
     return line
+
+
+def answers_of(side: Taken) -> str:
+    if side.reference:
+        return "the reference"
+    return verdict(side.agreement) if side.agreement else ""
 
 
 def grid_line(side: Taken) -> str:

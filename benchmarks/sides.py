@@ -61,7 +61,16 @@ def pipeline(
     )
 
 
-def fashion_pipeline(batch_size: int) -> Entrant:
+def transformers_images(batch_size: int) -> Entrant:
+    return Entrant(
+        name=f"transformers loop, batch {batch_size}",
+        module="transformers_images",
+        environment="peers",
+        settings={"model": str(model_folder("fashion-resnet")), "batch_size": batch_size},
+    )
+
+
+def image_pipeline(batch_size: int) -> Entrant:
     return pipeline(batch_size, task="image-classification", model="fashion-resnet", column="image")
 
 

@@ -21,8 +21,8 @@ from benchmarks.peers.rows import best_labels, normalized, read_rows, write_embe
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 STREAMS = (1, 2)
-KEEP = 3  # settings that are timed on all rows, after all were timed on a part
-SHARE = 4  # one row in so many is that part
+KEEP = 3  # settings that are timed on four times as many rows, after all were timed on a part
+PART = 160  # rows of that part, drawn evenly
 
 
 def load(settings: Settings) -> Job:
@@ -71,7 +71,7 @@ def pad(encodings: list[Any], names: Any) -> dict[str, Any]:
 
 
 def choose(settings: Settings) -> Settings:
-    """The best of the grid, timed on the very rows that will be asked for: every setting on a part, the best on all."""
+    """The best of the grid, timed on rows that will be asked for: every setting on a part, the best on a larger one."""
     if "batch_size" in settings:
         return settings
     _, texts = read_rows(settings["grid_input"], "text")
@@ -79,12 +79,12 @@ def choose(settings: Settings) -> Settings:
     cores = len(os.sched_getaffinity(0))
     graphs = {n: open_graph(settings["runtime"], settings["graph"], streams=n, cores=cores) for n in STREAMS}
     grid = [(size, streams) for streams in STREAMS for size in SIZES]
-    part = encodings[:: SHARE if len(encodings) >= 64 * SHARE else 1]
+    part, more = (encodings[:: max(len(encodings) // rows, 1)] for rows in (PART, 4 * PART))
     for streams in STREAMS:
         predict(graphs[streams], part[:16], 8)
     trial = {(size, streams): clock(graphs[streams], part, size) for size, streams in grid}
     finals = sorted(trial, key=lambda pair: trial[pair])[:KEEP]
-    timed = {(size, streams): clock(graphs[streams], encodings, size) for size, streams in finals}
+    timed = {(size, streams): clock(graphs[streams], more, size) for size, streams in finals}
     size, streams = min(timed, key=lambda pair: timed[pair])
     tried = [{"batch_size": s, "streams": n, "rows_per_s": round(len(part) / t, 1)} for (s, n), t in trial.items()]
     return {**settings, "batch_size": size, "streams": streams, "tried": tried}

@@ -23,7 +23,7 @@ def load(settings: Settings) -> Job:
     options: dict[str, Any] = {}
     if task == "feature-extraction":
         options["tokenize_kwargs"] = {"truncation": True, "max_length": settings["max_length"]}
-    pipe = transformers.pipeline(task, model=settings["model"], device="cpu", **options)
+    pipe = transformers.pipeline(task, model=settings["model"], device="cpu", dtype="float32", **options)
     size = settings["batch_size"]
 
     def job(source: str, target: str) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ from benchmarks.data import RowSet, bench_cache, describe_rows, write_whole
 from benchmarks.measure import Say, run_rounds
 from benchmarks.pictures import fashion_rows
 from benchmarks.results_file import Comparison, Result, describe_set
-from benchmarks.sides import fashion_pipeline, hand_loop, pipeline, tandem
+from benchmarks.sides import hand_loop, image_pipeline, pipeline, tandem, transformers_images
 from models.zoo.datasets import bbc_news
 
 TITLE = "Classification: news by a small BERT, garments by a small ResNet"
@@ -30,7 +30,8 @@ def measure(rounds: int, quick: bool, say: Say) -> Result:
     taken = run_rounds([*pipelines, *loops, tandem("Tandem, bbc-bert", "bbc-bert")], news, rounds=rounds, say=say)
     result.comparisons.append(Comparison(title="Texts: bbc-bert", rows=describe_set(news), sides=taken))
     garments = fashion_rows(QUICK_FASHION_ROWS if quick else FASHION_ROWS)
-    sides = [*(fashion_pipeline(size) for size in (1, 32)), tandem("Tandem, fashion-resnet", "fashion-resnet")]
+    loops = [transformers_images(size) for size in (1, 32)]
+    sides = [image_pipeline(1), *loops, tandem("Tandem, fashion-resnet", "fashion-resnet")]
     taken = run_rounds(sides, garments, rounds=rounds, say=say)
     result.comparisons.append(Comparison(title="Images: fashion-resnet", rows=describe_set(garments), sides=taken))
     return result
