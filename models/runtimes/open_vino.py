@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import OutOfMemory, RuntimeUnavailable
+from models.runtimes.memory import is_out_of_memory
 from models.runtimes.threads import share_threads
 
 #: OpenVINO 2026.4 answers wrongly, without a word, where these get rows of several lengths.
 RECURRENT = frozenset({"GRUSequence", "LSTMSequence", "RNNSequence"})
 #: What the arithmetic is done in, of a graph at a precision. Int8 layers are int8 in the graph; the rest of it is fp32.
 HINTS: Mapping[str, str] = {"fp32": "f32", "int8": "f32", "bf16": "bf16"}
-#: How OpenVINO and what it stands on speak of memory.
-MEMORY_WORDS = ("bad_alloc", "bad allocation", "failed to allocate", "out of memory", "could not allocate")
 
 
 class OpenVinoRuntime:
@@ -117,7 +116,7 @@ class OpenVinoRuntime:
         except (RuntimeError, MemoryError) as error:
             self._give_up(compiled)
             compiled = request = None  # or the error's traceback would keep both, and their memory
-            if isinstance(error, MemoryError) or any(word in str(error).casefold() for word in MEMORY_WORDS):
+            if is_out_of_memory(error):
                 raise OutOfMemory(last_sentence(error)) from None
             raise
         with self._lock:

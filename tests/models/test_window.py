@@ -214,7 +214,7 @@ def test_of_two_streams_out_of_memory_at_once_the_lower_bound_stays() -> None:
 
         bound: int | None = None
 
-        @property  # type: ignore[override]
+        @property
         def max_padded(self) -> int | None:
             found = self.bound
             if threading.current_thread().name == "slow":
