@@ -10,7 +10,7 @@ MEMORY_WORDS = (
     "failed to alloc memory",
     "could not allocate",
     "cannot allocate memory",
-    "can't allocate memory",
+    "can't alloc",
     "available memory",
     "not enough memory",
     "out of memory",

@@ -72,8 +72,13 @@ class OpenVinoRuntime:
         self._idle: list[Any] = []
         self._lock = threading.Lock()
 
-    def _compile(self) -> tuple[Any, set[str]]:
-        """The graph ready to run, and the kinds of its operations."""
+    def _compile(self, *, first: bool = True) -> tuple[Any, set[str]]:
+        """The graph ready to run, and the kinds of its operations.
+
+        Raises:
+            RuntimeUnavailable: it does not load.
+            OutOfMemory: it was ready before, and for now there is no memory to make it so again.
+        """
         import openvino as ov
 
         core = ov.Core()
@@ -89,7 +94,9 @@ class OpenVinoRuntime:
             graph = core.read_model(self.path)
             kinds = {str(node.get_type_name()) for node in graph.get_ops()}
             return core.compile_model(graph, "CPU", settings), kinds
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
+            if not first and is_out_of_memory(error):
+                raise OutOfMemory(last_sentence(error)) from None
             raise RuntimeUnavailable("openvino", why=f"{self.path} does not load ({last_sentence(error)})") from None
 
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
@@ -105,10 +112,11 @@ class OpenVinoRuntime:
         }
         with self._lock:
             if self.compiled is None:
-                self.compiled, _ = self._compile()
+                self.compiled, _ = self._compile(first=False)
             compiled = self.compiled
-            request = self._idle.pop() if self._idle else compiled.create_infer_request()
+            request = self._idle.pop() if self._idle else None
         try:
+            request = request or compiled.create_infer_request()
             request.start_async(feed, share_inputs=True)
             request.wait()
             # The request's memory is the next caller's: what is returned is a copy.
