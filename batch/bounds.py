@@ -29,7 +29,8 @@ class Bounds:
         group_bytes: gathered to a row group and not yet written.
         read_rows: unpacked at once.
         depth: windows that wait for the arithmetic; one waits between any other two steps before writing.
-        answered: windows that wait to be written, so that nobody stands still while a row group is.
+        answered: windows that wait to be written, so that nobody stands still while a row group is,
+        answered_bytes: whose answers are at most so many, as embeddings are wide; a single window is always let in.
         arithmetic_bytes: that a micro-batch may need; None: it is not bounded.
     """
 
@@ -42,6 +43,7 @@ class Bounds:
     read_rows: int = 8192
     depth: int = 2
     answered: int = 16
+    answered_bytes: int = 32 * MIB
     arithmetic_bytes: int | None = None
 
 
@@ -86,6 +88,7 @@ def share_memory(memory: str | None) -> Bounds:
         read_rows=1024,
         depth=1,
         answered=1,
+        answered_bytes=int(ARRAYS_SHARE * left / 5),
         arithmetic_bytes=int(ARITHMETIC_SHARE * left),
     )
 

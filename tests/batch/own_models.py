@@ -94,9 +94,9 @@ class RaisingEncoder(WordCount):
 
 
 class FarSightedModel(WordCount):
-    """Counts windows, how many of them are encoded and not yet decoded, and the most rows that one had."""
+    """Counts windows, those decoded, how many are encoded and not yet decoded, and the most rows that one had."""
 
-    windows = waiting = most_waiting = most_rows = 0
+    windows = decoded = waiting = most_waiting = most_rows = 0
 
     def encode(self, values: Values) -> Encoded:
         kind = type(self)
@@ -108,6 +108,7 @@ class FarSightedModel(WordCount):
 
     def decode(self, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
         type(self).waiting -= 1
+        type(self).decoded += 1
         return super().decode(outputs, encoded)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,9 @@ with open("/proc/self/status") as status:
 
 @pytest.fixture(autouse=True)
 def _counted_anew() -> None:
-    FarSightedModel.windows = FarSightedModel.waiting = FarSightedModel.most_waiting = FarSightedModel.most_rows = 0
+    FarSightedModel.windows = FarSightedModel.decoded = FarSightedModel.waiting = FarSightedModel.most_waiting = (
+        FarSightedModel.most_rows
+    ) = 0
 
 
 def run(folder: Folder, **settings: Any) -> int:
@@ -83,6 +86,37 @@ def test_small_objects_and_sparse_rows_are_gathered_to_windows(folder: Folder) -
     FarSightedModel.windows = 0
     assert run(folder, window_rows=100, output=folder.url + "some/", where="id < 3 OR id > 796 OR id = 400") == 7
     assert FarSightedModel.windows == 1
+
+
+class SlowReader:
+    """A progress that holds the writer up at the first window, and looks how far the decoding is ahead of it."""
+
+    def __init__(self) -> None:
+        self.written = self.most_ahead = 0
+
+    def planned(self, *, shards: int, rows: int, done_rows: int) -> None:
+        pass
+
+    def told(self, event: str, **facts: object) -> None:
+        pass
+
+    def advanced(self, rows: int) -> None:
+        if rows:
+            self.written += 1
+            time.sleep(0.3 * (self.written == 1))
+            self.most_ahead = max(self.most_ahead, FarSightedModel.decoded - self.written)
+
+
+def test_answers_that_wait_for_the_writer_are_bounded_in_bytes(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_table(folder, "in/a.parquet", texts(300))
+    settings = {"model": "tests.batch.own_models:FarSightedModel", "input": folder.url + "in/", "window_rows": 10}
+    for answered_bytes, most in ((1, 2), (1 << 20, 40)):
+        FarSightedModel.decoded = 0
+        bounds, progress = Bounds(answered_bytes=answered_bytes), SlowReader()
+        monkeypatch.setattr("batch.worker.share_memory", lambda memory, bounds=bounds: bounds)
+        run_job({**settings, "output": f"{folder.url}{answered_bytes}/"}, progress=progress)
+        assert progress.written == 30
+        assert most // 8 < progress.most_ahead <= most
 
 
 @pytest.fixture(scope="module")
@@ -164,8 +198,8 @@ def test_the_wider_the_rows_the_fewer_are_between_reading_and_writing() -> None:
     flight = InFlight(1_000)
     sizes = [100] * 30 + [5_000, 100, 5_000] + [400] * 9
     windows = [pa.RecordBatch.from_pydict({"octets": [bytes(size)]}) for size in sizes]
-    admitted = overlap(flight.admit((rows, Spent()) for rows in windows), ahead=100, name="read")
-    predicted = (PredictedRows(rows=r, predictions=r, stats=WindowStats(), spent=Spent()) for r, _ in admitted)
+    admitted = overlap(flight.admit(windows, lambda rows: rows), ahead=100, name="read")
+    predicted = (PredictedRows(rows=r, predictions=r, stats=WindowStats(), spent=Spent()) for r in admitted)
     passed = []
     for window in flight.release(predicted):
         assert flight.held_bytes <= max(1_000, window.rows.nbytes)
@@ -178,14 +212,26 @@ def test_a_reader_that_waits_for_room_is_let_go_when_the_job_ends() -> None:
     flight = InFlight(10)
     rows = pa.RecordBatch.from_pydict({"octets": [bytes(100)]})
     seen: list[int] = []
-    reader = threading.Thread(
-        target=lambda: seen.extend(r.num_rows for r, _ in flight.admit([(rows, Spent())] * 2)), daemon=True
-    )
+    asked = threading.Event()
+
+    def measured(window: pa.RecordBatch) -> pa.RecordBatch:
+        if seen:
+            asked.set()  # the first is on its way, so from here on there is no room
+        return window
+
+    def read() -> None:
+        for window in flight.admit([rows] * 2, measured):
+            seen.append(window.num_rows)
+
+    reader = threading.Thread(target=read, daemon=True)
     reader.start()
+    assert asked.wait(10)
+    reader.join(0.2)
+    assert reader.is_alive(), "it waits for room"
     flight.close()
     reader.join(10)
     assert not reader.is_alive()
-    assert len(seen) <= 1
+    assert seen == [1]
 
 
 @pytest.mark.parametrize(
