@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from batch.errors import UsageError
 from batch.sizes import parse_size
+from models.footprint import held_bytes
 
 MIB = 1 << 20
 
@@ -59,8 +60,8 @@ def check_memory(memory: str | None, *, workers: int = 1) -> None:
     """
     if memory is None:
         return
-    held = resident_bytes()
-    needed = max(held + LEAST_BYTES, resident_bytes("VmHWM"))
+    held = held_bytes()
+    needed = max(held + LEAST_BYTES, held_bytes("VmHWM"))
     if workers > 1:
         needed = held + workers * needed
     if parse_size(memory) < needed:
@@ -76,7 +77,7 @@ def share_memory(memory: str | None) -> Bounds:
     default = Bounds()
     if memory is None:
         return default
-    left = max(parse_size(memory) - resident_bytes(), LEAST_BYTES // 2)
+    left = max(parse_size(memory) - held_bytes(), LEAST_BYTES // 2)
     window_bytes = min(int(ROWS_SHARE * left / 6), default.window_bytes)
     return Bounds(
         window_bytes=window_bytes,
@@ -91,9 +92,3 @@ def share_memory(memory: str | None) -> Bounds:
         answered_bytes=int(ARRAYS_SHARE * left / 5),
         arithmetic_bytes=int(ARITHMETIC_SHARE * left),
     )
-
-
-def resident_bytes(field: str = "VmRSS") -> int:
-    """What this process holds in memory now, or as `VmHWM` the most that it held."""
-    with open("/proc/self/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith(field)) * 1024

@@ -22,7 +22,6 @@ from batch.read import read_rows
 from batch.shard import Plan, Shard
 from batch.stop import Stop
 from batch.write import Part, write_part
-from models.footprint import bound_micro_batches
 from models.measure_costs import keep_costs
 from models.model import Model
 from models.window import WindowStats
@@ -85,8 +84,6 @@ def run_shards(
     """
     done = Done(streams=model.streams)
     bounds = share_memory(prepared.job.memory)
-    if bounds.arithmetic_bytes is not None:
-        bound_micro_batches(model, bounds.arithmetic_bytes)
     for plan, shard in shards:
         if stop.asked:
             raise Interrupted(f"it was asked to stop by {stop.asked}")

@@ -137,6 +137,17 @@ class HungryModel(ConstantModel):
         return super().forward(micro_batch)
 
 
+class KeepingModel(HungryModel):
+    """Keeps the memory of its largest call for the next one, as a runtime's arena does."""
+
+    kept: NDArray[np.uint8] | None = None
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        if self.kept is None or len(self.kept) < micro_batch.rows * self.HUNGER:
+            self.kept = np.ones(micro_batch.rows * self.HUNGER, np.uint8)
+        return ConstantModel.forward(self, micro_batch)
+
+
 class BulkyModel(ConstantModel):
     """Its rows are pictures of ARRAY bytes each, however small their files are."""
 
