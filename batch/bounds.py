@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from batch.errors import UsageError
 from batch.sizes import parse_size
+from models.footprint import held_bytes
 
 MIB = 1 << 20
 
@@ -29,7 +30,8 @@ class Bounds:
         group_bytes: gathered to a row group and not yet written.
         read_rows: unpacked at once.
         depth: windows that wait for the arithmetic; one waits between any other two steps before writing.
-        answered: windows that wait to be written, so that nobody stands still while a row group is.
+        answered: windows that wait to be written, so that nobody stands still while a row group is,
+        answered_bytes: whose answers are at most so many, as embeddings are wide; a single window is always let in.
         arithmetic_bytes: that a micro-batch may need; None: it is not bounded.
     """
 
@@ -42,6 +44,7 @@ class Bounds:
     read_rows: int = 8192
     depth: int = 2
     answered: int = 16
+    answered_bytes: int = 32 * MIB
     arithmetic_bytes: int | None = None
 
 
@@ -57,8 +60,8 @@ def check_memory(memory: str | None, *, workers: int = 1) -> None:
     """
     if memory is None:
         return
-    held = resident_bytes()
-    needed = max(held + LEAST_BYTES, resident_bytes("VmHWM"))
+    held = held_bytes()
+    needed = max(held + LEAST_BYTES, held_bytes("VmHWM"))
     if workers > 1:
         needed = held + workers * needed
     if parse_size(memory) < needed:
@@ -74,7 +77,7 @@ def share_memory(memory: str | None) -> Bounds:
     default = Bounds()
     if memory is None:
         return default
-    left = max(parse_size(memory) - resident_bytes(), LEAST_BYTES // 2)
+    left = max(parse_size(memory) - held_bytes(), LEAST_BYTES // 2)
     window_bytes = min(int(ROWS_SHARE * left / 6), default.window_bytes)
     return Bounds(
         window_bytes=window_bytes,
@@ -86,11 +89,6 @@ def share_memory(memory: str | None) -> Bounds:
         read_rows=1024,
         depth=1,
         answered=1,
+        answered_bytes=int(ARRAYS_SHARE * left / 5),
         arithmetic_bytes=int(ARITHMETIC_SHARE * left),
     )
-
-
-def resident_bytes(field: str = "VmRSS") -> int:
-    """What this process holds in memory now, or as `VmHWM` the most that it held."""
-    with open("/proc/self/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith(field)) * 1024

@@ -1,20 +1,24 @@
-"""In flight: the rows between reading and writing are bounded in bytes, however wide they are."""
+"""In flight: what is on its way between two steps is bounded in bytes, however wide it is."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import pyarrow as pa
 
-from batch.predict import PredictedRows, Spent
+from batch.predict import PredictedRows
+
+Item = TypeVar("Item")
 
 
 class InFlight:
-    """Holds back the reader while the rows that are read and not yet written are too many bytes.
+    """Holds back the step that lets windows in while those that have not left are too many bytes.
 
-    Windows leave in the order in which they came, whole or in slices.
+    Around the whole journey it bounds the rows that are read and not yet written; around the queue before the writer,
+    the answers in it. Windows leave in the order in which they came, whole or in slices.
     """
 
     def __init__(self, bound_bytes: int) -> None:
@@ -24,18 +28,19 @@ class InFlight:
         self._is_closed = False
         self.held_bytes = 0
 
-    def admit(self, windows: Iterable[tuple[pa.RecordBatch, Spent]]) -> Iterator[tuple[pa.RecordBatch, Spent]]:
-        """Pass windows on, each once there is room for it, or nothing else is on its way."""
-        for rows, spent in windows:
-            size = rows.nbytes
+    def admit(self, windows: Iterable[Item], measured: Callable[[Item], pa.RecordBatch]) -> Iterator[Item]:
+        """Pass windows on, each once there is room for what is measured of it, or nothing else is on its way."""
+        for window in windows:
+            batch = measured(window)
+            size = batch.nbytes
             with self._changed:
                 while not (self._is_closed or not self._waiting or self.held_bytes + size <= self._bound_bytes):
                     self._changed.wait()
                 if self._is_closed:
                     return
-                self._waiting.append([rows.num_rows, size])
+                self._waiting.append([batch.num_rows, size])
                 self.held_bytes += size
-            yield rows, spent
+            yield window
 
     def release(self, windows: Iterable[PredictedRows]) -> Iterator[PredictedRows]:
         """Pass windows on, and let others in when whoever takes them comes for the next one."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batch.bounds import check_memory
+from batch.bounds import check_memory, share_memory
 from batch.columns import JobColumns, job_columns
 from batch.commit import (
     JobRecord,
@@ -31,7 +31,7 @@ from batch.storage import ObjectInfo, Store, list_sources, open_store
 from batch.uris import UriReader
 from models.choose import check_tolerance, check_variant, choose_variant, device_of, find_variant
 from models.errors import RuntimeUnavailable
-from models.footprint import reset_peak
+from models.footprint import bound_micro_batches, reset_peak
 from models.load import Described, describe_model, load_model
 from models.model import Model, Options
 from models.variants import Variant
@@ -149,6 +149,9 @@ def load_for(job: JobSpec, described: Described, *, streams: int | None = None) 
         fetch=UriReader(**job.where_from),
     )
     check_memory(job.memory, workers=1 if job.workers == "auto" else job.workers)
+    # Before the model's first call: memory that a runtime keeps for the next one shows only once.
+    if (most_bytes := share_memory(job.memory).arithmetic_bytes) is not None:
+        bound_micro_batches(model, most_bytes)
     return model
 
 

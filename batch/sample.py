@@ -39,11 +39,11 @@ def sample_source(url: str, column: str, *, rows: int, **s3: str | None) -> Samp
     chosen = [infos[i] for i in np.unique(np.linspace(0, len(infos) - 1, min(FILES, len(infos))).astype(int))]
     values: list[Any] = []
     for info in chosen:
-        values += draw_rows(store, info, column, rows=-(-rows // len(chosen)))
+        values += draw_values(store, info, column, rows=-(-rows // len(chosen)))
     return split_rows(values[:rows], url)
 
 
-def draw_rows(store: Store, info: ObjectInfo, column: str, *, rows: int) -> list[Any]:
+def draw_values(store: Store, info: ObjectInfo, column: str, *, rows: int) -> list[Any]:
     """Values of a column, evenly out of the first, middle and last row group of one object; nulls are left out."""
     url, footer = store.url_of(info.key), read_footer(store, info)
     names = footer.schema.to_arrow_schema().names

@@ -22,7 +22,6 @@ from batch.read import read_rows
 from batch.shard import Plan, Shard
 from batch.stop import Stop
 from batch.write import Part, write_part
-from models.footprint import bound_micro_batches
 from models.measure_costs import keep_costs
 from models.model import Model
 from models.window import WindowStats
@@ -85,8 +84,6 @@ def run_shards(
     """
     done = Done(streams=model.streams)
     bounds = share_memory(prepared.job.memory)
-    if bounds.arithmetic_bytes is not None:
-        bound_micro_batches(model, bounds.arithmetic_bytes)
     for plan, shard in shards:
         if stop.asked:
             raise Interrupted(f"it was asked to stop by {stop.asked}")
@@ -122,9 +119,10 @@ def run_shards(
 def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progress: Progress, bounds: Bounds) -> Part:
     """Carry one shard from stored rows to a committed part.
 
-    Reading, encoding, the arithmetic and decoding each run in a thread of their own, a window ahead of the next step
-    and two ahead of the arithmetic, within the bounds; writing runs here. The threads have ended when this returns or
-    raises. Every name on the left is the next line's input.
+    Reading, encoding, the arithmetic and decoding each run in a thread of their own, a window ahead of the next step,
+    and as many as the bounds say ahead of the arithmetic and of writing, which runs here. Rows on their way and answers
+    that wait to be written are bounded in bytes too. The threads have ended when this returns or raises. Every name on
+    the left is the next line's input.
     """
     job, columns = prepared.job, prepared.columns
     read, encode, arithmetic, decode = QueueTime(), QueueTime(), QueueTime(), QueueTime()
@@ -133,19 +131,20 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
         def ahead(items: Iterator[Item], name: str, stood: QueueTime, windows: int = 1) -> Iterator[Item]:
             return threads.enter_context(closing(overlap(items, ahead=windows, name=name, stood=stood)))
 
-        flight = InFlight(bounds.flight_bytes)
+        flight, answers = InFlight(bounds.flight_bytes), InFlight(bounds.answered_bytes)
         rows = read_rows(prepared.source, shard, columns, plan.schema, window_rows=job.window_rows, bounds=bounds)
-        admitted = ahead(flight.admit(time_reading(rows)), "read", read)
+        admitted = ahead(flight.admit(time_reading(rows), lambda window: window[0]), "read", read)
         encoded = encode_rows(model, admitted, column=columns.encoded, bounds=bounds)
         answered = predict_batches(model, ahead(encoded, "encode", encode, bounds.depth))
-        predicted = ahead(
-            decode_rows(model, ahead(answered, "arithmetic", arithmetic)), "decode", decode, bounds.answered
-        )
-        threads.callback(flight.close)  # before the threads are waited for
+        decoded = decode_rows(model, ahead(answered, "arithmetic", arithmetic))
+        waiting = answers.admit(decoded, lambda window: window.predictions)
+        predicted = ahead(waiting, "decode", decode, bounds.answered)
+        for each in (flight, answers):
+            threads.callback(each.close)  # before the threads are waited for
         folder = threads.enter_context(tempfile.TemporaryDirectory(prefix="tandem-"))
         started = time.perf_counter()
         part = write_part(
-            flight.release(counted(predicted, progress)),
+            flight.release(answers.release(counted(predicted, progress))),
             shard,
             columns,
             plan.schema,

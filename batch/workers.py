@@ -15,7 +15,6 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from batch.bounds import resident_bytes
 from batch.errors import Interrupted, JobError, revive
 from batch.lean import leave_pandas_out
 from batch.prepare import Prepared, load_for
@@ -25,6 +24,7 @@ from batch.sizes import parse_size
 from batch.spec import JobSpec
 from batch.stop import Stop
 from batch.worker import Done, Shape, run_shards
+from models.footprint import held_bytes
 from models.errors import ModelError
 from models.load import describe_model
 from models.model import Model
@@ -115,7 +115,7 @@ def divide_memory(job: JobSpec, workers: int) -> JobSpec:
     """The job of one worker: its share of what this process leaves."""
     if job.memory is None:
         return job
-    share = max(parse_size(job.memory) - resident_bytes(), 1) // workers
+    share = max(parse_size(job.memory) - held_bytes(), 1) // workers
     return job.model_copy(update={"memory": f"{share}B", "workers": 1})
 
 

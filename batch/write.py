@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -145,7 +144,6 @@ def write_part(
         repeating = repeating_columns(written, columns)
         with pq.ParquetWriter(path, written, compression="zstd", use_dictionary=repeating) as writer:
             for window in windows:
-                started = time.perf_counter()
                 tally.count(window, columns.label)
                 source = [window.rows.column(name) for name in [*kept, OWN_SOURCE, OWN_ROW]]
                 gathered.append(pa.RecordBatch.from_arrays([*source, *window.predictions.columns], schema=written))
@@ -153,7 +151,6 @@ def write_part(
                 if size > group_bytes:
                     writer.write_table(pa.Table.from_batches(gathered))
                     gathered, size = [], 0
-                tally.spent.write += time.perf_counter() - started
             if gathered:
                 writer.write_table(pa.Table.from_batches(gathered))
             account = tally.footer() | {"shard": shard.id} | dict(lineage)

@@ -18,7 +18,7 @@ import numpy as np
 
 from models.artifact import VARIANTS
 from models.costs import Costs
-from models.spec import ModelSpec
+from models.spec import EDGE, ModelSpec
 from models.variants import COSTS_FILE, REFERENCE
 
 #: Operations of a piece as a function of its padded length: `[0] + [1] * length + [2] * length ** 2`.
@@ -27,8 +27,6 @@ Shape = tuple[int, ...]
 
 #: Counted at these lengths: three settle a quadratic, and the fourth must lie on it.
 LENGTHS = (8, 16, 24, 40)
-#: Of an axis that an image model leaves free, where its preprocessing does not say.
-EDGE = 224
 REFERENCE_COSTS = Path(VARIANTS) / REFERENCE / COSTS_FILE
 
 

@@ -42,7 +42,7 @@ def try_arithmetic(model: Model, most_bytes: int) -> float:
     while rows <= min(TRIED_PIECES, model.max_rows):
         micro_batch = model.collate(encoded, np.full(rows, longest))
         model.forward(micro_batch)
-        used = peak_bytes() - before
+        used = held_bytes("VmHWM") - before
         rate = used / micro_batch.padded
         if used > most_bytes / 2 or time.perf_counter() - started > TRIED_S:
             break
@@ -57,10 +57,10 @@ def reset_peak() -> int | None:
             file.write("5")
     except OSError:
         return None
-    return peak_bytes()
+    return held_bytes()
 
 
-def peak_bytes() -> int:
-    """The most that this process held in memory."""
+def held_bytes(field: str = "VmRSS") -> int:
+    """What this process holds in memory now, or as `VmHWM` the most that it held."""
     with open("/proc/self/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) * 1024
+        return next(int(line.split()[1]) for line in status if line.startswith(field)) * 1024

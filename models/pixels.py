@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.errors import SpecInvalid
-from models.spec import Preprocess
+from models.spec import EDGE, Preprocess
 
-#: Pixels of an image's edge, where nothing says.
-EDGE = 224
 #: From this size on ConvNeXT's processor warps to a square instead of cropping one.
 WARPS_FROM = 384
 

@@ -23,6 +23,8 @@ Task = Literal[
 FAMILIES: tuple[str, ...] = get_args(Family)
 TASKS: tuple[str, ...] = get_args(Task)
 SPEC_FILE = "tandem.yaml"
+#: Pixels of an image's edge, where nothing says.
+EDGE = 224
 
 #: Which tasks a family answers.
 FAMILY_TASKS: Mapping[str, tuple[str, ...]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,9 @@ from models.micro_batch import plan_micro_batches
 from models.model import Encoded, MicroBatch, Model, Outputs, RowFault
 
 Told = Callable[[MicroBatch], None]
+
+#: Streams that run out of memory at once lower one bound.
+_BOUND = threading.Lock()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,10 +60,17 @@ class WindowResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """What became of one planned micro-batch: the parts that were answered, and the pieces that are at fault."""
+    """What became of one planned micro-batch.
+
+    Attributes:
+        parts: what was answered.
+        faults: the pieces that are at fault.
+        cramped: pieces that did not even alone fit into memory; they are among the faults too.
+    """
 
     parts: Sequence[tuple[NDArray[np.int64], Mapping[str, NDArray[Any]]]]
     faults: Mapping[int, RowFault]
+    cramped: Sequence[int]
     stats: WindowStats
 
 
@@ -68,7 +79,8 @@ def run_window(model: Model, encoded: Encoded, *, told: Told | None = None) -> W
 
     A micro-batch that raises is bisected until the pieces at fault stand alone: they become faults, and the others are
     answered. One that does not fit into memory is halved, and later windows are planned below its size. Equal pieces
-    go through the model once. Where the model has several streams, so many micro-batches are on their way at once.
+    go through the model once. Where the model has several streams, so many micro-batches are on their way at once; a
+    piece that did not fit beside another stream's is tried again when all of them are done.
 
     Args:
         model: whose `collate` and `forward` are called.
@@ -106,12 +118,14 @@ def run_window(model: Model, encoded: Encoded, *, told: Told | None = None) -> W
             except BaseException:
                 streams.shutdown(cancel_futures=True)
                 raise
+        results += [answer(np.asarray([piece]), 0.0) for result in results for piece in result.cramped]
     else:
         results = [answer(*item) for item in zip(planned, expected, strict=True)]
     for result in results:
         stats.add(result.stats)
         faults.update(result.faults)
         for part, answers in result.parts:
+            faults.pop(int(part[0]), None)  # a second try's
             for name, array in answers.items():
                 if name not in arrays:
                     arrays[name] = np.zeros((len(first), *array.shape[1:]), dtype=array.dtype)
@@ -142,6 +156,7 @@ def answer_isolated(
     """Answer one planned micro-batch; where it raises, in halves, down to the pieces that raise alone."""
     parts: list[tuple[NDArray[np.int64], Mapping[str, NDArray[Any]]]] = []
     faults: dict[int, RowFault] = {}
+    cramped: list[int] = []
     stats = WindowStats()
     pending = [chosen]
     while pending:
@@ -152,20 +167,23 @@ def answer_isolated(
         except ModelError:
             raise
         except (Exception, SystemExit) as error:  # a row whose code asks the process to end is a bad row too
-            if isinstance(error, OutOfMemory):
+            is_memory = isinstance(error, OutOfMemory | MemoryError)
+            if is_memory:
                 lower_bound(model, encoded.lengths[first[part]])
                 stats.halved += len(part) > 1
             if len(part) > 1:
                 pending += [part[len(part) // 2 :], part[: len(part) // 2]]
             else:
                 faults[int(part[0])] = RowFault(kind=type(error).__name__, message=str(error)[:500])
-    return Answered(parts=parts, faults=faults, stats=stats)
+                cramped += [int(part[0])] * is_memory
+    return Answered(parts=parts, faults=faults, cramped=cramped, stats=stats)
 
 
 def lower_bound(model: Model, lengths: NDArray[np.int64]) -> None:
     """Let no later micro-batch be planned as large as one that did not fit into memory: half of it at most."""
     half = max(len(lengths) * int(lengths.max()) // 2, 1)
-    model.max_padded = half if model.max_padded is None else min(half, model.max_padded)
+    with _BOUND:
+        model.max_padded = half if model.max_padded is None else min(half, model.max_padded)
 
 
 def run_micro_batch(

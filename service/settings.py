@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 from models.choose import Tolerance
 from models.locate import zoo_folders
+from models.variants import PRECISIONS, RUNTIMES
 from service.errors import SettingsInvalid
 
-RUNTIMES = ("auto", "onnx", "openvino", "torch")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 DEVICES = ("auto", "cpu", "cuda", "tensorrt")
 
 
@@ -65,8 +64,8 @@ def read_settings(environ: Mapping[str, str], *, built_with: tuple[str, ...] = (
     cores = len(os.sched_getaffinity(0))
     return Settings(
         models=models,
-        runtime=one_of(environ, "TANDEM_RUNTIME", RUNTIMES),
-        precision=one_of(environ, "TANDEM_PRECISION", PRECISIONS),
+        runtime=one_of(environ, "TANDEM_RUNTIME", ("auto", *RUNTIMES)),
+        precision=one_of(environ, "TANDEM_PRECISION", ("auto", *PRECISIONS)),
         tolerance=read_tolerance(environ, "TANDEM_TOLERANCE"),
         device=one_of(environ, "TANDEM_DEVICE", DEVICES),
         threads=whole_number(environ, "TANDEM_THREADS", max((cores - 1) // len(models), 1), most=1024),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.errors import OutOfMemory, RuntimeUnavailable
+from models.runtimes.memory import is_out_of_memory
 
 #: What the weights are cast to, and float inputs with them.
 DTYPES: Mapping[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -72,12 +73,10 @@ class EagerRuntime:
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise OutOfMemory(first_sentence(error)) from None
-        except RuntimeError as error:
-            if "not enough memory" in str(error) or "can't allocate memory" in str(error):
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
                 raise OutOfMemory(first_sentence(error)) from None
             raise
-        except MemoryError as error:
-            raise OutOfMemory(str(error) or "the machine's memory is full") from None
 
     def _on_cpu(self, host: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
         answers = self.module(**{name: self._cast(tensor) for name, tensor in host.items()})
@@ -129,4 +128,4 @@ def choose_device(device: str) -> str:
 
 
 def first_sentence(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200]
+    return (str(error).strip() or "the machine's memory is full").splitlines()[0][:200]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.errors import OutOfMemory, RuntimeUnavailable
 from models.locate import cache_home
+from models.runtimes.memory import is_out_of_memory
 from models.runtimes.threads import share_threads
 
 DTYPES: Mapping[str, type[np.generic]] = {
@@ -105,8 +106,8 @@ class OnnxRuntime:
         try:
             answers = self.session.run(None, feed, self.shrinking if is_large(feed) else None)
         except Exception as error:
-            if "allocate memory" in str(error) or "Available memory" in str(error):
-                raise OutOfMemory(str(error)) from None
+            if is_out_of_memory(error):
+                raise OutOfMemory(str(error) or "the machine's memory is full") from None
             raise
         return dict(zip(self.output_names, answers, strict=True))
 

@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import OutOfMemory, RuntimeUnavailable
+from models.runtimes.memory import is_out_of_memory
 from models.runtimes.threads import share_threads
 
 #: OpenVINO 2026.4 answers wrongly, without a word, where these get rows of several lengths.
 RECURRENT = frozenset({"GRUSequence", "LSTMSequence", "RNNSequence"})
 #: What the arithmetic is done in, of a graph at a precision. Int8 layers are int8 in the graph; the rest of it is fp32.
 HINTS: Mapping[str, str] = {"fp32": "f32", "int8": "f32", "bf16": "bf16"}
-#: How OpenVINO and what it stands on speak of memory.
-MEMORY_WORDS = ("bad_alloc", "bad allocation", "failed to allocate", "out of memory", "could not allocate")
 
 
 class OpenVinoRuntime:
@@ -73,8 +72,13 @@ class OpenVinoRuntime:
         self._idle: list[Any] = []
         self._lock = threading.Lock()
 
-    def _compile(self) -> tuple[Any, set[str]]:
-        """The graph ready to run, and the kinds of its operations."""
+    def _compile(self, *, first: bool = True) -> tuple[Any, set[str]]:
+        """The graph ready to run, and the kinds of its operations.
+
+        Raises:
+            RuntimeUnavailable: it does not load.
+            OutOfMemory: it was ready before, and for now there is no memory to make it so again.
+        """
         import openvino as ov
 
         core = ov.Core()
@@ -90,7 +94,9 @@ class OpenVinoRuntime:
             graph = core.read_model(self.path)
             kinds = {str(node.get_type_name()) for node in graph.get_ops()}
             return core.compile_model(graph, "CPU", settings), kinds
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
+            if not first and is_out_of_memory(error):
+                raise OutOfMemory(last_sentence(error)) from None
             raise RuntimeUnavailable("openvino", why=f"{self.path} does not load ({last_sentence(error)})") from None
 
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
@@ -106,10 +112,11 @@ class OpenVinoRuntime:
         }
         with self._lock:
             if self.compiled is None:
-                self.compiled, _ = self._compile()
+                self.compiled, _ = self._compile(first=False)
             compiled = self.compiled
-            request = self._idle.pop() if self._idle else compiled.create_infer_request()
+            request = self._idle.pop() if self._idle else None
         try:
+            request = request or compiled.create_infer_request()
             request.start_async(feed, share_inputs=True)
             request.wait()
             # The request's memory is the next caller's: what is returned is a copy.
@@ -117,7 +124,7 @@ class OpenVinoRuntime:
         except (RuntimeError, MemoryError) as error:
             self._give_up(compiled)
             compiled = request = None  # or the error's traceback would keep both, and their memory
-            if isinstance(error, MemoryError) or any(word in str(error).casefold() for word in MEMORY_WORDS):
+            if is_out_of_memory(error):
                 raise OutOfMemory(last_sentence(error)) from None
             raise
         with self._lock:

@@ -94,9 +94,9 @@ class RaisingEncoder(WordCount):
 
 
 class FarSightedModel(WordCount):
-    """Counts windows, how many of them are encoded and not yet decoded, and the most rows that one had."""
+    """Counts windows, those decoded, how many are encoded and not yet decoded, and the most rows that one had."""
 
-    windows = waiting = most_waiting = most_rows = 0
+    windows = decoded = waiting = most_waiting = most_rows = 0
 
     def encode(self, values: Values) -> Encoded:
         kind = type(self)
@@ -108,6 +108,7 @@ class FarSightedModel(WordCount):
 
     def decode(self, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
         type(self).waiting -= 1
+        type(self).decoded += 1
         return super().decode(outputs, encoded)
 
 
@@ -134,6 +135,17 @@ class HungryModel(ConstantModel):
     def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
         np.ones(micro_batch.rows * self.HUNGER, np.uint8)
         return super().forward(micro_batch)
+
+
+class KeepingModel(HungryModel):
+    """Keeps the memory of its largest call for the next one, as a runtime's arena does."""
+
+    kept: NDArray[np.uint8] | None = None
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        if self.kept is None or len(self.kept) < micro_batch.rows * self.HUNGER:
+            self.kept = np.ones(micro_batch.rows * self.HUNGER, np.uint8)
+        return ConstantModel.forward(self, micro_batch)
 
 
 class BulkyModel(ConstantModel):

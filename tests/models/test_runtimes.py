@@ -183,6 +183,44 @@ def test_openvino_says_that_memory_ran_out_and_goes_on() -> None:
     assert ended.stdout.startswith("halve it: Failed to allocate"), ended.stderr
 
 
+_NO_MEMORY_TO_COMPILE = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from models.errors import OutOfMemory
+from models.runtimes.open_vino import OpenVinoRuntime
+
+def inputs(rows, length, mask):
+    mask = np.ones((rows, mask), np.int64)
+    return {"input_ids": np.ones((rows, length), np.int64), "token_type_ids": mask[:, :length], "attention_mask": mask}
+
+runtime = OpenVinoRuntime(Path(sys.argv[1]), threads=1)
+before = runtime.forward(inputs(2, 8, 8))["logits"]
+try:
+    runtime.forward(inputs(3, 7, 9))  # a row at fault: the graph is compiled anew at the next call
+except RuntimeError:
+    pass
+held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+everything = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (held + int(sys.argv[2]), everything[1]))
+try:
+    runtime.forward(inputs(2, 8, 8))
+except OutOfMemory as error:
+    resource.setrlimit(resource.RLIMIT_AS, everything)
+    assert (runtime.forward(inputs(2, 8, 8))["logits"] == before).all()
+    print("later:", error)
+"""
+
+
+@pytest.mark.parametrize("left", [0, 1 << 20])
+def test_openvino_that_finds_no_memory_to_compile_anew_says_so_and_goes_on_later(left: int) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _NO_MEMORY_TO_COMPILE, str(ZOO / "bbc-bert/model.onnx"), str(left)],
+        cwd=ZOO.parents[1], capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert ended.stdout.startswith("later:"), ended.stderr
+
+
 @pytest.mark.parametrize(("threads", "streams", "shared"), [(4, None, (4, 4)), (4, 2, (4, 2)), (2, 8, (2, 2))])
 def test_threads_are_shared_out_among_calls(threads: int, streams: int | None, shared: tuple[int, int]) -> None:
     assert share_threads(threads, streams) == shared

@@ -16,7 +16,7 @@ from models.distinct import distinct_one_by_one, distinct_pieces, factors
 from models.errors import OutOfMemory
 from models.model import Encoded, MicroBatch
 from models.ragged import Ragged
-from models.window import run_window
+from models.window import lower_bound, run_window
 from tests.service.models import LetterModel
 
 WORDS = ["alpha", "zulu", "b", "a longer row of words", "alpha", "x" * 40, "yes", "b"]
@@ -172,3 +172,80 @@ def test_ragged_rows_are_padded_as_single_arrays_are() -> None:
     assert [row.tolist() for row in ragged] == [[1, 2, 3], [4], [5, 6]]
     assert [row.tolist() for row in ragged[1:]] == [[4], [5, 6]]
     assert ragged[-1].tolist() == [5, 6]
+
+
+class CrampedModel(LetterModel):
+    """Two streams; a call that finds another one in progress has no memory left, and neither has the word `never`."""
+
+    streams = 2
+    max_rows = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = threading.Lock()
+        self.second_failed = threading.Event()
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        if "".join(map(chr, micro_batch.inputs["ids"][0])) == "never":
+            raise OutOfMemory("no memory, ever")
+        if not self.first.acquire(blocking=False):
+            self.second_failed.set()
+            raise OutOfMemory("another stream has it all")
+        try:
+            assert self.second_failed.wait(20)
+            return super().forward(micro_batch)
+        finally:
+            self.first.release()
+
+
+def test_a_row_that_does_not_fit_beside_another_stream_is_answered_when_it_is_alone() -> None:
+    model, rows = CrampedModel(), ["alpha", "bravo", "never"]
+    result = run_window(model, model.encode(rows))
+    assert {piece: fault.message for piece, fault in result.outputs.faults.items()} == {2: "no memory, ever"}
+    found = next(iter(result.outputs.arrays.values()))
+    np.testing.assert_array_equal(found[:2], answers(LetterModel(), rows)[:2])
+
+
+def test_of_two_streams_out_of_memory_at_once_the_lower_bound_stays() -> None:
+    lowered = threading.Event()
+
+    class HesitantModel(LetterModel):
+        """Lets another stream go first between reading its bound and setting it."""
+
+        bound: int | None = None
+
+        @property
+        def max_padded(self) -> int | None:
+            found = self.bound
+            if threading.current_thread().name == "slow":
+                reading.set()
+                lowered.wait(0.5)
+            return found
+
+        @max_padded.setter
+        def max_padded(self, bound: int | None) -> None:
+            self.bound = bound
+
+    model, reading = HesitantModel(), threading.Event()
+    slow = threading.Thread(target=lower_bound, args=(model, np.asarray([100])), name="slow")
+    slow.start()
+    assert reading.wait(20)
+    lower_bound(model, np.asarray([10]))
+    lowered.set()
+    slow.join(20)
+    assert model.bound == 5
+
+
+def test_padding_that_does_not_fit_lowers_the_bound_too() -> None:
+    class PaddingModel(LetterModel):
+        """Has no memory to pad more than 64 letters."""
+
+        def collate(self, encoded: Encoded, pieces: NDArray[np.int64]) -> MicroBatch:
+            if (padded := int(encoded.lengths[pieces].max()) * len(pieces)) > 64:
+                raise MemoryError(f"{padded} letters")
+            return super().collate(encoded, pieces)
+
+    model = PaddingModel()
+    rows = [f"row {number:02d}" for number in range(40)]
+    assert run_window(model, model.encode(rows)).outputs.faults == {}
+    assert model.max_padded is not None
