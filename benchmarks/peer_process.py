@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -71,7 +72,8 @@ class PeerProcess:
                 text=True,
             )
         self.lines: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self.listener = threading.Thread(target=self._listen, daemon=True)
+        self.listener.start()
         try:
             self.ready = self._hear(START_TIMEOUT_S)
         except BaseException:
@@ -102,6 +104,11 @@ class PeerProcess:
             except (OSError, subprocess.TimeoutExpired):
                 self.process.kill()
         self.process.wait()
+        self.listener.join(10)
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
 
     def __enter__(self) -> PeerProcess:
         return self
