@@ -81,7 +81,8 @@ def first_rows(store: Store, group: Group, columns: JobColumns) -> pa.RecordBatc
     """The first rows of a row group that pass the filter; None where no row does."""
     plan, shard, piece = group
     bare = replace(columns, keep=(), label=None)
-    rows = read_rows(store, replace(shard, pieces=(piece,)), bare, plan.schema, window_rows=LOOKED_AT)
+    alone = replace(shard, pieces=(piece,))
+    rows = read_rows(store, alone, bare, plan.schema, window_rows=LOOKED_AT, first_rows=LOOKED_AT)
     batch = next(rows, None)
     return None if batch is None else batch.select([columns.encoded, OWN_SOURCE, OWN_ROW])
 

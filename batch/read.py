@@ -32,6 +32,7 @@ def read_rows(
     schema: pa.Schema,
     *,
     window_rows: int,
+    first_rows: int = FIRST_ROWS,
     bounds: Bounds = Bounds(),  # noqa: B008  (frozen)
 ) -> Iterator[pa.RecordBatch]:
     """Read the rows of a shard that the filter lets in, in their order.
@@ -43,7 +44,8 @@ def read_rows(
         shard: what to read.
         columns: which columns, and the filter.
         schema: the plan's: what every column is cast to, whichever object it comes from.
-        window_rows: rows of a batch at most; wide rows, and the first ones, come in smaller ones.
+        window_rows: rows of a batch at most; wide rows come in smaller ones.
+        first_rows: rows of the first batch at most.
         bounds: how many bytes a window may hold, how much is fetched ahead, and how many rows are unpacked at once.
 
     Yields:
@@ -60,7 +62,7 @@ def read_rows(
         if piece.row_groups
         for batch in read_piece(store, piece, shard.values, columns, wanted, bounds)
     )
-    yield from gather_windows(batches, window_rows=window_rows, window_bytes=bounds.window_bytes)
+    yield from gather_windows(batches, window_rows=window_rows, first_rows=first_rows, window_bytes=bounds.window_bytes)
 
 
 def gather_windows(

@@ -55,6 +55,13 @@ def test_rows_are_drawn_from_every_file_with_the_shortest_the_longest_and_a_null
     assert len(places) == 64, "a row was drawn twice"
 
 
+def test_the_longest_row_of_a_large_row_group_is_drawn_though_it_lies_at_its_end(folder: Folder) -> None:
+    rows = pa.table({"id": range(2000), "text": ["a" * (i + 1) for i in range(2000)]})
+    put_table(folder, "in/a.parquet", rows, row_group_size=2000)
+    sizes = pc.utf8_length(drawn(folder).column("text")).to_pylist()
+    assert (len(sizes), min(sizes), max(sizes)) == (64, 1, 2000)
+
+
 def test_the_same_input_gives_the_same_rows(folder: Folder) -> None:
     put_table(folder, "in/a.parquet", texts(900), row_group_size=50)
     assert drawn(folder).equals(drawn(folder))
