@@ -12,6 +12,8 @@ from models.artifact import VARIANTS
 from models.errors import ModelError, SpecInvalid
 from models.variants import COSTS_FILE, VARIANT_FILE, make_variant, read_record, variant_files, verify_variant
 
+#: So often a variant is moved to its place, where others move theirs there at the same moment.
+TURNS = 5
 #: Brings one file of a model, by its path in the artifact, to a place.
 Bring = Callable[[str, Path], object]
 
@@ -85,13 +87,32 @@ def bring_variants(carried: Mapping[str, Mapping[str, Any]], target: Path, bring
             if entry["digest"]:
                 verify_variant(make_variant(arriving / VARIANT_FILE, read_record(arriving / VARIANT_FILE)))
             arriving.chmod(0o755)
-            if place.exists():
-                place.rename(scratch / "before")
-            arriving.rename(place)
+            settle(arriving, place, entry["digest"])
         except ValueError as error:
             raise SpecInvalid(str(target), f"the variant {name} has files elsewhere ({error})") from None
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def settle(arriving: Path, place: Path, digest: str) -> None:
+    """Move a variant that arrived to its place, where another of its name goes away; an equal one that somebody else
+    brought meanwhile is as good.
+
+    Raises:
+        SpecInvalid: the place cannot be taken.
+    """
+    problem = ""
+    for turn in range(TURNS):
+        try:
+            if place.exists():
+                if (recorded_digest(place) or "") == digest:
+                    return
+                place.rename(arriving.parent / f"before-{turn}")
+            arriving.rename(place)
+            return
+        except OSError as error:  # somebody else was quicker by the moment since it was looked at
+            problem = error.strerror or str(error)
+    raise SpecInvalid(str(place), f"cannot be replaced ({problem})", remedy="See who writes there, and try again.")
 
 
 def recorded_digest(place: Path) -> str | None:

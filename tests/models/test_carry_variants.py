@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from models.carry_variants import copy_variants
 from models.errors import DigestMismatch, SpecInvalid
 from models.load import describe_model, load_model
 from models.locate import locate_model
@@ -70,6 +71,28 @@ def test_a_pushed_model_brings_its_variants_and_a_later_push_replaces_them(
     changed = json.loads((folder / "variants" / NAME / "variant.json").read_text())["digest"]
     push_model(str(folder), url)
     assert describe_model(url).variants[NAME].digest == changed
+
+
+def test_of_two_that_bring_one_variant_at_once_both_end_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = made("vowels-bilstm", "openvino", "fp32"), copy_model("vowels-bilstm", tmp_path)
+    rename = Path.rename
+    moved: list[object] = []
+
+    def rename_late(path: Path, to: Path) -> Path:
+        """As it is, except that somebody else's whole variant comes in just before."""
+        if not moved:
+            moved.append(path)
+            copy_variants(source, target)
+            moved.append((target / "variants" / NAME).stat().st_ino)
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", rename_late)
+    copy_variants(source, target)
+    assert (target / "variants" / NAME).stat().st_ino == moved[1], "the one that was there already has been replaced"
+    assert [path.name for path in (target / "variants").iterdir()] == [NAME]
+    assert load_model(str(target), runtime="openvino", threads=1).variant == NAME
 
 
 def test_costs_of_the_reference_travel_with_its_model(bucket: str, tmp_path: Path) -> None:
