@@ -29,7 +29,7 @@ from batch.shard import Plan, Shard
 from batch.spec import JobSpec
 from batch.storage import ObjectInfo, Store, list_sources, open_store
 from batch.uris import UriReader
-from models.choose import check_variant, choose_variant, find_variant
+from models.choose import check_tolerance, check_variant, choose_variant, find_variant
 from models.errors import RuntimeUnavailable
 from models.footprint import reset_peak
 from models.load import Described, describe_model, load_model
@@ -165,6 +165,7 @@ def resolve_variant(job: JobSpec, described: Described, owner: JobRecord | None)
         if begun and job.runtime in ("auto", runtime) and job.precision in ("auto", precision):
             variant = find_variant(described, runtime, precision)
             check_variant(described, variant, job.device)
+            check_tolerance(described, variant, job.tolerance)
         else:
             variant = choose_variant(
                 described, runtime=job.runtime, precision=job.precision, device=job.device, tolerance=job.tolerance

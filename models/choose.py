@@ -88,6 +88,16 @@ def is_near(variant: Variant, limit: float) -> bool:
     return variant.largest is not None and variant.largest <= limit
 
 
+def check_tolerance(described: Described, variant: Variant, tolerance: Tolerance) -> None:
+    """Whether a variant that was settled before is one that a caller's number lets in.
+
+    Raises:
+        VariantTooFar: it is not.
+    """
+    if isinstance(tolerance, float) and not is_near(variant, tolerance):
+        raise VariantTooFar(described.tag, name=variant.name, largest=variant.largest, tolerance=tolerance)
+
+
 def fastest_that_runs(described: Described, variants: Iterable[Variant], device: str) -> Variant:
     """The fastest of several that this host can run; the reference before others of the same speed.
 
@@ -123,6 +133,10 @@ def check_variant(described: Described, variant: Variant, device: str = "auto") 
     for package in packages:
         if importlib.util.find_spec(package) is None:
             raise MissingExtra(f"--runtime {variant.runtime}", package=package, extra=extra)
+    if variant.runtime == "openvino":
+        from models.runtimes import open_vino
+
+        open_vino.check_precision(variant.precision, openvino_abilities(variant.precision))
     if device in ("auto", "cpu"):
         return
     if variant.runtime == "torch":
@@ -137,6 +151,16 @@ def check_variant(described: Described, variant: Variant, device: str = "auto") 
         onnx_runtime.choose_device(device, onnx_runtime.installed_providers())
     else:
         raise RuntimeUnavailable(variant.runtime, why="it runs on the CPU only here", available=["--device cpu"])
+
+
+def openvino_abilities(precision: str) -> list[str]:
+    """What OpenVINO computes in on this processor; it is only asked, and imported, for what not every one has."""
+    if precision != "bf16":
+        return []
+    import openvino as ov
+
+    found: list[str] = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return found
 
 
 def missing(described: Described, runtime: str, precision: str) -> ModelError:

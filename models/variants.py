@@ -133,6 +133,9 @@ def read_record(path: Path) -> dict[str, Any]:
                           ("files", dict), ("measured", dict), ("tolerance", float | int)):  # fmt: skip
             if not isinstance(content[key], kind):
                 raise TypeError(f"{key} is {content[key]!r}")
+        for key, known in (("runtime", RUNTIMES), ("precision", PRECISIONS)):
+            if content[key] not in known:
+                raise ValueError(f"{key}: expected one of {', '.join(known)}, found {content[key]!r}")
         if path.parent.name != variant_name(content["runtime"], content["precision"]):
             raise ValueError(f"it is of {variant_name(content['runtime'], content['precision'])}")
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -11,7 +11,7 @@ import pytest
 from batch.errors import FingerprintMismatch, UsageError
 from batch.run import run_job
 from batch.spec import make_job
-from models.errors import MissingExtra, VariantMissing
+from models.errors import MissingExtra, VariantMissing, VariantTooFar
 from models.variants import hash_variant
 from tests.batch.command import tandem
 from tests.batch.places import Folder, put_table, read_json
@@ -52,6 +52,14 @@ def test_a_later_run_on_a_host_without_the_variant_says_so(place: Folder, tmp_pa
     bare = copy_model("vowels-bilstm", tmp_path / "other")
     with pytest.raises(VariantMissing, match="has no variant openvino-fp32"):
         run_job(settings(place, bare))
+
+
+def test_a_later_run_with_a_tolerance_that_the_variant_exceeds_says_so(place: Folder) -> None:
+    model = made("vowels-bilstm", "openvino", "fp32")
+    run_job(settings(place, model, runtime="openvino"))
+    with pytest.raises(VariantTooFar, match=r"openvino-fp32 differ by up to .*, the tolerance is 1e-12"):
+        run_job(settings(place, model, tolerance=1e-12))
+    assert run_job(settings(place, model, tolerance=1.0))["run"]["rows"] == 0
 
 
 def test_a_later_run_without_the_package_says_so(place: Folder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,6 +162,38 @@ def test_a_record_that_is_none_is_one_line(tmp_path: Path, content: str) -> None
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(("key", "value"), [("runtime", "tvm"), ("precision", "int4")])
+def test_a_record_of_an_unknown_runtime_or_precision_is_one_line(tmp_path: Path, key: str, value: str) -> None:
+    folder = copy_made("bbc-bert", "openvino", "fp32", tmp_path)
+    path = folder / "variants/openvino-fp32/variant.json"
+    record = json.loads(path.read_text()) | {key: value}
+    path.write_text(json.dumps(record))
+    path.parent.rename(folder / "variants" / f"{record['runtime']}-{record['precision']}")
+    with pytest.raises(SpecInvalid, match=rf"{key}: expected one of .*, found '{value}'"):
+        describe_model(str(folder))
+
+
+@pytest.fixture
+def without_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This host, had its processor no bf16 arithmetic."""
+    import openvino
+
+    class Core(openvino.Core):  # type: ignore[misc]
+        def get_property(self, *names: str) -> Any:
+            found = super().get_property(*names)
+            return [one for one in found if one != "BF16"] if names[-1] == "OPTIMIZATION_CAPABILITIES" else found
+
+    monkeypatch.setattr(openvino, "Core", Core)
+
+
+@pytest.mark.usefixtures("without_bf16")
+def test_a_precision_that_this_processor_lacks_is_passed_over_or_named() -> None:
+    bf16 = variant("openvino", "bf16", largest=1e-5, speedup=9.0)
+    assert choose_variant(with_variants(NEAR, bf16)).name == "openvino-fp32"
+    with pytest.raises(RuntimeUnavailable, match="this processor has no bf16 arithmetic"):
+        choose_variant(with_variants(bf16), runtime="openvino", precision="bf16")
+
+
 def test_a_variant_under_another_name_is_refused(tmp_path: Path) -> None:
     folder = copy_made("bbc-bert", "openvino", "fp32", tmp_path)
     shutil.move(folder / "variants/openvino-fp32", folder / "variants/onnx-int8")
