@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import pytest
 from models.artifact import verify_digest
 from models.errors import RuntimeUnavailable, SpecInvalid, VariantRefused
 from models.load import describe_model, load_model
-from models.optimize import optimize_model
+from models.optimize import judge, optimize_model
+from models.parity.agreement import Agreement
 from models.quantize import make_graph
 from models.side_by_side import SideBySide, measure_side_by_side
 from models.variants import list_variants, verify_variant
@@ -131,6 +133,37 @@ def test_a_damaged_scale_is_measured_and_refused(tmp_path: Path, monkeypatch: py
     with pytest.raises(VariantRefused, match="largest difference"):
         optimize(folder, "openvino", "fp32")
     assert list((folder / "variants").iterdir()) == []
+
+
+ROWS_AMONG: dict[str, Any] = {"rows": 12, "largest": 0.3, "error": 0.001}
+
+
+@pytest.mark.parametrize(
+    ("worse", "refused"),
+    [
+        ({"mean": 0.05, "labels_agree": 1.0}, True),
+        ({"mean": 0.001, "labels_agree": 0.5}, True),
+        ({"mean": 0.001, "cosine_mean": 0.9}, True),
+        ({"mean": 0.001, "labels_agree": 1.0, "faults_differ": 1}, True),
+        # One label of twelve rows, the worst of all among them, is what chance makes of one in a hundred.
+        ({"mean": 0.001, "labels_agree": 11 / 12}, False),
+    ],
+)
+def test_int8_that_answers_otherwise_among_other_batch_mates_is_refused(worse: dict[str, Any], refused: bool) -> None:
+    described = describe_model(str(made("bbc-bert", "openvino", "int8")))
+    variant = replace(described.variants["openvino-int8"], tolerance=0.01)
+    good = Agreement(rows=200, largest=0.3, mean=0.001, labels_agree=0.995)
+    measured = SideBySide(
+        agreement=good,
+        compositions={"as planned": good, "alone": Agreement(**ROWS_AMONG, **worse)},
+        rows_per_s=1.0,
+        reference_rows_per_s=1.0,
+    )
+    if not refused:
+        judge(described, variant, measured)
+        return
+    with pytest.raises(VariantRefused, match="its mean loss, with its batch-mates alone, from the reference's answers"):
+        judge(described, variant, measured)
 
 
 def command(*words: str | Path, home: Path) -> Ended:
