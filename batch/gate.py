@@ -1,6 +1,7 @@
 """Gate: before a job's first part, a few of its own rows go through its variant and through the reference.
 
-What comes of it lies in `_tandem/parity.json`, so that it is done once a job, whoever runs it and however often.
+What comes of it lies in `_tandem/parity.json`, so that it is done once a job, however often it is resumed; a
+host that computes otherwise than the first one compares for itself.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from batch.spec import JobSpec
 from batch.storage import Store
 from batch.uris import UriReader
 from models.errors import MissingExtra, RuntimeUnavailable
+from models.host import host_fingerprint
 from models.load import Described, load_model
 from models.model import Model
 
@@ -40,36 +42,58 @@ def reference_of(described: Described) -> str | None:
     return next((name for name, variant in described.variants.items() if variant.reference), None)
 
 
-def why_skipped(record: JobRecord) -> str | None:
-    """Why a job's rows need not be compared; None where they must be."""
+def why_skipped(record: JobRecord, device: str) -> str | None:
+    """Why a job's rows need not be compared where they run on this device; None where they must be."""
     reference = record.model.get("reference")
     if reference is None:
         return f"{record.model['tag']} has no reference to compare with"
-    return f"{reference} is the reference" if record.model["variant"] == reference else None
+    # On a GPU the reference's own graph is computed otherwise.
+    return f"{reference} is the reference" if record.model["variant"] == reference and device == "cpu" else None
 
 
-def must_compare(store: Store, record: JobRecord, *, anew: bool = False) -> bool:
-    """Whether the job's rows are still to be compared; `anew`: whatever an earlier job there found."""
-    return why_skipped(record) is None and (anew or read_parity(store, record) is None)
+def must_compare(store: Store, record: JobRecord, *, device: str, anew: bool = False) -> bool:
+    """Whether the job's rows are still to be compared: nobody has, or on another host or device only.
+
+    Args:
+        store: the output's.
+        record: of the job.
+        device: on which it runs here, never `auto`.
+        anew: whatever was found there before.
+    """
+    if why_skipped(record, device) is not None:
+        return False
+    return anew or (read_content(store, record) or {}).get("place") != place_of(device)
 
 
 def read_parity(store: Store, record: JobRecord) -> Account | None:
-    """What an earlier check of this job found, or why there is none; None where it is still to be made."""
-    if (why := why_skipped(record)) is not None:
-        return {"skipped": why}
-    if store.head(PARITY) is None:
+    """What the first check of this job found, or why there is none; None where it is still to be made."""
+    content = read_content(store, record)
+    if content is not None:
+        account: Account = content["parity"]
+        return account
+    why = why_skipped(record, "cpu")
+    return None if why is None else {"skipped": why}
+
+
+def read_content(store: Store, record: JobRecord) -> dict[str, Any] | None:
+    """What `_tandem/parity.json` says of this job; None where it says nothing."""
+    if record.model.get("reference") is None or store.head(PARITY) is None:
         return None
     try:
-        content = json.loads(store.read(PARITY))
-        account: Account = content["parity"]
-        return account if content["fingerprint"] == record.fingerprint else None
+        content: dict[str, Any] = json.loads(store.read(PARITY))
+        return content if content["fingerprint"] == record.fingerprint and "parity" in content else None
     except (ValueError, KeyError, TypeError):
         return None
 
 
-def record_parity(store: Store, record: JobRecord, account: Mapping[str, Any], *, attempt: str) -> None:
-    """Put what was found; of two runs that checked at the same time the first counts."""
-    content = {"tandem": 1, "fingerprint": record.fingerprint, "parity": dict(account)}
+def place_of(device: str) -> str:
+    """Where arithmetic is as it was there: a host of the same processor and packages, and a device of it."""
+    return f"{host_fingerprint()}-{device}"
+
+
+def record_parity(store: Store, record: JobRecord, account: Mapping[str, Any], *, device: str, attempt: str) -> None:
+    """Put what was found; of two runs that checked, at the same time or on several hosts, the first counts."""
+    content = {"tandem": 1, "fingerprint": record.fingerprint, "place": place_of(device), "parity": dict(account)}
     store.put_if_absent(PARITY, json.dumps(content, indent=1, sort_keys=True).encode(), attempt=attempt)
 
 

@@ -29,7 +29,7 @@ from batch.shard import Plan, Shard
 from batch.spec import JobSpec
 from batch.storage import ObjectInfo, Store, list_sources, open_store
 from batch.uris import UriReader
-from models.choose import check_tolerance, check_variant, choose_variant, find_variant
+from models.choose import check_tolerance, check_variant, choose_variant, device_of, find_variant
 from models.errors import RuntimeUnavailable
 from models.footprint import reset_peak
 from models.load import Described, describe_model, load_model
@@ -101,7 +101,8 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     model = load_for(job, described) if owner is None and not dry else None
     # Nor is it claimed by a variant that answers otherwise than the model: whoever takes another may use it too.
     parity = None
-    if not (dry or idle) and must_compare(target, record, anew=replace):
+    device = "" if dry or idle else device_of(described, variant_of(job, described), job.device)
+    if not (dry or idle) and must_compare(target, record, device=device, anew=replace):
         agreed = [*plans, *([plan] if plan is not None else [])]
         parity = check_rows(job, described, model or load_for(job, described), source, agreed, columns)
     if replace and not dry and plan is not None:
@@ -109,7 +110,7 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     if owner is None and not dry:
         agree_on_job(target, record, attempt=attempt)
     if parity is not None:
-        record_parity(target, record, parity, attempt=attempt)
+        record_parity(target, record, parity, device=device, attempt=attempt)
     while plan is not None:
         plans = [*plans, plan if dry else agree_on_plan(target, plan, attempt=attempt)]
         plan = draft_plan(job, source, infos, columns, plans)

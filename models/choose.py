@@ -88,6 +88,25 @@ def is_near(variant: Variant, limit: float) -> bool:
     return variant.largest is not None and variant.largest <= limit
 
 
+def device_of(described: Described, variant: Variant, device: str) -> str:
+    """Where a variant runs on this host if it may: `cpu`, `cuda` or `tensorrt`; nothing is loaded.
+
+    Raises:
+        RuntimeUnavailable: it does not run on the device that was named.
+    """
+    if described.own is not None:
+        return "cpu" if device == "auto" else device
+    if device == "cpu" or variant.runtime == "openvino":
+        return "cpu"
+    if variant.runtime == "torch":
+        from models.runtimes import eager
+
+        return eager.choose_device(device)
+    from models.runtimes import onnx_runtime
+
+    return onnx_runtime.choose_device(device, onnx_runtime.installed_providers())
+
+
 def check_tolerance(described: Described, variant: Variant, tolerance: Tolerance) -> None:
     """Whether a variant that was settled before is one that a caller's number lets in.
 

@@ -118,7 +118,7 @@ def check_parity(
         cause=found.cause,
         where=where,
         what=found.what,
-        remedy=remedy_for(variant),
+        remedy=remedy_for(variant, reference),
     )
 
 
@@ -233,9 +233,11 @@ def chance_of(changed: int, rows: int, share: float) -> float:
     return math.fsum(math.comb(rows, k) * share**k * (1 - share) ** (rows - k) for k in range(changed, rows + 1))
 
 
-def remedy_for(variant: Model) -> str:
+def remedy_for(variant: Model, reference: Model) -> str:
     """What to do where a variant is not to be trusted."""
     runtime, _, precision = variant.variant.partition("-")
+    if variant.variant == reference.variant:
+        return "Run it with --device cpu."
     anew = (
         ""
         if runtime == "torch"

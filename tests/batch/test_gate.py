@@ -13,10 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch.errors import ReferenceMissing
+from batch.gate import must_compare, read_parity, record_parity
+from batch.prepare import make_record
 from batch.report import Manifest
 from batch.run import run_job
+from batch.spec import make_job
+from batch.storage import open_store
 from models.artifact import record_digest
 from models.errors import ParityBroken
+from models.load import describe_model
 from models.samples import TEXTS
 from tests.batch.command import Command, assert_refused, job
 from tests.batch.places import Bucket, Folder, Place, part_keys, put_table, read_json
@@ -105,6 +110,33 @@ def test_replace_compares_anew(folder: Folder, sound: Path) -> None:
     run(folder, sound, told, replace=True)
     assert len(told.compared) == 1
     assert folder.etags()[PARITY] != before
+
+
+def test_another_host_compares_for_itself_and_what_the_first_one_found_stays(
+    folder: Folder, sound: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(folder)
+    found, before = run(folder, sound)["parity"], folder.etags()[PARITY]
+    for key in (*part_keys(folder), "out/_SUCCESS", "out/_tandem/manifest.json"):
+        folder.delete(key)
+    monkeypatch.setattr("batch.gate.host_fingerprint", lambda: "another host")
+    told = Told()
+    assert run(folder, sound, told)["parity"] == found
+    assert [facts["rows"] for facts in told.compared] == [64]
+    assert folder.etags()[PARITY] == before
+
+
+def test_the_reference_is_compared_where_it_runs_on_another_device_than_the_cpu(folder: Folder, sound: Path) -> None:
+    job = make_job({"model": str(sound), "input": folder.url + "in/", "output": folder.url + "out/"})
+    job = job.model_copy(update={"runtime": "onnx", "precision": "fp32"})
+    record, store = make_record(job, describe_model(str(sound))), open_store(folder.url + "out/")
+    assert not must_compare(store, record, device="cpu")
+    assert must_compare(store, record, device="cuda")
+    assert must_compare(store, record, device="tensorrt")
+    record_parity(store, record, {"rows": 64}, device="cuda", attempt="1")
+    assert not must_compare(store, record, device="cuda")
+    assert must_compare(store, record, device="tensorrt")
+    assert read_parity(store, record) == {"rows": 64}, "the manifest says that it was compared"
 
 
 def lower_case(folder: Path) -> None:
