@@ -7,7 +7,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -68,6 +68,8 @@ CHOICES: list[tuple[dict[str, Any], str]] = [
     ({"runtime": "openvino"}, "openvino-fp32"),
     ({"runtime": "torch"}, "torch-fp32"),
     ({"runtime": "torch", "precision": "bf16"}, "torch-bf16"),
+    ({"runtime": "torch", "tolerance": "int8"}, "torch-fp32"),
+    ({"runtime": "torch", "precision": "bf16", "tolerance": "int8"}, "torch-bf16"),
     ({"precision": "fp16"}, "torch-fp16"),
 ]
 
@@ -125,6 +127,16 @@ def test_a_package_that_is_not_installed_is_passed_over_or_named() -> None:
 def test_a_device_on_which_a_variant_does_not_run_is_named() -> None:
     with pytest.raises(RuntimeUnavailable, match="on the CPU only"):
         choose_variant(with_variants(NEAR), runtime="openvino", device="cuda")
+
+
+@pytest.mark.parametrize("tolerance", [None, "int8"])
+def test_where_only_torch_has_a_gpu_auto_takes_torch_in_fp32(
+    monkeypatch: pytest.MonkeyPatch, tolerance: Literal["int8"] | None
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    found = choose_variant(with_variants(NEAR, FAR), device="cuda", tolerance=tolerance)
+    assert found.name == "torch-fp32"
 
 
 def test_a_name_that_is_none_is_refused() -> None:
