@@ -222,6 +222,15 @@ def test_a_record_with_another_digest_is_not_loaded(tmp_path: Path) -> None:
         load_model(str(folder), runtime="openvino", precision="int8")
 
 
+@pytest.mark.parametrize("change", [{"tolerance": 0.9}, {"measured": {"largest": 0.0, "rows_per_s": 9e9}}])
+def test_a_tolerance_or_a_measurement_that_was_changed_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    folder = copy_made("bbc-bert", "openvino", "int8", tmp_path)
+    path = folder / "variants/openvino-int8/variant.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(DigestMismatch, match=r"openvino-int8: variant\.json has sha256 .* tandem model optimize"):
+        describe_model(str(folder))
+
+
 def test_auto_answers_with_what_it_chose() -> None:
     folder, rows = made("bbc-bert", "openvino", "int8"), rows_of("bbc-bert", 6)
     assert load_model(str(folder), threads=1).variant == "onnx-fp32", "int8 is not the reference's answer to 1e-4"
