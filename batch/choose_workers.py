@@ -12,15 +12,17 @@ from multiprocessing.connection import Connection
 import pyarrow as pa
 
 from batch.bounds import share_memory
-from batch.errors import JobError
+from batch.errors import Interrupted, JobError
 from batch.overlap import overlap
 from batch.predict import Spent, decode_rows, encode_rows, predict_batches
-from batch.prepare import Prepared
+from batch.prepare import Prepared, variant_of
 from batch.progress import Progress
-from batch.read import read_rows
+from batch.read import USUAL_ROWS, read_rows
 from batch.shard import Plan, Shard
+from batch.stop import Stop
 from batch.worker import Shape
 from batch.workers import Worker, load_here, portable, share_cores, start_process
+from models.choose import device_of
 from models.errors import ModelError
 from models.host import recall, remember
 
@@ -34,43 +36,51 @@ GAIN = 1.03
 PACE_ROWS = 32
 #: A candidate that is not done by then is none.
 PATIENCE_S = 120.0
+#: So often, in seconds, it is seen during a trial whether the job was asked to stop.
+STOP_S = 0.2
 MOST_WORKERS = 16
 
 
-def choose_workers(prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], progress: Progress) -> Shape:
+def choose_workers(prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], progress: Progress, stop: Stop) -> Shape:
     """Settle `--workers`: a number is taken, `auto` is measured once for a variant on this host and then remembered.
 
     A trial takes about two seconds for each candidate, start included. One process is taken, and said to be, where
     there is one core or one shard, where the job is shorter than trials would be, or where no trial came to its end.
+
+    Raises:
+        Interrupted: asked to stop.
     """
     if prepared.job.workers != "auto":
         return share_cores(prepared.job, prepared.job.workers, len(todo))
-    candidates = list_candidates(prepared, len(todo))
+    variant = variant_of(prepared.job, prepared.described)
+    device = device_of(prepared.described, variant, prepared.job.device)
+    candidates = list_candidates(prepared, len(todo), device)
     if len(candidates) == 1:
         why = "there is one shard" if len(todo) == 1 else "nothing else fits the cores, or it runs on a GPU"
         progress.told("workers", chosen=describe_shape(candidates[0]), reason=why)
         return candidates[0]
-    key = f"{prepared.record.settings['variant'][:16]}-{prepared.job.device}-{prepared.job.window_rows}"
+    key = f"{prepared.record.settings['variant'][:16]}-{device}-{prepared.job.window_rows}"
     known = known_paces(key)
     if not all(describe_shape(shape) in known for shape in candidates):
-        known = try_candidates(prepared, todo, candidates)
+        known = try_candidates(prepared, todo, candidates, stop)
         if len(known) < len(candidates):
             short = "the job is too short for trials" if known else "no trial came to its end"
             progress.told("workers", chosen=describe_shape(candidates[0]), reason=short)
             return candidates[0]
-        remember("workers", key, known)
+        # One that failed may have lacked memory that another job held: it is tried again the next time.
+        remember("workers", key, {name: pace for name, pace in known.items() if pace > 0})
     chosen = fastest(candidates, known)
     measured = "; ".join(f"{describe_shape(shape)}: {known[describe_shape(shape)]:,.0f} rows/s" for shape in candidates)
     progress.told("workers", chosen=describe_shape(chosen), measured=f"({measured})")
     return chosen
 
 
-def list_candidates(prepared: Prepared, shards: int) -> list[Shape]:
+def list_candidates(prepared: Prepared, shards: int, device: str) -> list[Shape]:
     """What fits the cores, the default first: fewer processes of more threads, whose calls share them or do not."""
     job = prepared.job
     cores = len(os.sched_getaffinity(0))
     counts = [1]
-    while job.device != "cuda" and counts[-1] * 2 <= min(cores, shards, MOST_WORKERS):
+    while device == "cpu" and counts[-1] * 2 <= min(cores, shards, MOST_WORKERS):
         counts.append(counts[-1] * 2)
     found: list[Shape] = []
     for workers in counts:
@@ -78,7 +88,7 @@ def list_candidates(prepared: Prepared, shards: int) -> list[Shape]:
         if workers > 1 and workers * shape.threads > cores:
             continue
         found.append(shape)
-        if prepared.record.model["runtime"] in ("onnx", "openvino") and shape.threads > 1 and job.device != "cuda":
+        if prepared.record.model["runtime"] in ("onnx", "openvino") and shape.threads > 1 and device == "cpu":
             found.append(Shape(workers=shape.workers, threads=shape.threads, streams=1))
     return found
 
@@ -105,22 +115,20 @@ def known_paces(key: str) -> dict[str, float]:
     content = recall("workers", key)
     if not isinstance(content, dict):
         return {}
-    return {name: float(pace) for name, pace in content.items() if isinstance(pace, int | float) and pace >= 0}
+    return {name: float(pace) for name, pace in content.items() if isinstance(pace, int | float) and pace > 0}
 
 
 def try_candidates(
-    prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], candidates: Sequence[Shape]
+    prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], candidates: Sequence[Shape], stop: Stop
 ) -> dict[str, float]:
     """Rows a second of each; only of the first where the job is too short, of none where that does not run."""
-    plan, shard = todo[0]
-    windows = read_rows(prepared.source, shard, prepared.columns, plan.schema, window_rows=prepared.job.window_rows)
-    rows = next(windows, None)
+    rows = trial_rows(prepared, *todo[0])
     if rows is None:
         return {}
     paces: dict[str, float] = {}
     amount: tuple[int, int] | None = None
     for shape in candidates:
-        amount, pace = try_shape(prepared, shape, rows, amount)
+        amount, pace = try_shape(prepared, shape, rows, amount, stop)
         if pace == 0 and not paces:
             return {}
         paces[describe_shape(shape)] = pace
@@ -129,8 +137,15 @@ def try_candidates(
     return paces
 
 
+def trial_rows(prepared: Prepared, plan: Plan, shard: Shard) -> pa.RecordBatch | None:
+    """A window of a shard as large as those in its midst; None where no row passes the filter."""
+    most = min(prepared.job.window_rows, USUAL_ROWS)
+    windows = read_rows(prepared.source, shard, prepared.columns, plan.schema, window_rows=most, first_rows=most)
+    return next(windows, None)
+
+
 def try_shape(
-    prepared: Prepared, shape: Shape, rows: pa.RecordBatch, amount: tuple[int, int] | None
+    prepared: Prepared, shape: Shape, rows: pa.RecordBatch, amount: tuple[int, int] | None, stop: Stop
 ) -> tuple[tuple[int, int] | None, float]:
     """Let a candidate's processes answer the same rows at once.
 
@@ -139,6 +154,7 @@ def try_shape(
         shape: the candidate.
         rows: a window of the job.
         amount: how many of the rows, and how often; None: as its first process is quick.
+        stop: whether to go on.
 
     Returns:
         The amount, and rows a second of all processes; 0 where one of them failed.
@@ -148,14 +164,14 @@ def try_shape(
     workers = [start_process(answer_trial, (jobs, shape, rows), name) for name in names]
     deadline = time.monotonic() + PATIENCE_S
     try:
-        paces = [hear(worker, deadline) for worker in workers]
+        paces = [hear(worker, deadline, stop) for worker in workers]
         if amount is None:
             wanted = max(min(paces) * TRIAL_S, PACE_ROWS)
             size = min(int(wanted), rows.num_rows)
             amount = size, max(1, round(wanted / size))
         for worker in workers:
             worker.pipe.send(amount)
-        seconds = max(hear(worker, deadline) for worker in workers)
+        seconds = max(hear(worker, deadline, stop) for worker in workers)
         return amount, shape.workers * amount[0] * amount[1] / seconds
     except (EOFError, OSError):
         return amount, 0.0
@@ -166,15 +182,19 @@ def try_shape(
             worker.pipe.close()
 
 
-def hear(worker: Worker, deadline: float) -> float:
+def hear(worker: Worker, deadline: float, stop: Stop) -> float:
     """The next number from a process.
 
     Raises:
         EOFError: it ended.
         TimeoutError: it says nothing.
+        Interrupted: asked to stop.
     """
-    if not worker.pipe.poll(max(deadline - time.monotonic(), 0)):
-        raise TimeoutError(worker.process.name)
+    while not worker.pipe.poll(max(min(deadline - time.monotonic(), STOP_S), 0)):
+        if stop.asked:
+            raise Interrupted(f"it was asked to stop by {stop.asked}")
+        if time.monotonic() >= deadline:
+            raise TimeoutError(worker.process.name)
     number: float = worker.pipe.recv()
     return number
 

@@ -99,7 +99,7 @@ def find_flops(prepared: Prepared, *, count: bool) -> Flops | None:
 
 def run_todo(prepared: Prepared, todo: list[tuple[Plan, Shard]], progress: Progress, stop: Stop) -> tuple[Shape, Done]:
     """Run the shards that are left, here or in processes; see run_shards and run_in_processes."""
-    shape = choose_workers(prepared, todo, progress)
+    shape = choose_workers(prepared, todo, progress, stop)
     if shape.workers > 1:
         return shape, run_in_processes(prepared, todo, shape, progress, stop)
     model = prepared.model

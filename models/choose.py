@@ -60,7 +60,12 @@ def choose_variant(
         raise missing(described, runtime, precision)
     limit = None if tolerance == "int8" else described.spec.tolerance if tolerance is None else tolerance
     opted_in = tolerance is None and precision not in ("auto", "fp32")
-    near = [variant for variant in named if opted_in or limit is None or is_near(variant, limit)]
+    by_name = precision != "auto"  # then what was not measured counts too
+    near = [
+        variant
+        for variant in named
+        if opted_in or (is_near(variant, limit) if limit is not None else by_name or is_registered(variant))
+    ]
     if not near:
         raise VariantTooFar(described.tag, name=named[0].name, largest=named[0].largest, tolerance=limit or 0.0)
     return fastest_that_runs(described, near, device)
@@ -105,6 +110,11 @@ def device_of(described: Described, variant: Variant, device: str) -> str:
     from models.runtimes import onnx_runtime
 
     return onnx_runtime.choose_device(device, onnx_runtime.installed_providers())
+
+
+def is_registered(variant: Variant) -> bool:
+    """Whether somebody looked at a variant's answers: torch makes lower precisions of any weights, unmeasured."""
+    return variant.folder is not None or variant.precision == "fp32"
 
 
 def check_tolerance(described: Described, variant: Variant, tolerance: Tolerance) -> None:

@@ -21,7 +21,7 @@ from models.parity.check import Bound
 from models.quantize import make_graph
 from models.side_by_side import SideBySide, measure_side_by_side
 from models.spec import ModelSpec
-from models.variants import VARIANT_FILE, Variant, hash_variant, make_variant, variant_name
+from models.variants import VARIANT_FILE, Variant, hash_record, hash_variant, make_variant, variant_name
 
 Step = Callable[[str], None]
 
@@ -196,6 +196,7 @@ def write_record(place: Path, record: dict[str, Any]) -> Variant:
     """Write variant.json over the files as they are now."""
     files, digest = hash_variant(place)
     content = {"tandem": 1, **record, "digest": digest, "files": files}
+    content["record"] = hash_record(content)
     path = place / VARIANT_FILE
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     for file in place.rglob("*"):

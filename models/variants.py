@@ -75,11 +75,12 @@ def variant_name(runtime: str, precision: str) -> str:
 def list_variants(folder: Path, spec: ModelSpec, digest: str) -> dict[str, Variant]:
     """Every variant of a model: the reference, torch at each of its precisions, and those with a folder.
 
-    Nothing is hashed here; see `verify_variant`. A folder that was made of other files than the model has now is no
-    variant of it.
+    No file but variant.json is hashed here; see `verify_variant`. A folder that was made of other files than the model
+    has now is no variant of it.
 
     Raises:
         SpecInvalid: a variant.json that is none.
+        DigestMismatch: one was changed since it was written: it decides what is chosen, and how that is judged.
     """
     found = {}
     if (folder / "model.onnx").is_file():
@@ -91,6 +92,7 @@ def list_variants(folder: Path, spec: ModelSpec, digest: str) -> dict[str, Varia
             continue
         content = read_record(path)
         if content["model"] == digest:
+            verify_record(path, content)
             variant = make_variant(path, content)
             found[variant.name] = variant
     return found
@@ -129,7 +131,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        for key, kind in (("runtime", str), ("precision", str), ("digest", str), ("model", str),
+        for key, kind in (("runtime", str), ("precision", str), ("digest", str), ("record", str), ("model", str),
                           ("files", dict), ("measured", dict), ("tolerance", float | int)):  # fmt: skip
             if not isinstance(content[key], kind):
                 raise TypeError(f"{key} is {content[key]!r}")
@@ -146,6 +148,28 @@ def read_record(path: Path) -> dict[str, Any]:
         ) from None
     record: dict[str, Any] = content
     return record
+
+
+def hash_record(content: Mapping[str, Any]) -> str:
+    """The sha256 of what variant.json holds but for its own `record`: the tolerance and what was measured, too."""
+    rest = {name: value for name, value in content.items() if name != "record"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def verify_record(path: Path, content: Mapping[str, Any]) -> None:
+    """See that a variant.json is as it was written.
+
+    Raises:
+        DigestMismatch: it was changed since.
+    """
+    if (found := hash_record(content)) != content["record"]:
+        raise DigestMismatch(
+            str(path.parent),
+            file=VARIANT_FILE,
+            expected=content["record"],
+            found=found,
+            remedy="Make the variant again with: tandem model optimize.",
+        )
 
 
 def variant_files(folder: Path) -> Iterator[Path]:
@@ -175,6 +199,7 @@ def verify_variant(variant: Variant) -> None:
     if variant.folder is None:
         return
     recorded = read_record(variant.folder / VARIANT_FILE)
+    verify_record(variant.folder / VARIANT_FILE, recorded)
     files, digest = hash_variant(variant.folder)
     expected: dict[str, str] = recorded["files"]
     for name in sorted(expected.keys() | files.keys()):

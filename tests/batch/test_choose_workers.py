@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 
 from batch import choose_workers
-from batch.choose_workers import describe_shape, fastest
+from batch.choose_workers import describe_shape, fastest, list_candidates, trial_rows
+from batch.errors import Interrupted
+from batch.prepare import Prepared, prepare_job
 from batch.run import run_job
-from batch.spec import JobSpec
+from batch.spec import JobSpec, make_job
+from batch.stop import Stop
 from batch.worker import Shape
 from batch.workers import share_cores
 from tests.batch.command import Command, assert_refused, job
-from tests.batch.places import Folder, put_table, read_output, texts
+from tests.batch.places import WORD_COUNT, Folder, put_table, read_output, texts
 
 
 class Heard:
@@ -60,6 +63,12 @@ def run(folder: Folder, model: str = "WordCount", **settings: Any) -> tuple[dict
     return manifest["run"], heard.facts["workers"]
 
 
+def prepared(folder: Folder) -> Prepared:
+    """A job that has a model of its own, planned and not begun."""
+    settings = {"model": WORD_COUNT, "workers": "auto", "input": folder.url + "in/", "output": folder.url + "out/"}
+    return prepare_job(make_job(settings), dry=True)
+
+
 def test_the_fastest_candidate_is_taken_and_remembered(
     two_shards: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,6 +86,40 @@ def test_the_fastest_candidate_is_taken_and_remembered(
     record.write_text(json.dumps({name: 1 / pace for name, pace in paces.items()}))
     found, said = run(two_shards, "SlowArithmetic", output=two_shards.url + "again/")
     assert (found["workers"], said["chosen"]) == (1, "1 process of 2 threads")
+
+
+@pytest.mark.parametrize(("device", "shapes"), [("cpu", 2), ("cuda", 1), ("tensorrt", 1)])
+def test_several_processes_are_candidates_on_the_cpu_only(two_shards: Folder, device: str, shapes: int) -> None:
+    assert len(list_candidates(prepared(two_shards), 2, device)) == shapes
+
+
+def test_trials_have_a_window_of_the_usual_size(folder: Folder) -> None:
+    put_table(folder, "in/a.parquet", texts(2000))
+    ready = prepared(folder)
+    rows = trial_rows(ready, *ready.shards[0])
+    assert rows is not None
+    assert rows.num_rows == 2000
+
+
+def test_a_candidate_that_failed_once_is_tried_again(
+    two_shards: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose_workers, "WORTH_S", 0.0)
+    monkeypatch.setattr(choose_workers, "TRIAL_S", 0.1)
+    run(two_shards)
+    (record,) = (tmp_path / "measured").rglob("workers/*.json")
+    paces = json.loads(record.read_text())
+    record.write_text(json.dumps(paces | {"2 processes of 1 thread": 0.0}))
+    run(two_shards, output=two_shards.url + "again/")
+    assert json.loads(record.read_text())["2 processes of 1 thread"] > 0
+
+
+def test_trials_end_where_the_job_is_asked_to_stop(two_shards: Folder) -> None:
+    stop = Stop()
+    stop.asked = "SIGTERM"
+    ready = prepared(two_shards)
+    with pytest.raises(Interrupted, match="asked to stop by SIGTERM"):
+        choose_workers.choose_workers(ready, ready.shards, Heard(), stop)
 
 
 def test_a_job_shorter_than_the_trials_is_not_tried_further(two_shards: Folder, tmp_path: Path) -> None:

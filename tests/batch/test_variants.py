@@ -12,7 +12,7 @@ from batch.errors import FingerprintMismatch, UsageError
 from batch.run import run_job
 from batch.spec import make_job
 from models.errors import MissingExtra, VariantMissing, VariantTooFar
-from models.variants import hash_variant
+from models.variants import hash_record, hash_variant
 from tests.batch.command import tandem
 from tests.batch.places import Folder, put_table, read_json
 from tests.models.made_variants import copy_made, copy_model, made, rows_of
@@ -80,7 +80,8 @@ def test_a_variant_that_was_made_anew_is_another_job(place: Folder, tmp_path: Pa
     (variant / "NOTICE").write_text("made anew")
     record = json.loads((variant / "variant.json").read_text())
     files, digest = hash_variant(variant)
-    (variant / "variant.json").write_text(json.dumps(record | {"files": files, "digest": digest}))
+    record |= {"files": files, "digest": digest}
+    (variant / "variant.json").write_text(json.dumps(record | {"record": hash_record(record)}))
     with pytest.raises(FingerprintMismatch, match="variant"):
         run_job(settings(place, model, runtime="openvino"))
 

@@ -7,7 +7,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -68,6 +68,8 @@ CHOICES: list[tuple[dict[str, Any], str]] = [
     ({"runtime": "openvino"}, "openvino-fp32"),
     ({"runtime": "torch"}, "torch-fp32"),
     ({"runtime": "torch", "precision": "bf16"}, "torch-bf16"),
+    ({"runtime": "torch", "tolerance": "int8"}, "torch-fp32"),
+    ({"runtime": "torch", "precision": "bf16", "tolerance": "int8"}, "torch-bf16"),
     ({"precision": "fp16"}, "torch-fp16"),
 ]
 
@@ -125,6 +127,16 @@ def test_a_package_that_is_not_installed_is_passed_over_or_named() -> None:
 def test_a_device_on_which_a_variant_does_not_run_is_named() -> None:
     with pytest.raises(RuntimeUnavailable, match="on the CPU only"):
         choose_variant(with_variants(NEAR), runtime="openvino", device="cuda")
+
+
+@pytest.mark.parametrize("tolerance", [None, "int8"])
+def test_where_only_torch_has_a_gpu_auto_takes_torch_in_fp32(
+    monkeypatch: pytest.MonkeyPatch, tolerance: Literal["int8"] | None
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    found = choose_variant(with_variants(NEAR, FAR), device="cuda", tolerance=tolerance)
+    assert found.name == "torch-fp32"
 
 
 def test_a_name_that_is_none_is_refused() -> None:
@@ -208,6 +220,15 @@ def test_a_record_with_another_digest_is_not_loaded(tmp_path: Path) -> None:
     path.write_text(json.dumps(record | {"digest": "0" * 64}))
     with pytest.raises(DigestMismatch, match=r"variant\.json has sha256"):
         load_model(str(folder), runtime="openvino", precision="int8")
+
+
+@pytest.mark.parametrize("change", [{"tolerance": 0.9}, {"measured": {"largest": 0.0, "rows_per_s": 9e9}}])
+def test_a_tolerance_or_a_measurement_that_was_changed_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    folder = copy_made("bbc-bert", "openvino", "int8", tmp_path)
+    path = folder / "variants/openvino-int8/variant.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(DigestMismatch, match=r"openvino-int8: variant\.json has sha256 .* tandem model optimize"):
+        describe_model(str(folder))
 
 
 def test_auto_answers_with_what_it_chose() -> None:
