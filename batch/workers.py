@@ -24,8 +24,8 @@ from batch.sizes import parse_size
 from batch.spec import JobSpec
 from batch.stop import Stop
 from batch.worker import Done, Shape, run_shards
-from models.footprint import held_bytes
 from models.errors import ModelError
+from models.footprint import held_bytes
 from models.load import describe_model
 from models.model import Model
 from models.runtimes.threads import default_threads
