@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,4 +66,7 @@ def test_memory_that_runs_out_may_be_halved_and_the_next_call_answers() -> None:
 
 
 def test_auto_on_cuda_is_a_runtime_that_computes_there() -> None:
-    assert choose_variant(describe_model("bbc-bert"), device="cuda").name in ("onnx-fp32", "torch-fp32")
+    name = choose_variant(describe_model("bbc-bert"), device="cuda").name
+    model: Any = load_model("bbc-bert", device="cuda")
+    assert model.variant == name
+    assert model.runtime.device == "cuda"
