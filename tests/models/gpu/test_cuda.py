@@ -51,6 +51,15 @@ def test_calls_from_several_threads_do_not_see_each_others_copies() -> None:
         np.testing.assert_array_equal(answer, np.full((64, 512), number + 1.0))
 
 
+def test_windows_whose_threads_come_and_go_share_the_same_few_streams() -> None:
+    runtime = EagerRuntime(Wide(), device="cuda")
+    rows = np.ones((8, 64), np.float32)
+    for _ in range(10):
+        with ThreadPoolExecutor(GPU_STREAMS) as window:
+            list(window.map(lambda _: runtime.forward({"rows": rows}), range(6)))
+    assert 1 <= len(runtime._idle) <= GPU_STREAMS
+
+
 class Greedy(torch.nn.Module):
     """Wants more memory than any GPU has."""
 
