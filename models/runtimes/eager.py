@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,7 +59,7 @@ class EagerRuntime:
         self.module: Any = module.eval().to(device=self.device, dtype=DTYPES[precision])
         if compiled:
             self.module = torch.compile(self.module, dynamic=True)
-        self._copies = threading.local()
+        self._idle: deque[Any] = deque()  # streams for copies that no call uses now
 
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         """Run one micro-batch; see Runtime. Inputs that the module does not name are left out."""
@@ -83,14 +83,25 @@ class EagerRuntime:
         return {name: tensor.float().numpy() for name, tensor in answers.items()}
 
     def _on_gpu(self, host: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
-        """Copy in, compute, copy out; the copies in a stream of this thread's own, beside another's arithmetic.
+        """Copy in, compute, copy out; the copies in a stream of this call's own, beside another's arithmetic. It is
+        kept for later calls: a window's threads end with it.
+        """
+        try:
+            copies = self._idle.pop()
+        except IndexError:
+            copies = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        try:
+            return self._beside(copies, host)
+        finally:
+            self._idle.append(copies)
+
+    def _beside(self, copies: Any, host: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
+        """One call with the copies in a stream.
 
         Only pinned memory is copied while the host goes on, and it must live until the copy is done: `pinned` and
         `answers` are held until the last event.
         """
-        if not hasattr(self._copies, "stream"):
-            self._copies.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        copies, arithmetic = self._copies.stream, torch.cuda.current_stream()
+        arithmetic = torch.cuda.current_stream()
         pinned = {name: tensor.pin_memory() for name, tensor in host.items()}
         with torch.cuda.stream(copies):
             inputs = {name: tensor.to("cuda", non_blocking=True) for name, tensor in pinned.items()}

@@ -74,18 +74,19 @@ def test_the_fastest_candidate_is_taken_and_remembered(
 ) -> None:
     monkeypatch.setattr(choose_workers, "WORTH_S", 0.0)
     monkeypatch.setattr(choose_workers, "TRIAL_S", 0.2)
-    # Each window sleeps, so two processes answer twice as much however many cores there are.
+    monkeypatch.setattr(choose_workers, "GAIN", 1.0)
     found, said = run(two_shards, "SlowArithmetic")
-    assert found["workers"] == 2
-    assert said["chosen"] == "2 processes of 1 thread"
     (record,) = (tmp_path / "measured").rglob("workers/*.json")
     paces = json.loads(record.read_text())
     assert paces.keys() == {"1 process of 2 threads", "2 processes of 1 thread"}
-    assert paces["2 processes of 1 thread"] > 1.03 * paces["1 process of 2 threads"]
+    assert all(pace > 0 for pace in paces.values())
+    assert said["chosen"] == max(paces, key=lambda name: paces[name]), "whichever it was on this machine, just now"
+    assert f"{found['workers']} process" in str(said["chosen"])
     # What is remembered decides the next time, without a trial.
-    record.write_text(json.dumps({name: 1 / pace for name, pace in paces.items()}))
-    found, said = run(two_shards, "SlowArithmetic", output=two_shards.url + "again/")
-    assert (found["workers"], said["chosen"]) == (1, "1 process of 2 threads")
+    for fastest_one, workers in (("1 process of 2 threads", 1), ("2 processes of 1 thread", 2)):
+        record.write_text(json.dumps(dict.fromkeys(paces, 1.0) | {fastest_one: 2.0}))
+        found, said = run(two_shards, "SlowArithmetic", output=f"{two_shards.url}again-{workers}/")
+        assert (found["workers"], said["chosen"]) == (workers, fastest_one)
 
 
 @pytest.mark.parametrize(("device", "shapes"), [("cpu", 2), ("cuda", 1), ("tensorrt", 1)])

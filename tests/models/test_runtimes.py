@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from models import zoo
 from models.errors import RuntimeUnavailable
 from models.load import build_runtime
+from models.runtimes.onnx_runtime import is_large
 from models.runtimes.open_vino import OpenVinoRuntime, check_precision
 from models.runtimes.runtime import Runtime
 from models.runtimes.threads import share_threads
@@ -219,6 +220,17 @@ def test_openvino_that_finds_no_memory_to_compile_anew_says_so_and_goes_on_later
         cwd=ZOO.parents[1], capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert ended.stdout.startswith("later:"), ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("shape", "large"),
+    [
+        ((64,), False), ((64, 100), False), ((64, 128), True), ((64, 128, 12), True),
+        ((4, 3, 224, 224), False), ((256, 1, 28, 28), False), ((16, 3, 224, 224), True), ((1, 3, 1024, 1024), True),
+    ],
+)  # fmt: skip
+def test_the_arena_gives_back_what_a_micro_batch_of_rare_size_took(shape: tuple[int, ...], large: bool) -> None:
+    assert is_large({"inputs": np.zeros(shape, np.float32)}) is large
 
 
 @pytest.mark.parametrize(("threads", "streams", "shared"), [(4, None, (4, 4)), (4, 2, (4, 2)), (2, 8, (2, 2))])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +51,15 @@ def test_calls_from_several_threads_do_not_see_each_others_copies() -> None:
         np.testing.assert_array_equal(answer, np.full((64, 512), number + 1.0))
 
 
+def test_windows_whose_threads_come_and_go_share_the_same_few_streams() -> None:
+    runtime = EagerRuntime(Wide(), device="cuda")
+    rows = np.ones((8, 64), np.float32)
+    for _ in range(10):
+        with ThreadPoolExecutor(GPU_STREAMS) as window:
+            list(window.map(lambda _: runtime.forward({"rows": rows}), range(6)))
+    assert 1 <= len(runtime._idle) <= GPU_STREAMS
+
+
 class Greedy(torch.nn.Module):
     """Wants more memory than any GPU has."""
 
@@ -65,4 +75,7 @@ def test_memory_that_runs_out_may_be_halved_and_the_next_call_answers() -> None:
 
 
 def test_auto_on_cuda_is_a_runtime_that_computes_there() -> None:
-    assert choose_variant(describe_model("bbc-bert"), device="cuda").name in ("onnx-fp32", "torch-fp32")
+    name = choose_variant(describe_model("bbc-bert"), device="cuda").name
+    model: Any = load_model("bbc-bert", device="cuda")
+    assert model.variant == name
+    assert model.runtime.device == "cuda"
