@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch.errors import InputNotFound, UnreadableParquet, UsageError
+from batch.errors import UnreadableParquet, UsageError
 from batch.parquet_source import PinnedFile, read_footer
 from batch.storage import ObjectInfo, Store, list_sources
 
@@ -71,10 +71,13 @@ def split_rows(values: list[Any], rows_from: str) -> Sample:
     """Every row into one of two sets, both of them drawn over the whole.
 
     Raises:
-        InputNotFound: fewer than two rows.
+        UsageError: fewer than two rows.
     """
     if len(values) < 2:
-        raise InputNotFound(rows_from, f"it has {len(values)} rows, and two sets of rows are needed")
+        raise UsageError(
+            f"--calibration {rows_from}: expected at least two rows that are not null, found {len(values)}; "
+            "some calibrate, others measure."
+        )
     shuffled = [values[i] for i in np.random.default_rng(0).permutation(len(values))]
     held_out = max(1, round(len(shuffled) * HELD_OUT))
     return Sample(calibration=shuffled[held_out:], held_out=shuffled[:held_out], rows_from=rows_from)

@@ -46,7 +46,10 @@ class JobSpec(BaseModel):
     )
     top_k: int | None = Field(None, ge=1, description="Scores kept a row; by default all up to 20 labels, else 5.")
     shard_mb: float = Field(
-        128, gt=0, le=4096, description="Compressed input of a shard, the unit that is retried, in MB."
+        128,
+        gt=0,
+        le=4096,
+        description="Compressed input of a shard, the unit that is retried, in MB; at least one row group.",
     )
     runtime: Literal["auto", "onnx", "openvino", "torch"] = Field(
         "auto", description="What does the arithmetic; auto is the fastest registered within the tolerance."
@@ -119,11 +122,11 @@ class JobSpec(BaseModel):
             raise ValueError(f"expected a number above 0 or int8, found {value!r}") from None
         return float(value)
 
-    @field_validator("memory")
+    @field_validator("memory", mode="before")
     @classmethod
-    def _memory(cls, value: str | None) -> str | None:
+    def _memory(cls, value: Any) -> Any:
         if value is not None:
-            parse_size(value)
+            parse_size(str(value))
         return value
 
     @model_validator(mode="after")

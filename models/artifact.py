@@ -64,7 +64,7 @@ def refuse_unsafe(folder: Path) -> None:
 def is_weights(path: Path, folder: Path) -> bool:
     """Whether a .bin is what OpenVINO keeps the numbers of a variant's graph in: bytes that it maps, and no pickle."""
     parts = path.relative_to(folder).parts
-    return len(parts) == 3 and (parts[0], parts[2]) == (VARIANTS, "model.bin") and path.with_suffix(".xml").is_file()
+    return len(parts) == 3 and (parts[0], parts[2]) == (VARIANTS, "model.bin")
 
 
 def hash_file(path: Path) -> str:

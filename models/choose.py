@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from models.errors import MissingExtra, ModelError, RuntimeUnavailable, VariantMissing, VariantTooFar
 from models.host import recall
-from models.variants import PRECISIONS, REFERENCE, RUNTIMES, Variant, variant_name
+from models.variants import PRECISIONS, REFERENCE, RUNTIMES, Variant, find_damage, variant_name
 
 if TYPE_CHECKING:
     from models.load import Described
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 #: The largest difference from the reference that is taken: None is the spec's, `int8` is any that is registered.
 Tolerance = float | Literal["int8"] | None
 
+#: How many times as fast as the reference a variant must have been for auto to take it: two measurements of one
+#: variant differ by as much on a busy machine.
+CLEARLY = 1.05
 #: Runtime -> the packages without which it does not start, and the extra that brings them.
 NEEDS = {"torch": (("torch", "transformers"), "torch"), "openvino": (("openvino",), "openvino")}
 
@@ -134,7 +137,7 @@ def fastest_that_runs(described: Described, variants: Iterable[Variant], device:
         RuntimeUnavailable, MissingExtra: why the fastest cannot be run, where none can.
     """
     problems: list[ModelError] = []
-    for variant in sorted(variants, key=lambda one: (-speed_here(one), RUNTIMES.index(one.runtime), one.name)):
+    for variant in sorted(variants, key=lambda one: (-worth(one), RUNTIMES.index(one.runtime), one.name)):
         try:
             check_variant(described, variant, device)
         except (RuntimeUnavailable, MissingExtra) as error:
@@ -142,6 +145,12 @@ def fastest_that_runs(described: Described, variants: Iterable[Variant], device:
         else:
             return variant
     raise problems[0]
+
+
+def worth(variant: Variant) -> float:
+    """What a variant's speed is worth: the reference is left for one that was clearly faster, not for a near tie."""
+    speed = speed_here(variant)
+    return speed if speed >= CLEARLY or variant.reference else min(speed, 1.0 / CLEARLY)
 
 
 def speed_here(variant: Variant) -> float:
@@ -199,4 +208,9 @@ def missing(described: Described, runtime: str, precision: str) -> ModelError:
     if runtime in ("auto", "onnx") and precision in ("auto", "fp32"):
         return RuntimeUnavailable("onnx", why=f"{described.folder} has no model.onnx", available=["torch"])
     have = [name for name, variant in described.variants.items() if variant.folder is not None or name == REFERENCE]
+    wanted = [variant_name(runtime, "fp32" if precision == "auto" else precision)] if runtime != "auto" else []
+    if described.folder is not None:
+        for name in wanted:
+            if (why := find_damage(described.folder, name)) is not None:
+                have.append(f"not {name}: {why}")
     return VariantMissing(described.tag, name=described.name, runtime=runtime, precision=precision, have=have)

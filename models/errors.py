@@ -113,7 +113,7 @@ class VariantMissing(ModelError):
     def __init__(self, tag: str, *, name: str, runtime: str, precision: str, have: Sequence[str]) -> None:
         wanted = "-".join(part for part in (runtime, precision) if part != "auto")
         make = [f"--runtime {'openvino' if runtime == 'auto' else runtime}"]
-        make += [f"--precision {'int8' if precision == 'auto' else precision}"]
+        make += [f"--precision {'fp32' if precision == 'auto' else precision}"]
         super().__init__(
             f"{tag} has no variant {wanted}; it has {', '.join(have) or 'none'}. "
             f"Make it with: tandem model optimize {name} {' '.join(make)}"

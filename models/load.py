@@ -136,6 +136,7 @@ def load_model(
     loaded.tag = described.tag
     loaded.digest = described.digest
     loaded.variant = chosen.name
+    loaded.tolerance = chosen.tolerance
     loaded.streams = arithmetic.streams
     loaded.pads = loaded.pads and arithmetic.pads
     loaded.costs_key = costs_key(

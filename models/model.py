@@ -117,6 +117,7 @@ class Model(ABC):
         tag: `name:version`, as answers show it.
         digest: of every file of the artifact; an operator's own class states one of its own.
         variant: runtime and precision, such as `onnx-fp32`.
+        tolerance: what its variant was registered with; None: the spec's.
         options: what the caller chose.
         max_rows: pieces that may go through together; 1 where a second row would change an answer.
         max_padded: rows x longest piece that a micro-batch may reach, for memory's sake; None: no bound is known.
@@ -131,6 +132,7 @@ class Model(ABC):
     tag: str = "unnamed:0"
     digest: str = ""
     variant: str = "python-fp32"
+    tolerance: float | None = None
     options: Options = Options()
     max_rows: int = 256
     max_padded: int | None = None

@@ -13,6 +13,8 @@ from models.errors import SpecInvalid
 from models.model import OnLong
 
 TOKENIZER_FILE = "tokenizer.json"
+#: Texts longer than this are looked at from their beginning, as far as needed; so many windows beyond the kept one do.
+LONG_CHARACTERS, ENOUGH_WINDOWS = 1 << 16, 3
 
 
 class FolderTokenizer:
@@ -34,6 +36,7 @@ class FolderTokenizer:
             SpecInvalid: `tokenizer.json` is missing or damaged, or `max_length` leaves no room for text.
         """
         self.max_length, self.on_long = max_length, on_long
+        self.keeps_beginning = False
         self.tokenizer = read_tokenizer(folder)
         settings = read_json(folder / "tokenizer_config.json")
         self.pad_id = find_pad_id(self.tokenizer, folder)
@@ -49,17 +52,37 @@ class FolderTokenizer:
             )
         from_left = on_long == "truncate" and settings.get("truncation_side") == "left"
         self.tokenizer.enable_truncation(max_length, direction="left" if from_left else "right")
+        self.keeps_beginning = on_long == "truncate" and not from_left
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
-        """Tokenise all texts at once, outside the GIL; a long text's further windows are its `overflowing`."""
+        """Tokenise all texts at once, outside the GIL; a long text's further windows are its `overflowing`.
+
+        The library takes Python strings and gives Python lists, so Arrow's buffers are not read in place here: of
+        MiniLM's time on a CPU that is about a hundredth.
+        """
         if self.strip:
             texts = [text.strip() for text in texts]
         if self.prompt:
             texts = [self.prompt + text for text in texts]
         if self.lower:
             texts = [text.lower() for text in texts]
+        if self.keeps_beginning:
+            texts = [text if len(text) <= LONG_CHARACTERS else self.beginning(text) for text in texts]
         encodings: list[Encoding] = self.tokenizer.encode_batch_fast(texts)
         return encodings
+
+    def beginning(self, text: str) -> str:
+        """As much of a very long text as its kept tokens come from, and more.
+
+        What a token is depends on what stands near it: a beginning of several times as many tokens as are kept has the
+        same first ones as the whole. Tokenising 50 MB to keep 512 tokens took 6 GB and half a minute.
+        """
+        size = LONG_CHARACTERS
+        while size < len(text):
+            if len(self.tokenizer.encode(text[:size]).overflowing) >= ENOUGH_WINDOWS:
+                return text[:size]
+            size *= 4
+        return text
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:

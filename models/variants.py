@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import Any
 from models.artifact import VARIANTS, compute_digest, hash_file
 from models.errors import DigestMismatch, SpecInvalid
 from models.spec import ModelSpec
+
+log = logging.getLogger("tandem")
 
 VARIANT_FILE, COSTS_FILE = "variant.json", "costs.json"
 #: Measured costs lie beside the graph and are refined; they change no answer.
@@ -76,11 +79,8 @@ def list_variants(folder: Path, spec: ModelSpec, digest: str) -> dict[str, Varia
     """Every variant of a model: the reference, torch at each of its precisions, and those with a folder.
 
     No file but variant.json is hashed here; see `verify_variant`. A folder that was made of other files than the model
-    has now is no variant of it.
-
-    Raises:
-        SpecInvalid: a variant.json that is none.
-        DigestMismatch: one was changed since it was written: it decides what is chosen, and how that is judged.
+    has now is no variant of it; one whose record is damaged is passed over with a warning, since the model itself is
+    sound: who names it is told what is wrong (`find_damage`).
     """
     found = {}
     if (folder / "model.onnx").is_file():
@@ -90,12 +90,29 @@ def list_variants(folder: Path, spec: ModelSpec, digest: str) -> dict[str, Varia
     for path in sorted((folder / VARIANTS).glob(f"*/{VARIANT_FILE}")):
         if path.parent.name.startswith("."):
             continue
-        content = read_record(path)
-        if content["model"] == digest:
-            verify_record(path, content)
-            variant = make_variant(path, content)
-            found[variant.name] = variant
+        try:
+            content = read_record(path)
+            if content["model"] == digest:
+                verify_record(path, content)
+                variant = make_variant(path, content)
+                found[variant.name] = variant
+        except (SpecInvalid, DigestMismatch) as error:
+            log.warning("variant passed over: %s", error)
     return found
+
+
+def find_damage(folder: Path, name: str) -> str | None:
+    """What is wrong with the variant of that name, where one lies there and `list_variants` does not give it.
+
+    Raises:
+        SpecInvalid, DigestMismatch: its record is damaged.
+    """
+    path = folder / VARIANTS / name / VARIANT_FILE
+    if not path.is_file():
+        return None
+    content = read_record(path)
+    verify_record(path, content)
+    return f"variants/{name} was made of another revision of the model ({content['model'][:12]}): make it again"
 
 
 def own_variant(runtime: str, precision: str, digest: str, *, reference: bool = False) -> Variant:

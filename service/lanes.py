@@ -102,5 +102,5 @@ def card_of(model: Model) -> ModelCard:
         labels=list(spec.labels),
         dimension=spec.dimension,
         max_length=spec.max_length,
-        tolerance=spec.tolerance,
+        tolerance=model.tolerance or spec.tolerance,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -58,6 +59,10 @@ def optimize(
     from models.load import describe_model
     from models.optimize import optimize_model
 
+    if (runtime, precision) == ("onnx", "fp32"):
+        raise UsageError("onnx-fp32 is the reference, which every model has; there is nothing to make.")
+    if tolerance is not None and not math.isfinite(tolerance):
+        raise UsageError(f"--tolerance: expected a number above 0, found {tolerance}.")
     spec = describe_model(name, **where).spec
     takes = source_column(spec.column, column)
     if calibration is None:
@@ -78,8 +83,11 @@ def optimize(
         on_measured=lambda measured: click.echo(table(measured, f"{runtime}-{precision}")),
     )
     click.echo(f"registered {done.variant.name} of {name}; digest {done.variant.digest[:12]}")
-    closely = "" if precision == "fp32" else f" --precision {precision}"
-    click.echo(f"use it: tandem run --model {name} --runtime {runtime}{closely} ...")
+    if done.variant.speedup < 1:
+        click.echo("it is slower than the reference here: --runtime auto will not take it")
+    else:
+        closely = "" if precision == "fp32" else f" --precision {precision}"
+        click.echo(f"use it: tandem run --model {name} --runtime {runtime}{closely} ...")
 
 
 def source_column(column: str, pairs: tuple[str, ...]) -> str:

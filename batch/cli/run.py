@@ -97,6 +97,8 @@ def print_manifest(manifest: Manifest, output: str) -> None:
             f"{done['micro_batches']} micro-batches of {done['mean_micro_batch'] or 0:.1f} rows, "
             f"{100 * (done['padding_share'] or 0):.0f} % padding"
         )
+    if (parity := manifest.get("parity") or {}).get("agreement"):
+        click.echo(compared(parity))
     for kind, rows in manifest["errors"].items():
         click.echo(f"  {kind}: {rows} rows")
     if manifest["quality"]:
@@ -104,6 +106,18 @@ def print_manifest(manifest: Manifest, output: str) -> None:
         if other_vocabulary(manifest["quality"]):
             click.echo(f"no true label is one that the model predicts: {', '.join(manifest['quality']['labels'][:8])}")
     click.echo(f"look at it: tandem head {output}")
+
+
+def compared(parity: dict[str, Any]) -> str:
+    """What the gate found, in one line."""
+    found = parity["agreement"]
+    measures = [f"largest difference {found['largest']:.2g}"]
+    if found.get("cosine_mean") is not None:
+        measures.append(f"cosine {found['cosine_mean']:.4f} on average, {found['cosine_least']:.4f} at least")
+    if found.get("labels_agree") is not None:
+        measures.append(f"labels agree {100 * found['labels_agree']:.1f} %")
+    said, rows = ", ".join(measures), parity["rows"]
+    return f"compared with {parity['reference']} on {rows} rows: {said} ({parity['seconds']:.1f} s)"
 
 
 def other_vocabulary(quality: dict[str, Any]) -> bool:

@@ -20,11 +20,13 @@ from tokenizers import Tokenizer, processors
 
 from models.detect import detect_spec
 from models.errors import SpecInvalid
+from models.locate import locate_model
 from models.model import Encoded, OnLong, Options
 from models.networks.build import build_network
 from models.runtimes.eager import EagerRuntime
 from models.runtimes.onnx_runtime import OnnxRuntime
 from models.spec import InputColumn, ModelSpec
+from models.tokenizer import FolderTokenizer
 from models.transformer import TransformerModel
 from models.window import run_window
 from tests.models import tiny_folders as tiny
@@ -299,3 +301,24 @@ def test_a_folder_without_a_tokenizer_is_refused_with_what_to_do(folder: Path, t
 def test_a_limit_that_leaves_no_room_for_text_is_refused(folder: Path) -> None:
     with pytest.raises(SpecInvalid, match="max_length is 2, but 2 special tokens surround every text"):
         load_eager(folder, max_length=2)
+
+
+@pytest.mark.parametrize(
+    "unit", ["one two, three; ", "\u6771\u4eac\u306e\u682a\u4fa1", "word" * 40 + " ", " " * 50 + "a"]
+)
+def test_of_a_very_long_text_only_the_beginning_is_tokenised(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = unit * (2_000_000 // len(unit))
+    tokenizer = FolderTokenizer(locate_model("bbc-bert").folder, max_length=64, on_long="truncate")
+    assert len(tokenizer.beginning(text)) < 400_000
+    (short,) = tokenizer.encode([text])
+    monkeypatch.setattr("models.tokenizer.LONG_CHARACTERS", len(text))
+    (whole,) = tokenizer.encode([text])
+    assert short.ids == whole.ids
+    assert short.overflowing
+
+
+def test_a_very_long_text_of_few_tokens_is_read_to_its_end() -> None:
+    text = " " * 300_000 + "goal"
+    tokenizer = FolderTokenizer(locate_model("bbc-bert").folder, max_length=64, on_long="truncate")
+    (found,) = tokenizer.encode([text])
+    assert found.ids == tokenizer.encode(["goal"])[0].ids
