@@ -250,8 +250,6 @@ def test_a_near_tie_leaves_the_reference_where_it_is() -> None:
     for speedup, chosen in ((1.03, "onnx-fp32"), (1.06, "openvino-fp32")):
         near = variant("openvino", "fp32", largest=1e-7, speedup=speedup)
         assert choose_variant(with_variants(near)).name == chosen
-    assert (
-    )
 
 
 def test_auto_answers_with_what_it_chose() -> None:
