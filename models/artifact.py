@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from models.errors import ArtifactRefused, DigestMismatch, SpecInvalid
@@ -13,6 +14,8 @@ DIGEST_FILE = "digest.json"
 #: BentoML writes model.yaml of its own into the store; variants have digests of their own.
 NOT_OURS = frozenset({DIGEST_FILE, "model.yaml"})
 VARIANTS = "variants"
+#: Files that are hashed at once.
+HASHERS = 4
 
 PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill"})
 CODE = frozenset({".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".sh"})
@@ -78,7 +81,13 @@ def compute_digest(files: dict[str, str]) -> str:
 
 
 def hash_files(folder: Path) -> dict[str, str]:
-    return {path.relative_to(folder).as_posix(): hash_file(path) for path in model_files(folder)}
+    """Path -> sha256, of a few files at once: hashing leaves the GIL, and two files are most of a model."""
+    paths = list(model_files(folder))
+    with ThreadPoolExecutor(HASHERS, thread_name_prefix="hash") as pool:
+        return {
+            path.relative_to(folder).as_posix(): sha
+            for path, sha in zip(paths, pool.map(hash_file, paths), strict=True)
+        }
 
 
 def record_digest(folder: Path) -> str:

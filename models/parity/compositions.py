@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -57,21 +58,28 @@ def compose(model: Model, encoded: Encoded, groups: Sequence[Group], outputs: Ou
     """Answer the groups' pieces again, each group as one micro-batch, in place of what `outputs` has for them."""
     arrays = {name: array.copy() for name, array in outputs.arrays.items()}
     faults = dict(outputs.faults)
-    for group in groups:
+
+    def answer(group: Group) -> Mapping[str, NDArray[Any]] | RowFault | None:
         micro_batch = collated(model, encoded, group)
         if micro_batch is None:
-            continue
+            return None
         try:
-            answers = model.forward(micro_batch)
+            return model.forward(micro_batch)
         except (ModelError, OutOfMemory):
-            continue
+            return None
         except Exception as error:  # as in a window: what a runtime raises is the rows' fault
-            faults |= {int(piece): RowFault(kind=type(error).__name__, message=str(error)[:500]) for piece in group}
-            continue
-        for name, array in arrays.items():
-            array[group] = answers[name]
-        for piece in group:
-            faults.pop(int(piece), None)
+            return RowFault(kind=type(error).__name__, message=str(error)[:500])
+
+    with ThreadPoolExecutor(max(model.streams, 1), thread_name_prefix="stream") as streams:
+        answered = list(streams.map(answer, groups))
+    for group, answers in zip(groups, answered, strict=True):
+        if isinstance(answers, RowFault):
+            faults |= dict.fromkeys(group.tolist(), answers)
+        elif answers is not None:
+            for name, array in arrays.items():
+                array[group] = answers[name]
+            for piece in group.tolist():
+                faults.pop(piece, None)
     return Outputs(arrays=arrays, faults=faults)
 
 
