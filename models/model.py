@@ -123,6 +123,7 @@ class Model(ABC):
         max_padded: rows x longest piece that a micro-batch may reach, for memory's sake; None: no bound is known.
             Out of memory lowers it.
         pads: whether pieces of different lengths may go through together; False where padding would change an answer.
+        length_step: micro-batches are padded to a multiple of it: a runtime that compiles every new shape meets fewer.
         streams: how many calls of `forward` may run at once, each in a thread of its own.
         costs: what micro-batches take on this host by their shape, as far as it is known; learns while the model runs.
         costs_key: under which they are kept on this host; empty where they are not.
@@ -137,6 +138,7 @@ class Model(ABC):
     max_rows: int = 256
     max_padded: int | None = None
     pads: bool = True
+    length_step: int = 1
     streams: int = 1
     costs_key: str = ""
 
@@ -161,6 +163,14 @@ class Model(ABC):
     @abstractmethod
     def decode(self, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
         """Name columns and labels: one row for each row of `encoded`, in its order, with `self.schema`."""
+
+    def padded_lengths(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        """To what pieces are padded at least: the next multiple of `length_step`, as far as the model takes it."""
+        if self.length_step == 1:
+            return lengths
+        stepped = -(-lengths // self.length_step) * self.length_step
+        most = self.spec.max_length
+        return np.asarray(stepped if most is None else np.maximum(np.minimum(stepped, most), lengths))
 
     @property
     def costs(self) -> Costs:
@@ -219,12 +229,12 @@ class Model(ABC):
         )  # fmt: skip
 
 
-def gather(arrays: Feature, pieces: NDArray[np.int64], value: float = 0) -> NDArray[Any]:
-    """The named pieces of a feature as one array, padded at the end of their first axis to the longest."""
+def gather(arrays: Feature, pieces: NDArray[np.int64], value: float = 0, length: int = 0) -> NDArray[Any]:
+    """The named pieces of a feature as one array, padded at the end of their first axis to the longest, or `length`."""
     if isinstance(arrays, np.ndarray):
         return np.asarray(arrays[pieces])
     if isinstance(arrays, Ragged):
-        return arrays.padded(pieces, value)
+        return arrays.padded(pieces, value, length)
     return pad([arrays[i] for i in pieces], value)
 
 

@@ -45,10 +45,10 @@ class Ragged(Sequence[NDArray[Any]]):
         row = range(len(self))[index]
         return self.values[self.offsets[row] : self.offsets[row + 1]]
 
-    def padded(self, rows: NDArray[np.int64], value: float = 0) -> NDArray[Any]:
-        """The named rows as one array of (rows, longest, ...), filled up with `value`."""
+    def padded(self, rows: NDArray[np.int64], value: float = 0, length: int = 0) -> NDArray[Any]:
+        """The named rows as one array of (rows, longest or `length`, ...), filled up with `value`."""
         lengths = self.offsets[rows + 1] - self.offsets[rows]
-        longest = int(lengths.max())
+        longest = max(int(lengths.max()), length)
         steps = np.arange(longest)
         if (lengths == longest).all():
             return np.asarray(self.values[self.offsets[rows][:, None] + steps])

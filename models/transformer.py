@@ -58,6 +58,7 @@ class TransformerModel(Model):
             self.images = CnnModel(folder=folder, spec=spec, runtime=runtime, options=self.options, fetch=fetch)
             self.max_rows, self.max_padded = self.images.max_rows, self.images.max_padded
             return
+        self.length_step = runtime.length_step
         self.max_padded = MAX_TOKENS["cpu" if runtime.device == "cpu" else "gpu"]
         self.tokenizer = FolderTokenizer(folder, max_length=spec.max_length, on_long=self.options.on_long)
 
@@ -104,11 +105,11 @@ class TransformerModel(Model):
         if self.images is not None:
             return self.images.collate(encoded, pieces)
         lengths = encoded.lengths[pieces]
-        shape = (len(pieces), int(lengths.max()))
+        shape = (len(pieces), int(self.padded_lengths(lengths).max()))
         real = np.arange(shape[1]) < lengths[:, None]
         inputs: dict[str, NDArray[Any]] = {}
         for name, arrays in encoded.features.items():
-            inputs[name] = gather(arrays, pieces, self.tokenizer.pad_id if name == "input_ids" else 0)
+            inputs[name] = gather(arrays, pieces, self.tokenizer.pad_id if name == "input_ids" else 0, shape[1])
         inputs["attention_mask"] = real.astype(np.int64)
         if self.takes_types and "token_type_ids" not in inputs:
             inputs["token_type_ids"] = np.zeros(shape, dtype=np.int64)

@@ -97,14 +97,15 @@ def run_window(model: Model, encoded: Encoded, *, told: Told | None = None) -> W
     first, inverse = distinct_pieces(encoded)
     stats.repeated = len(inverse) - len(first)
     started = time.perf_counter()
+    lengths = model.padded_lengths(encoded.lengths[first])
     planned = plan_micro_batches(
-        encoded.lengths[first],
+        lengths,
         costs=model.costs,
         max_rows=model.max_rows,
         max_padded=model.max_padded,
         pads=model.pads,
     )
-    expected = predict_seconds(model, encoded.lengths[first], planned)
+    expected = predict_seconds(model, lengths, planned)
     stats.plan_s = time.perf_counter() - started
 
     def answer(chosen: NDArray[np.int64], expected_s: float) -> Answered:
@@ -194,7 +195,7 @@ def run_micro_batch(
     Raises:
         PredictionMismatch: fewer or more answers than pieces.
     """
-    length = int(encoded.lengths[pieces].max())
+    length = int(model.padded_lengths(encoded.lengths[pieces]).max())
     started = time.perf_counter()
     micro_batch = model.collate(encoded, pieces)
     answers = model.forward(micro_batch)

@@ -24,6 +24,7 @@ class EagerRuntime:
     """A torch module as a Runtime, on the CPU or on CUDA. May be called from several threads."""
 
     name = "torch"
+    length_step = 1
     pads = True
 
     def __init__(

@@ -43,6 +43,7 @@ class OnnxRuntime:
     """One ONNX file as a Runtime. ONNX Runtime's sessions may be called from several threads."""
 
     name = "onnx"
+    length_step = 1
     pads = True
 
     def __init__(

@@ -28,6 +28,8 @@ class OpenVinoRuntime:
     """
 
     name = "openvino"
+    #: A shape that is new to it costs some 8 ms (MiniLM): with multiples of 8 a first window took a third less time.
+    length_step = 8
     device = "cpu"
 
     def __init__(

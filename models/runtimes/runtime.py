@@ -17,6 +17,7 @@ class Runtime(Protocol):
         device: `cpu`, `cuda` or `tensorrt`, as chosen, never `auto`.
         threads: of the arithmetic, in the whole process.
         streams: calls of `forward` that run at once with profit; they share the threads.
+        length_step: it is the faster the fewer lengths it meets: micro-batches are padded to multiples of it.
         pads: whether rows of several lengths may share a micro-batch.
     """
 
@@ -25,6 +26,7 @@ class Runtime(Protocol):
     device: str
     threads: int
     streams: int
+    length_step: int
     pads: bool
 
     def forward(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
