@@ -14,8 +14,12 @@ from numpy.typing import NDArray
 
 from models.distinct import distinct_one_by_one, distinct_pieces, factors
 from models.errors import OutOfMemory
+from models.locate import locate_model
 from models.model import Encoded, MicroBatch
 from models.ragged import Ragged
+from models.runtimes.onnx_runtime import OnnxRuntime
+from models.spec import read_spec
+from models.transformer import TransformerModel
 from models.window import lower_bound, run_window
 from tests.service.models import LetterModel
 
@@ -249,3 +253,25 @@ def test_padding_that_does_not_fit_lowers_the_bound_too() -> None:
     rows = [f"row {number:02d}" for number in range(40)]
     assert run_window(model, model.encode(rows)).outputs.faults == {}
     assert model.max_padded is not None
+
+
+def test_lengths_are_padded_to_multiples_of_the_step_and_no_further_than_the_model_takes() -> None:
+    folder = locate_model("bbc-bert").folder
+    reference = TransformerModel(
+        folder=folder, spec=read_spec(folder), runtime=OnnxRuntime(folder / "model.onnx", threads=1)
+    )
+    model = TransformerModel(
+        folder=folder,
+        spec=read_spec(folder).model_copy(update={"max_length": 30}),
+        runtime=OnnxRuntime(folder / "model.onnx", threads=1),
+    )
+    model.length_step = 8
+    shapes: set[int] = set()
+    rows = ["goal " * words for words in range(1, 60, 4)]
+    encoded = model.encode(rows)
+    result = run_window(model, encoded, told=lambda batch: shapes.add(batch.inputs["input_ids"].shape[1]))
+    assert shapes <= {8, 16, 24, 30}
+    assert len(shapes) > 1
+    alone = next(iter(run_window(reference, encoded).outputs.arrays.values()))
+    np.testing.assert_allclose(next(iter(result.outputs.arrays.values())), alone, atol=1e-5)
+    assert result.stats.real < result.stats.padded
