@@ -20,7 +20,8 @@ THREADS: Mapping[str, tuple[str, ...]] = {
 }
 #: Step -> what is the matter where its thread is the slowest, and what helps.
 ADVICE: Mapping[str, str] = {
-    "start": "starting and finishing: the job is short. More rows in one job, or fewer jobs, spread it.",
+    "start": "starting and finishing, the comparison with the reference included: the job is short. More rows in one "
+    "job, or fewer jobs, spread it.",
     "read": "reading: the arithmetic waits for rows. Run nearer to the bucket, leave out columns (--keep), or "
     "read with more processes (--workers).",
     "encode": "encoding: the arithmetic waits for rows to become arrays. More processes encode side by side "

@@ -170,7 +170,7 @@ def command(*words: str | Path, home: Path) -> Ended:
     return tandem("model", "optimize", *map(str, words), TANDEM_MEASURED=str(home / "measured"), OMP_NUM_THREADS="1")
 
 
-def test_the_command_prints_a_table_and_run_auto_takes_what_it_made(tmp_path: Path) -> None:
+def test_the_command_prints_a_table_and_says_what_to_do_with_what_it_made(tmp_path: Path) -> None:
     folder, source = copy_model("bbc-bert", tmp_path), tmp_path / "rows"
     source.mkdir()
     pq.write_table(pa.table({"id": range(30), "body": rows_of("bbc-bert", 30)}), source / "a.parquet")
@@ -182,7 +182,7 @@ def test_the_command_prints_a_table_and_run_auto_takes_what_it_made(tmp_path: Pa
     assert f"18 rows to calibrate, 12 to measure: {source}" in end.out
     for line in ("largest difference", "labels agree", "rows/s of the reference", "rows/s of openvino-fp32"):
         assert line in end.out
-    assert f"tandem run --model {folder} --runtime openvino" in end.out
+    assert f"tandem run --model {folder} --runtime openvino" in end.out or "auto will not take it" in end.out
     shown = tandem("model", "show", str(folder))
     assert "openvino-fp32:" in shown.out
 
