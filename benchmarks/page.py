@@ -35,7 +35,9 @@ def write_page(*, quick: bool) -> str:
     suffix = ".quick.json" if quick else ".json"
     paths = [RESULTS / f"{name}{suffix}" for name in ORDER]
     results = [load(path) for path in paths if path.is_file()]
-    page = HEAD + "\n" + summary(results) + "\n".join(section(result) for result in results)
+    absent = [name for name, path in zip(ORDER, paths, strict=True) if not path.is_file()]
+    missing = f"\nNot measured yet: {', '.join(absent)}.\n" if absent else ""
+    page = HEAD + missing + "\n" + summary(results) + "\n" + "\n".join(section(result) for result in results)
     target = PAGE.with_name("RESULTS.quick.md") if quick else PAGE
     target.write_text(page.rstrip() + "\n", encoding="utf-8")
     return target.name
