@@ -23,14 +23,13 @@ from models.errors import MissingExtra, RuntimeUnavailable
 from models.host import host_fingerprint
 from models.load import Described, load_model
 from models.model import Model
+from models.variants import LOSS
 
 if TYPE_CHECKING:
     from models.parity.check import Bound
 
 #: How many rows are compared.
 ROWS = 64
-#: What a lower precision may cost on average, where its variant says nothing else.
-LOWER_PRECISION = 0.01
 
 Account = dict[str, Any]
 
@@ -169,7 +168,7 @@ def bound_of(job: JobSpec, described: Described, name: str) -> Bound:
     variant = described.variants[name]
     if variant.precision == "fp32":
         return Bound(value=described.spec.tolerance)
-    return Bound(value=variant.tolerance or LOWER_PRECISION, of="mean")
+    return Bound(value=variant.tolerance or LOSS, of="mean")
 
 
 def describe_parity(account: Mapping[str, Any]) -> dict[str, object]:

@@ -21,14 +21,12 @@ from models.parity.check import Bound
 from models.quantize import make_graph
 from models.side_by_side import SideBySide, measure_side_by_side
 from models.spec import ModelSpec
-from models.variants import VARIANT_FILE, Variant, hash_record, hash_variant, make_variant, variant_name
+from models.variants import LOSS, VARIANT_FILE, Variant, hash_record, hash_variant, make_variant, variant_name
 
 Step = Callable[[str], None]
 
 #: Weights and graphs; a variant has its own.
 NOT_ENCODING = frozenset({".safetensors", ".onnx", ".data", ".xml", ".bin"})
-#: What a lower precision may cost on average: cosine, share of changed labels, difference of scores.
-LOSS = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -182,7 +182,10 @@ def test_the_command_prints_a_table_and_says_what_to_do_with_what_it_made(tmp_pa
     assert f"18 rows to calibrate, 12 to measure: {source}" in end.out
     for line in ("largest difference", "labels agree", "rows/s of the reference", "rows/s of openvino-fp32"):
         assert line in end.out
-    assert f"tandem run --model {folder} --runtime openvino" in end.out or "auto will not take it" in end.out
+    # What is said follows what was recorded, whatever this machine measured.
+    is_slower = describe_model(str(folder)).variants["openvino-fp32"].speedup < 1
+    assert (f"tandem run --model {folder} --runtime openvino" in end.out) != is_slower
+    assert ("auto will not take it" in end.out) == is_slower
     shown = tandem("model", "show", str(folder))
     assert "openvino-fp32:" in shown.out
 
