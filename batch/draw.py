@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -25,8 +25,26 @@ LOOKED_AT = 2048
 Group = tuple[Plan, Shard, Piece]
 
 
-def draw_rows(store: Store, plans: Sequence[Plan], columns: JobColumns, *, rows: int) -> pa.RecordBatch | None:
-    """Draw rows of a job's input: evenly by size, so with the shortest and the longest of those looked at, and a null.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """Rows of a job, and how they stand among those that were looked at.
+
+    Attributes:
+        rows: the encoded column, OWN_SOURCE and OWN_ROW.
+        sizes: characters, bytes or elements of each; shape (rows,).
+        looked_at: the same of rows that stand for all of the job, evenly drawn; these among them.
+    """
+
+    rows: pa.RecordBatch
+    sizes: NDArray[np.int64]
+    looked_at: NDArray[np.int64]
+
+
+def draw_rows(store: Store, plans: Sequence[Plan], columns: JobColumns, *, rows: int) -> Drawn | None:
+    """Draw rows of a job's input, with the shortest and the longest of those looked at, and a null.
+
+    Half of them are evenly spread by size, the others by size among the shorter half: a fault that does not come of
+    length shows in a short row as well as in a long one, for less.
 
     Costs the encoded column and the filter's of a few row groups, and holds one batch of one of them at a time. The
     same input gives the same rows.
@@ -38,7 +56,7 @@ def draw_rows(store: Store, plans: Sequence[Plan], columns: JobColumns, *, rows:
         rows: how many to draw; fewer where there are no more.
 
     Returns:
-        The encoded column, OWN_SOURCE and OWN_ROW; None where no row passes the filter.
+        None where no row passes the filter.
     """
     groups = spread_groups(plans)
     taken = 2 * -(-rows // max(min(len(groups), GROUPS), 1))  # small row groups leave room to others
@@ -53,7 +71,9 @@ def draw_rows(store: Store, plans: Sequence[Plan], columns: JobColumns, *, rows:
         return None
     # One type for all: a column that only some objects have dictionaries of, or another nullability.
     pool = pa.Table.from_batches(drawn).combine_chunks().to_batches()[0]
-    return pool.take(pa.array(spread_sizes(pool.column(columns.encoded), rows)))
+    chosen = spread_sizes(pool.column(columns.encoded), rows, shorter=True)
+    sizes = sizes_of(pool.column(columns.encoded))
+    return Drawn(rows=pool.take(pa.array(chosen)), sizes=sizes[chosen], looked_at=sizes)
 
 
 def spread_groups(plans: Sequence[Plan]) -> list[Group]:
@@ -87,15 +107,31 @@ def first_rows(store: Store, group: Group, columns: JobColumns) -> pa.RecordBatc
     return None if batch is None else batch.select([columns.encoded, OWN_SOURCE, OWN_ROW])
 
 
-def spread_sizes(column: pa.Array, count: int) -> NDArray[np.int64]:
-    """Rows evenly spread by size, the smallest and the largest among them, and one null if there is one."""
+def spread_sizes(column: pa.Array, count: int, *, shorter: bool = False) -> NDArray[np.int64]:
+    """Rows spread by size, the smallest and the largest among them, and one null if there is one.
+
+    Args:
+        column: whose rows.
+        count: how many of them.
+        shorter: half of them are of the shorter half; else all are evenly spread.
+    """
     nulls = column.is_null().to_numpy(zero_copy_only=False)
     order = np.argsort(sizes_of(column), kind="stable")
     order = order[~nulls[order]]
     null = np.flatnonzero(nulls)[:1]
     if len(order) > count - len(null):
-        order = order[np.linspace(0, len(order) - 1, max(count - len(null), 1)).astype(np.int64)]
+        order = order[spread_ranks(len(order), max(count - len(null), 1), shorter=shorter)]
     return np.sort(np.concatenate([order, null]).astype(np.int64))
+
+
+def spread_ranks(ranks: int, count: int, *, shorter: bool) -> NDArray[np.int64]:
+    """So many different numbers below `ranks`, the first and the last among them, ascending."""
+    if not shorter or count < 4:
+        return np.linspace(0, ranks - 1, count).astype(np.int64)
+    even = np.linspace(0, ranks - 1, count // 2).astype(np.int64)
+    left = np.setdiff1d(np.arange(ranks), even)
+    left = left[: max(count - len(even), (ranks - len(even)) // 2)]
+    return np.union1d(even, left[np.linspace(0, len(left) - 1, count - len(even)).astype(np.int64)])
 
 
 def sizes_of(column: pa.Array) -> NDArray[np.int64]:

@@ -8,37 +8,22 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from batch.columns import OWN_ROW, OWN_SOURCE, JobColumns
 from batch.commit import PARITY, JobRecord
-from batch.draw import draw_rows
-from batch.errors import ReferenceMissing
-from batch.shard import Plan
 from batch.spec import JobSpec
 from batch.storage import Store
-from batch.uris import UriReader
-from models.errors import MissingExtra, RuntimeUnavailable
+from batch.trial import Trial
 from models.host import host_fingerprint
-from models.load import Described, load_model
+from models.load import Described
 from models.model import Model
 from models.variants import LOSS
 
 if TYPE_CHECKING:
     from models.parity.check import Bound
 
-#: How many rows are compared.
-ROWS = 64
-
 Account = dict[str, Any]
-
-
-def reference_of(described: Described) -> str | None:
-    """What a model's variants are compared with; None where it has nothing of that kind, as an operator's own class."""
-    if described.own is not None:
-        return None
-    return next((name for name, variant in described.variants.items() if variant.reference), None)
 
 
 def why_skipped(record: JobRecord, device: str) -> str | None:
@@ -96,64 +81,31 @@ def record_parity(store: Store, record: JobRecord, account: Mapping[str, Any], *
     store.put_if_absent(PARITY, json.dumps(content, indent=1, sort_keys=True).encode(), attempt=attempt)
 
 
-def check_rows(
-    job: JobSpec, described: Described, variant: Model, source: Store, plans: Sequence[Plan], columns: JobColumns
-) -> Account:
+def check_rows(job: JobSpec, described: Described, variant: Model, trial: Trial) -> Account:
     """Compare the job's variant with its reference, on rows of the job.
 
-    Costs at most 64 rows through each of the two, and 12 of them three times more through the variant, and the
+    Costs the trial once through each of the two, and 12 of its rows three times more through the variant, and the
     memory of a second model while it lasts.
 
     Args:
         job: with its runtime resolved.
         described: its model.
         variant: the model as the job runs it.
-        source: the input's store.
-        plans: what the job reads.
-        columns: what it encodes, and its filter.
+        trial: rows, and the reference.
 
     Returns:
         What the manifest says of it.
 
     Raises:
         ParityBroken: they do not agree; names the step, what differs, and a row.
-        ReferenceMissing: the reference cannot be run here.
     """
     from models.parity.check import check_parity  # a job on the reference compares nothing, and starts without it
-    from models.samples import default_samples
 
     started = time.perf_counter()
-    drawn = draw_rows(source, plans, columns, rows=ROWS)
-    reference = load_reference(job, described, variant)
-    if drawn is None:
-        values, names = default_samples(reference), None
-    else:
-        values = drawn.column(columns.encoded)
-        places = zip(drawn.column(OWN_SOURCE).to_pylist(), drawn.column(OWN_ROW).to_pylist(), strict=True)
-        names = [f"{source} row {row}" for source, row in places]
-    found = check_parity(reference, variant, values, bound=bound_of(job, described, variant.variant), names=names)
-    rows_of = "samples that come along" if drawn is None else "input"
-    return found.to_json() | {"rows_of": rows_of, "seconds": round(time.perf_counter() - started, 3)}
-
-
-def load_reference(job: JobSpec, described: Described, variant: Model) -> Model:
-    """The reference, on the CPU, with the job's options.
-
-    Raises:
-        ReferenceMissing: it cannot be run here.
-    """
-    reference = described.variants[str(reference_of(described))]
-    try:
-        return load_model(
-            described,
-            variant=reference,
-            device="cpu",
-            options=variant.options,
-            threads=job.threads,
-            fetch=UriReader(**job.where_from),
-        )
-    except (RuntimeUnavailable, MissingExtra, ModuleNotFoundError) as error:
-        raise ReferenceMissing(variant.variant, reference=reference.name, reason=str(error).rstrip(".")) from None
+    bound = bound_of(job, described, variant.variant)
+    found = check_parity(trial.reference, variant, trial.values, bound=bound, names=trial.names)
+    rows_of = "samples that come along" if trial.drawn is None else "input"
+    return found.to_json() | {"rows_of": rows_of, "seconds": round(trial.seconds + time.perf_counter() - started, 3)}
 
 
 def bound_of(job: JobSpec, described: Described, name: str) -> Bound:

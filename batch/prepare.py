@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batch.bounds import check_memory, share_memory
 from batch.columns import JobColumns, job_columns
 from batch.commit import (
     JobRecord,
@@ -19,22 +18,21 @@ from batch.commit import (
     read_record,
     refuse_other_job,
 )
-from batch.errors import InputChanged, InputNotFound, RuntimeMissing, UsageError
-from batch.gate import Account, check_rows, must_compare, record_parity, reference_of
+from batch.errors import FingerprintMismatch, InputChanged, InputNotFound, UsageError
+from batch.gate import Account, check_rows, must_compare, record_parity
 from batch.lean import leave_pandas_out
 from batch.plan import make_plan
 from batch.probe import check_conditional_puts
 from batch.replace import clear_output
+from batch.settle import bounded, load_for, resolve_variant, resolved, variant_of
 from batch.shard import Plan, Shard
 from batch.spec import JobSpec
 from batch.storage import ObjectInfo, Store, list_sources, open_store
-from batch.uris import UriReader
-from models.choose import check_tolerance, check_variant, choose_variant, device_of, find_variant
-from models.errors import RuntimeUnavailable
-from models.footprint import bound_micro_batches, reset_peak
-from models.load import Described, describe_model, load_model
-from models.model import Model, Options
-from models.variants import Variant
+from batch.trial import reference_of, take_trial
+from batch.weigh import Weighed, weigh_variant
+from models.choose import device_of
+from models.load import Described, describe_model
+from models.model import Model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +45,7 @@ class Prepared:
         claimed: whether this run claimed the output, and not another.
         model: loaded to see that it does; None where another run claimed the output, or where processes load their own.
         parity: what comparing the variant with its reference found, where this run had to do it.
+        weighed: what the job was expected to take by either, where the reference was kept for it.
     """
 
     job: JobSpec
@@ -60,6 +59,7 @@ class Prepared:
     claimed: bool = False
     model: Model | None = None
     parity: Account | None = None
+    weighed: Weighed | None = None
 
     @property
     def shards(self) -> list[tuple[Plan, Shard]]:
@@ -84,10 +84,9 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     columns = job_columns(job, described.spec)
     target = open_store(job.output, **job.where_from)
     owner = None if replace else read_record(target)
-    job = resolve_variant(job, described, owner)
-    record = make_record(job, described)
+    asked, job = job, resolve_variant(job, described, owner)
     if owner is not None:
-        refuse_other_job(target, owner, record)
+        refuse_other_job(target, owner, make_record(job, described))
     plans = [] if replace else read_plans(target)
     source, infos = list_input(job, target, plans)
     check_unchanged(source, infos, plans)
@@ -96,19 +95,33 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     if not (dry or idle):
         check_conditional_puts(target)
     plan = draft_plan(job, source, infos, columns, plans)
+    agreed = [*plans, *([plan] if plan is not None else [])]
+    trial, weighed, model = None, None, None
+    if owner is None and may_keep_reference(asked, job, described):
+        trial = take_trial(job, described, source, agreed, columns)
+        weighed = weigh_variant(trial, variant_of(job, described), rows=rows_of(agreed))
+        if kept(weighed):
+            job = resolved(job, described, described.variants[str(reference_of(described))])
+    record = make_record(job, described)
     # The input is found good before the output is claimed: whoever mends a wrong --column may use the same output.
     # And the model is found to load: whoever mends a wrong --device may use it too.
-    model = load_for(job, described) if owner is None and not dry else None
+    if owner is None and not dry:
+        model = bounded(job, trial.reference) if kept(weighed) and trial else load_for(job, described)
     # Nor is it claimed by a variant that answers otherwise than the model: whoever takes another may use it too.
     parity = None
     device = "" if dry or idle else device_of(described, variant_of(job, described), job.device)
     if not (dry or idle) and must_compare(target, record, device=device, anew=replace):
-        agreed = [*plans, *([plan] if plan is not None else [])]
-        parity = check_rows(job, described, model or load_for(job, described), source, agreed, columns)
+        trial = trial or take_trial(job, described, source, agreed, columns)
+        parity = check_rows(job, described, model or load_for(job, described), trial)
     if replace and not dry and plan is not None:
         clear_output(target, record, plan)
     if owner is None and not dry:
-        agree_on_job(target, record, attempt=attempt)
+        try:
+            agree_on_job(target, record, attempt=attempt)
+        except FingerprintMismatch:
+            if asked.runtime != "auto":
+                raise
+            return prepare_job(asked)  # another run settled auto otherwise, at the same time: its choice counts
     if parity is not None:
         record_parity(target, record, parity, device=device, attempt=attempt)
     while plan is not None:
@@ -126,67 +139,28 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
         claimed=owner is None,
         model=model if job.workers == 1 else None,
         parity=parity,
+        weighed=weighed if kept(weighed) else None,
     )
 
 
-def load_for(job: JobSpec, described: Described, *, streams: int | None = None) -> Model:
-    """Load the job's model with the job's options; None leaves the streams to the runtime.
-
-    Raises:
-        ModelError: it does not load.
-        UsageError: with it, the job does not fit into its `--memory`.
-    """
-    if job.memory is not None:
-        reset_peak()  # what was before is not the job's
-    model = load_model(
-        described,
-        variant=variant_of(job, described),
-        device=job.device,
-        options=Options(on_long=job.on_long, top_k=job.top_k),
-        threads=job.threads,
-        compiled=job.compile,
-        streams=streams,
-        fetch=UriReader(**job.where_from),
-    )
-    check_memory(job.memory, workers=1 if job.workers == "auto" else job.workers)
-    # Before the model's first call: memory that a runtime keeps for the next one shows only once.
-    if (most_bytes := share_memory(job.memory).arithmetic_bytes) is not None:
-        bound_micro_batches(model, most_bytes)
-    return model
+def may_keep_reference(asked: JobSpec, job: JobSpec, described: Described) -> bool:
+    """Whether a job left its variant open and got another than the reference, which may be faster for a short one."""
+    reference = reference_of(described)
+    if asked.runtime != "auto" or asked.precision != "auto" or reference is None:
+        return False
+    by_default = variant_of(job, described)
+    on_cpu = device_of(described, described.variants[reference], job.device) == "cpu"
+    return not by_default.reference and on_cpu and device_of(described, by_default, job.device) == "cpu"
 
 
-def resolve_variant(job: JobSpec, described: Described, owner: JobRecord | None) -> JobSpec:
-    """Settle `auto` once for the output: the variant that the first run chose, every later run takes.
-
-    Raises:
-        VariantMissing, VariantTooFar: the model has none such that answers closely enough.
-        RuntimeMissing: this host cannot run it.
-        MissingExtra: its package is not installed.
-    """
-    begun = "" if owner is None or owner.model["digest"] != described.digest else str(owner.model["variant"])
-    runtime, _, precision = begun.partition("-")
-    try:
-        if begun and job.runtime in ("auto", runtime) and job.precision in ("auto", precision):
-            variant = find_variant(described, runtime, precision)
-            check_variant(described, variant, job.device)
-            check_tolerance(described, variant, job.tolerance)
-        else:
-            variant = choose_variant(
-                described, runtime=job.runtime, precision=job.precision, device=job.device, tolerance=job.tolerance
-            )
-    except RuntimeUnavailable as error:
-        name = begun or job.runtime
-        raise RuntimeMissing(name, str(error).rstrip("."), advice="Run it where that runtime is.") from None
-    if described.own is not None:
-        return job
-    return job.model_copy(update={"runtime": variant.runtime, "precision": variant.precision})
+def kept(weighed: Weighed | None) -> bool:
+    """Whether the reference was found to be the faster one for so short a job."""
+    return weighed is not None and weighed.keeps_reference
 
 
-def variant_of(job: JobSpec, described: Described) -> Variant:
-    """The variant that a resolved job names; an operator's own class has one only."""
-    if described.own is not None:
-        return described.variants[described.own.variant]
-    return find_variant(described, job.runtime, job.precision)
+def rows_of(plans: Sequence[Plan]) -> int:
+    """How many rows a job has, before its filter."""
+    return sum(plan.rows if plan.admitted is None else min(plan.admitted, plan.rows) for plan in plans)
 
 
 def make_record(job: JobSpec, described: Described) -> JobRecord:

@@ -12,13 +12,15 @@ from batch.choose_workers import choose_workers
 from batch.commit import MANIFEST, commit_manifest, is_finished, list_parts, read_plans, withdraw
 from batch.errors import Interrupted, TooManyErrors
 from batch.gate import describe_parity
-from batch.prepare import Prepared, load_for, prepare_job
+from batch.prepare import Prepared, prepare_job
 from batch.profile import describe_run
 from batch.progress import LogProgress, Progress
 from batch.report import Manifest, build_manifest
+from batch.settle import load_for
 from batch.shard import Plan, Shard
 from batch.spec import JobSpec, make_job
 from batch.stop import Stop
+from batch.weigh import describe_weighed
 from batch.worker import Done, Shape, run_shards
 from batch.workers import run_in_processes
 from models.flops import Flops, count_flops, read_flops
@@ -54,6 +56,8 @@ def run_job(
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     with Stop() as stop:
         prepared = prepare_job(spec, replace=replace)
+        if prepared.weighed is not None:
+            progress.told("short job", **describe_weighed(prepared.weighed, prepared.record.model["variant"]))
         if prepared.parity is not None:
             progress.told("compared", **describe_parity(prepared.parity))
         parts = list_parts(prepared.target, prepared.record.fingerprint, list(prepared.plans))

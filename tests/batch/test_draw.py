@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from batch.columns import OWN_ROW, OWN_SOURCE, job_columns
-from batch.draw import GROUPS, draw_rows, spread_order
+from batch.draw import GROUPS, Drawn, draw_rows, spread_order, spread_ranks
 from batch.plan import make_plan
 from batch.spec import make_job
 from batch.storage import list_sources
@@ -17,7 +18,7 @@ from tests.batch.own_models import WordCount
 from tests.batch.places import WORD_COUNT, Folder, put_table
 
 
-def draw(place: Folder, *, rows: int = 64, where: str | None = None) -> pa.RecordBatch | None:
+def draw(place: Folder, *, rows: int = 64, where: str | None = None) -> Drawn | None:
     settings = {"model": WORD_COUNT, "input": place.url + "in/", "output": place.url + "out/", "where": where}
     columns = job_columns(make_job(settings), WordCount.spec)
     store, infos = list_sources(place.url + "in/")
@@ -28,7 +29,8 @@ def draw(place: Folder, *, rows: int = 64, where: str | None = None) -> pa.Recor
 def drawn(place: Folder, *, rows: int = 64, where: str | None = None) -> pa.RecordBatch:
     found = draw(place, rows=rows, where=where)
     assert found is not None
-    return found
+    assert found.sizes.tolist() == [0 if n is None else n for n in pc.utf8_length(found.rows.column(0)).to_pylist()]
+    return found.rows
 
 
 def texts(count: int, first: int = 0) -> pa.Table:
@@ -60,6 +62,25 @@ def test_the_longest_row_of_a_large_row_group_is_drawn_though_it_lies_at_its_end
     put_table(folder, "in/a.parquet", rows, row_group_size=2000)
     sizes = pc.utf8_length(drawn(folder).column("text")).to_pylist()
     assert (len(sizes), min(sizes), max(sizes)) == (64, 1, 2000)
+
+
+def test_half_of_the_rows_are_of_the_shorter_half_and_what_was_looked_at_stands_for_all(folder: Folder) -> None:
+    rows = pa.table({"id": range(2000), "text": ["a" * (i + 1) for i in range(2000)]})
+    put_table(folder, "in/a.parquet", rows, row_group_size=2000)
+    found = draw(folder)
+    assert found is not None
+    assert np.sum(found.sizes <= 1000) >= 44
+    assert abs(found.looked_at.mean() - 1000) < 20
+    assert set(found.sizes.tolist()) <= set(found.looked_at.tolist())
+
+
+@pytest.mark.parametrize(("ranks", "count"), [(64, 64), (65, 64), (128, 64), (5000, 64), (9, 4), (3, 3), (7, 1)])
+def test_ranks_are_as_many_as_asked_for_and_none_twice(ranks: int, count: int) -> None:
+    for shorter in (False, True):
+        chosen = spread_ranks(ranks, count, shorter=shorter)
+        assert len(set(chosen.tolist())) == len(chosen) == count
+        assert chosen.max() < ranks
+        assert count == 1 or (chosen[0], chosen[-1]) == (0, ranks - 1)
 
 
 def test_the_same_input_gives_the_same_rows(folder: Folder) -> None:

@@ -1,0 +1,100 @@
+"""Trial: a few of a job's own rows, and the reference that they go through before the job's first part."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from batch.columns import OWN_ROW, OWN_SOURCE, JobColumns
+from batch.draw import Drawn, draw_rows
+from batch.errors import ReferenceMissing
+from batch.settle import options_of
+from batch.shard import Plan
+from batch.spec import JobSpec
+from batch.storage import Store
+from batch.uris import UriReader
+from models.errors import MissingExtra, RuntimeUnavailable
+from models.load import Described, load_model
+from models.model import Model, Values
+
+#: How many rows are drawn.
+ROWS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """Rows of a job, and the model's reference.
+
+    Attributes:
+        reference: on the CPU, with the job's options.
+        drawn: None where no row passes the filter.
+        seconds: that taking it took.
+    """
+
+    reference: Model
+    drawn: Drawn | None
+    seconds: float = 0.0
+
+    @property
+    def values(self) -> Values:
+        """The rows; samples that come along where the job has none."""
+        from models.samples import default_samples
+
+        return default_samples(self.reference) if self.drawn is None else self.drawn.rows.column(0)
+
+    @property
+    def names(self) -> list[str] | None:
+        """Where each row lies, for an error's text."""
+        if self.drawn is None:
+            return None
+        rows = self.drawn.rows
+        places = zip(rows.column(OWN_SOURCE).to_pylist(), rows.column(OWN_ROW).to_pylist(), strict=True)
+        return [f"{source} row {row}" for source, row in places]
+
+
+def take_trial(job: JobSpec, described: Described, source: Store, plans: Sequence[Plan], columns: JobColumns) -> Trial:
+    """Draw the rows and load the reference.
+
+    Args:
+        job: with its runtime resolved.
+        described: its model, which has a reference.
+        source: the input's store.
+        plans: what the job reads.
+        columns: what it encodes, and its filter.
+
+    Raises:
+        ReferenceMissing: the reference cannot be run here.
+    """
+    started = time.perf_counter()
+    drawn = draw_rows(source, plans, columns, rows=ROWS)
+    reference = load_reference(job, described)
+    return Trial(reference=reference, drawn=drawn, seconds=time.perf_counter() - started)
+
+
+def reference_of(described: Described) -> str | None:
+    """What a model's variants are compared with; None where it has nothing of that kind, as an operator's own class."""
+    if described.own is not None:
+        return None
+    return next((name for name, variant in described.variants.items() if variant.reference), None)
+
+
+def load_reference(job: JobSpec, described: Described) -> Model:
+    """The reference, on the CPU, with the job's options.
+
+    Raises:
+        ReferenceMissing: it cannot be run here.
+    """
+    reference = described.variants[str(reference_of(described))]
+    try:
+        return load_model(
+            described,
+            variant=reference,
+            device="cpu",
+            options=options_of(job),
+            threads=job.threads,
+            fetch=UriReader(**job.where_from),
+        )
+    except (RuntimeUnavailable, MissingExtra, ModuleNotFoundError) as error:
+        name = f"{job.runtime}-{job.precision}"
+        raise ReferenceMissing(name, reference=reference.name, reason=str(error).rstrip(".")) from None
