@@ -52,7 +52,8 @@ class JobSpec(BaseModel):
         description="Compressed input of a shard, the unit that is retried, in MB; at least one row group.",
     )
     runtime: Literal["auto", "onnx", "openvino", "torch"] = Field(
-        "auto", description="What does the arithmetic; auto is the fastest registered within the tolerance."
+        "auto",
+        description="What does the arithmetic; auto is the fastest registered within the tolerance, its start included.",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
         "auto", description="What it is done in; one that is named is taken with its own tolerance."
