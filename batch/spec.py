@@ -53,7 +53,7 @@ class JobSpec(BaseModel):
     )
     runtime: Literal["auto", "onnx", "openvino", "torch"] = Field(
         "auto",
-        description="What does the arithmetic; auto is the fastest registered within the tolerance, its start included.",
+        description="What does the arithmetic; auto: the fastest registered within the tolerance, its start included.",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
         "auto", description="What it is done in; one that is named is taken with its own tolerance."
