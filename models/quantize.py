@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import MissingExtra, RuntimeUnavailable
+from models.fuse_attention import fuse_attention
 from models.model import Encoded, Model
 
 Inputs = Mapping[str, NDArray[Any]]
@@ -70,8 +71,10 @@ def convert_openvino(graph: Path, target: Path) -> dict[str, Any]:
     """Save the graph as OpenVINO's own, in fp32; what the arithmetic is done in is said when it is loaded."""
     import openvino as ov
 
-    ov.save_model(ov.Core().read_model(graph), target, compress_to_fp16=False)
-    return {"openvino": ov.__version__}
+    converted = ov.Core().read_model(graph)
+    fused = fuse_attention(converted)
+    ov.save_model(converted, target, compress_to_fp16=False)
+    return {"openvino": ov.__version__, "fused_attentions": fused}
 
 
 def quantize_openvino(graph: Path, target: Path, reference: Model, encoded: Encoded) -> dict[str, Any]:
@@ -82,6 +85,7 @@ def quantize_openvino(graph: Path, target: Path, reference: Model, encoded: Enco
 
         batches = calibration_batches(reference, encoded)
         original = ov.Core().read_model(graph)
+        fused = fuse_attention(original)
         names = [port.get_any_name() for port in original.inputs]
         transformer = reference.spec.family == "transformer"
         quantized = nncf.quantize(
@@ -95,7 +99,8 @@ def quantize_openvino(graph: Path, target: Path, reference: Model, encoded: Enco
             ),
         )
         ov.save_model(quantized, target, compress_to_fp16=False)
-    return {"openvino": ov.__version__, "nncf": nncf.__version__, "calibration_batches": len(batches)}
+    versions = {"openvino": ov.__version__, "nncf": nncf.__version__}
+    return versions | {"fused_attentions": fused, "calibration_batches": len(batches)}
 
 
 def quantize_onnx(graph: Path, target: Path, reference: Model, encoded: Encoded) -> dict[str, Any]:
