@@ -32,7 +32,8 @@ class Drawn:
     Attributes:
         rows: the encoded column, OWN_SOURCE and OWN_ROW.
         sizes: characters, bytes or elements of each; shape (rows,).
-        looked_at: the same of rows that stand for all of the job, evenly drawn; these among them.
+        looked_at: the same of more rows, as many of each row group that was read and evenly drawn in it; these among
+            them.
     """
 
     rows: pa.RecordBatch

@@ -1,4 +1,4 @@
-"""Prepare: everything that can be refused is refused here, before a model is loaded or money spent."""
+"""Prepare: everything that can be refused is refused here, what costs the least first, before money is spent."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from batch.lean import leave_pandas_out
 from batch.plan import make_plan
 from batch.probe import check_conditional_puts
 from batch.replace import clear_output
-from batch.settle import bounded, load_for, resolve_variant, resolved, variant_of
+from batch.settle import bound_memory, load_for, resolve_variant, variant_of
 from batch.shard import Plan, Shard
 from batch.spec import JobSpec
 from batch.storage import ObjectInfo, Store, list_sources, open_store
 from batch.trial import reference_of, take_trial
-from batch.weigh import Weighed, weigh_variant
+from batch.weigh import Settled, Weighed, weigh_job
 from models.choose import device_of
 from models.load import Described, describe_model
 from models.model import Model
@@ -45,7 +45,7 @@ class Prepared:
         claimed: whether this run claimed the output, and not another.
         model: loaded to see that it does; None where another run claimed the output, or where processes load their own.
         parity: what comparing the variant with its reference found, where this run had to do it.
-        weighed: what the job was expected to take by either, where the reference was kept for it.
+        kept: why the reference was kept for a job that left its variant open, where it was.
     """
 
     job: JobSpec
@@ -59,7 +59,7 @@ class Prepared:
     claimed: bool = False
     model: Model | None = None
     parity: Account | None = None
-    weighed: Weighed | None = None
+    kept: Weighed | None = None
 
     @property
     def shards(self) -> list[tuple[Plan, Shard]]:
@@ -83,8 +83,9 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     described = describe_model(job.model, **job.where_from)
     columns = job_columns(job, described.spec)
     target = open_store(job.output, **job.where_from)
-    owner = None if replace else read_record(target)
-    asked, job = job, resolve_variant(job, described, owner)
+    before = read_record(target)
+    owner = None if replace else before
+    asked, job = job, resolve_variant(job, described, before, anew=replace)
     if owner is not None:
         refuse_other_job(target, owner, make_record(job, described))
     plans = [] if replace else read_plans(target)
@@ -96,17 +97,16 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
         check_conditional_puts(target)
     plan = draft_plan(job, source, infos, columns, plans)
     agreed = [*plans, *([plan] if plan is not None else [])]
-    trial, weighed, model = None, None, None
-    if owner is None and may_keep_reference(asked, job, described):
-        trial = take_trial(job, described, source, agreed, columns)
-        weighed = weigh_variant(trial, variant_of(job, described), rows=rows_of(agreed))
-        if kept(weighed):
-            job = resolved(job, described, described.variants[str(reference_of(described))])
-    record = make_record(job, described)
+    settled = Settled(job=job)
+    if before is None or before.settings.get("variant") != variant_of(job, described).digest:
+        settled = weigh_job(asked, job, described, source, agreed, columns)
+        job = settled.job
+    record, trial = make_record(job, described), settled.trial
     # The input is found good before the output is claimed: whoever mends a wrong --column may use the same output.
     # And the model is found to load: whoever mends a wrong --device may use it too.
+    model = None
     if owner is None and not dry:
-        model = bounded(job, trial.reference) if kept(weighed) and trial else load_for(job, described)
+        model = bound_memory(job, trial.reference) if settled.kept and trial else load_for(job, described)
     # Nor is it claimed by a variant that answers otherwise than the model: whoever takes another may use it too.
     parity = None
     device = "" if dry or idle else device_of(described, variant_of(job, described), job.device)
@@ -115,13 +115,9 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
         parity = check_rows(job, described, model or load_for(job, described), trial)
     if replace and not dry and plan is not None:
         clear_output(target, record, plan)
-    if owner is None and not dry:
-        try:
-            agree_on_job(target, record, attempt=attempt)
-        except FingerprintMismatch:
-            if asked.runtime != "auto":
-                raise
-            return prepare_job(asked)  # another run settled auto otherwise, at the same time: its choice counts
+    if owner is None and not dry and not claim(asked, target, record, attempt=attempt):
+        settled, trial, model = Settled(job=job), None, None
+        return prepare_job(asked)  # another run settled auto otherwise, at the same time: its choice counts
     if parity is not None:
         record_parity(target, record, parity, device=device, attempt=attempt)
     while plan is not None:
@@ -139,28 +135,23 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
         claimed=owner is None,
         model=model if job.workers == 1 else None,
         parity=parity,
-        weighed=weighed if kept(weighed) else None,
+        kept=settled.kept,
     )
 
 
-def may_keep_reference(asked: JobSpec, job: JobSpec, described: Described) -> bool:
-    """Whether a job left its variant open and got another than the reference, which may be faster for a short one."""
-    reference = reference_of(described)
-    if asked.runtime != "auto" or asked.precision != "auto" or reference is None:
+def claim(asked: JobSpec, target: Store, record: JobRecord, *, attempt: str) -> bool:
+    """Claim the output; False where another run of a job that left its variant open claimed it with another one.
+
+    Raises:
+        FingerprintMismatch: another job's, with what differs.
+    """
+    try:
+        agree_on_job(target, record, attempt=attempt)
+    except FingerprintMismatch:
+        if asked.runtime != "auto" or asked.precision != "auto":
+            raise
         return False
-    by_default = variant_of(job, described)
-    on_cpu = device_of(described, described.variants[reference], job.device) == "cpu"
-    return not by_default.reference and on_cpu and device_of(described, by_default, job.device) == "cpu"
-
-
-def kept(weighed: Weighed | None) -> bool:
-    """Whether the reference was found to be the faster one for so short a job."""
-    return weighed is not None and weighed.keeps_reference
-
-
-def rows_of(plans: Sequence[Plan]) -> int:
-    """How many rows a job has, before its filter."""
-    return sum(plan.rows if plan.admitted is None else min(plan.admitted, plan.rows) for plan in plans)
+    return True
 
 
 def make_record(job: JobSpec, described: Described) -> JobRecord:

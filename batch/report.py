@@ -119,7 +119,7 @@ def versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = {}
-    for package in ("tandem-inference", "numpy", "pyarrow", "onnxruntime", "tokenizers", "torch", "boto3"):
+    for package in ("tandem-inference", "numpy", "pyarrow", "onnxruntime", "openvino", "tokenizers", "torch", "boto3"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -56,8 +56,8 @@ def run_job(
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     with Stop() as stop:
         prepared = prepare_job(spec, replace=replace)
-        if prepared.weighed is not None:
-            progress.told("short job", **describe_weighed(prepared.weighed, prepared.record.model["variant"]))
+        if prepared.kept is not None:
+            progress.told("short job", **describe_weighed(prepared.kept, prepared.record.model["variant"]))
         if prepared.parity is not None:
             progress.told("compared", **describe_parity(prepared.parity))
         parts = list_parts(prepared.target, prepared.record.fingerprint, list(prepared.plans))

@@ -10,7 +10,7 @@ from batch.errors import RuntimeMissing
 from batch.spec import JobSpec
 from batch.uris import UriReader
 from models.choose import check_tolerance, check_variant, choose_variant, find_variant
-from models.errors import RuntimeUnavailable
+from models.errors import ModelError, RuntimeUnavailable
 from models.footprint import bound_micro_batches, reset_peak
 from models.host import recall, remember
 from models.load import Described, load_model
@@ -21,19 +21,27 @@ from models.variants import Variant
 LOADING_S = 0.5
 
 
-def resolve_variant(job: JobSpec, described: Described, owner: JobRecord | None) -> JobSpec:
+def resolve_variant(job: JobSpec, described: Described, before: JobRecord | None, *, anew: bool = False) -> JobSpec:
     """Settle `auto` once for the output: the variant that the first run chose, every later run takes.
+
+    Args:
+        job: the settings.
+        described: its model.
+        before: whose the output is, or was.
+        anew: the output is cleared for this job. What it was begun with is still taken, so that what is still true
+            there can stay, but only where it may be.
 
     Raises:
         VariantMissing, VariantTooFar: the model has none such that answers closely enough.
         RuntimeMissing: this host cannot run it.
         MissingExtra: its package is not installed.
     """
-    begun = "" if owner is None or owner.model["digest"] != described.digest else str(owner.model["variant"])
-    runtime, _, precision = begun.partition("-")
+    begun = begun_with(job, described, before)
+    name: str = job.runtime
     try:
-        if begun and job.runtime in ("auto", runtime) and job.precision in ("auto", precision):
-            variant = find_variant(described, runtime, precision)
+        if begun and not (anew and not still_good(job, described, before, begun)):
+            name = begun
+            variant = find_variant(described, *begun.split("-"))
             check_variant(described, variant, job.device)
             check_tolerance(described, variant, job.tolerance)
         else:
@@ -41,12 +49,33 @@ def resolve_variant(job: JobSpec, described: Described, owner: JobRecord | None)
                 described, runtime=job.runtime, precision=job.precision, device=job.device, tolerance=job.tolerance
             )
     except RuntimeUnavailable as error:
-        name = begun or job.runtime
         raise RuntimeMissing(name, str(error).rstrip("."), advice="Run it where that runtime is.") from None
-    return resolved(job, described, variant)
+    return name_variant(job, described, variant)
 
 
-def resolved(job: JobSpec, described: Described, variant: Variant) -> JobSpec:
+def begun_with(job: JobSpec, described: Described, before: JobRecord | None) -> str:
+    """The variant that an output of this model was begun with, where the job does not name another; else empty."""
+    if before is None or before.model["digest"] != described.digest:
+        return ""
+    begun = str(before.model["variant"])
+    runtime, _, precision = begun.partition("-")
+    return begun if job.runtime in ("auto", runtime) and job.precision in ("auto", precision) else ""
+
+
+def still_good(job: JobSpec, described: Described, before: JobRecord | None, name: str) -> bool:
+    """Whether the variant that an output was begun with is here as it was, runs, and is near enough."""
+    variant = described.variants.get(name)
+    if variant is None or before is None or before.settings.get("variant") != variant.digest:
+        return False
+    try:
+        check_variant(described, variant, job.device)
+        check_tolerance(described, variant, job.tolerance)
+    except ModelError:
+        return False
+    return True
+
+
+def name_variant(job: JobSpec, described: Described, variant: Variant) -> JobSpec:
     """The job with its variant named; an operator's own class has one only, and no name for it."""
     if described.own is not None:
         return job
@@ -86,12 +115,14 @@ def load_for(job: JobSpec, described: Described, *, streams: int | None = None) 
         streams=streams,
         fetch=UriReader(**job.where_from),
     )
-    if described.own is None and not variant.reference:
-        remember("loading", variant.digest, round(time.perf_counter() - started, 3))
-    return bounded(job, model)
+    if described.own is None and job.device in ("auto", "cpu") and not job.compile:
+        # The least counts: the disk was cold, or several loaded at once.
+        took = time.perf_counter() - started
+        remember("loading", variant.digest, round(min(took, loading_seconds(variant, unknown=took)), 3))
+    return bound_memory(job, model)
 
 
-def bounded(job: JobSpec, model: Model) -> Model:
+def bound_memory(job: JobSpec, model: Model) -> Model:
     """A model that was just loaded, with its micro-batches bounded as the job's `--memory` asks for.
 
     Raises:
@@ -104,7 +135,7 @@ def bounded(job: JobSpec, model: Model) -> Model:
     return model
 
 
-def loading_seconds(variant: Variant) -> float:
-    """What loading a variant took here the last time."""
+def loading_seconds(variant: Variant, *, unknown: float = LOADING_S) -> float:
+    """The least that loading a variant has taken here."""
     found = recall("loading", variant.digest)
-    return float(found) if isinstance(found, int | float) else LOADING_S
+    return float(found) if isinstance(found, int | float) else unknown

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from batch.settle import loading_seconds
-from batch.trial import Trial
-from models.choose import speed_here
+from batch.columns import JobColumns
+from batch.settle import loading_seconds, name_variant, variant_of
+from batch.shard import Plan
+from batch.spec import JobSpec
+from batch.storage import Store
+from batch.trial import ROWS, Trial, reference_of, take_trial
+from models.choose import device_of, speed_here
+from models.footprint import reset_peak
+from models.load import Described
 from models.micro_batch import plan_micro_batches
 from models.model import Encoded, Model
+from models.parity.compositions import PIECES
 from models.variants import Variant
 from models.window import predict_seconds
 
-#: Calls among other batch-mates, in those that the trial needs anyway; see models/parity/compositions.py.
-MATES = 0.6
+#: Calls among other batch-mates, in those that the trial rows need anyway: alone, in pairs, and together.
+MATES = 3 * PIECES / ROWS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +33,7 @@ class Weighed:
 
     Attributes:
         reference_s: rows alone: the reference is loaded by now and is compared with nothing.
-        variant_s: rows, loading, and sending the trial through both.
+        variant_s: rows, loading, and sending the trial rows through both.
         variant: its name.
     """
 
@@ -39,18 +46,82 @@ class Weighed:
         return self.reference_s <= self.variant_s
 
 
-def weigh_variant(trial: Trial, variant: Variant, *, rows: int) -> Weighed:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """A job whose variant is named, and what is at hand by then.
+
+    Attributes:
+        trial: rows and the reference, where they were needed to settle it and are still held.
+        kept: why the reference was kept, where it was.
+    """
+
+    job: JobSpec
+    trial: Trial | None = None
+    kept: Weighed | None = None
+
+
+def weigh_job(
+    asked: JobSpec, job: JobSpec, described: Described, source: Store, plans: Sequence[Plan], columns: JobColumns
+) -> Settled:
+    """Keep the reference where a job that left its variant open is too short for the one that it got.
+
+    Args:
+        asked: the job as its caller wrote it.
+        job: with its variant named.
+        described: its model.
+        source: the input's store.
+        plans: what the job reads.
+        columns: what it encodes, and its filter.
+
+    Raises:
+        ReferenceMissing: the reference cannot be run here, and what was chosen could not be compared with it either.
+    """
+    if not is_open(asked, job, described):
+        return Settled(job=job)
+    if job.memory is not None:
+        reset_peak()  # what was before is not the job's
+    trial = take_trial(job, described, source, plans, columns)
+    weighed = weigh_variant(trial, variant_of(job, described), rows=count_rows(plans))
+    if weighed is None or not weighed.keeps_reference:
+        # Under a bound the variant is loaded first and alone: what it may hold is measured then.
+        return Settled(job=job, trial=trial if job.memory is None else None)
+    reference = described.variants[str(reference_of(described))]
+    return Settled(job=name_variant(job, described, reference), trial=trial, kept=weighed)
+
+
+def is_open(asked: JobSpec, job: JobSpec, described: Described) -> bool:
+    """Whether a job left its variant open and got another than the reference, both of them on the CPU."""
+    reference = reference_of(described)
+    if asked.runtime != "auto" or asked.precision != "auto" or job.compile or reference is None:
+        return False
+    got = variant_of(job, described)
+    if got.reference or device_of(described, got, job.device) != "cpu":
+        return False
+    return device_of(described, described.variants[reference], job.device) == "cpu"
+
+
+def count_rows(plans: Sequence[Plan]) -> int:
+    """How many rows a job has, before its filter."""
+    return sum(plan.rows if plan.admitted is None else min(plan.admitted, plan.rows) for plan in plans)
+
+
+def weigh_variant(trial: Trial, variant: Variant, *, rows: int) -> Weighed | None:
     """Predict the job by the reference's measured costs, and the variant from its measured speed beside it.
 
-    Costs encoding the trial once. Where the job has no rows, the reference is the cheaper one.
+    Costs encoding the trial rows once. A filter lets fewer rows in than are counted: then a job may seem too long.
 
     Args:
         trial: rows of the job, and the reference.
         variant: which would run instead.
         rows: of the job, before its filter.
+
+    Returns:
+        None where nobody knows: no row was drawn of a job that may have some, or the reference was never timed.
     """
-    if trial.drawn is None or rows == 0:
-        return Weighed(reference_s=0.0, variant_s=math.inf, variant=variant.name)
+    if rows == 0:
+        return Weighed(reference_s=0.0, variant_s=loading_seconds(variant), variant=variant.name)
+    if trial.drawn is None or not trial.reference.costs.are_known:
+        return None
     speed = speed_here(variant)
     drawn = trial.drawn
     encoded = trial.reference.encode(trial.values)
@@ -80,7 +151,7 @@ def describe_weighed(weighed: Weighed, variant: str) -> dict[str, object]:
     """What a log line says of a job that is too short for its fastest variant."""
     return {
         "variant": variant,
-        "seconds": f"{weighed.reference_s:.2g}",
+        "seconds": round(weighed.reference_s, 1),
         "other": weighed.variant,
-        "other_seconds": f"{weighed.variant_s:.2g}",
+        "other_seconds": round(weighed.variant_s, 1),
     }

@@ -56,6 +56,11 @@ class Costs:
         """How many calls are remembered."""
         return float(self._calls.sum())
 
+    @property
+    def are_known(self) -> bool:
+        """Whether anything was measured, here or where the artifact was made."""
+        return self.prior != UNKNOWN or self.calls > 0
+
     def formula(self, rows: NDArray[Any], lengths: NDArray[Any]) -> NDArray[np.float64]:
         """The prior's seconds, without the correction."""
         call, row, token, square = self.prior

@@ -21,7 +21,16 @@ from models.parity.check import Bound
 from models.quantize import make_graph
 from models.side_by_side import SideBySide, measure_side_by_side
 from models.spec import ModelSpec
-from models.variants import LOSS, VARIANT_FILE, Variant, hash_record, hash_variant, make_variant, variant_name
+from models.variants import (
+    COSTS_FILE,
+    LOSS,
+    VARIANT_FILE,
+    Variant,
+    hash_record,
+    hash_variant,
+    make_variant,
+    variant_name,
+)
 
 Step = Callable[[str], None]
 
@@ -105,6 +114,8 @@ def optimize_model(
         judge(described, variant, measured)
         host = {"host": host_fingerprint(), "streams": candidate.streams}
         write_costs(place, candidate.costs)
+        if not (folder / VARIANTS / reference.variant / COSTS_FILE).is_file():
+            write_costs(folder / VARIANTS / reference.variant, reference.costs)
         variant = write_record(place, {**record, "measured": {**measured.to_json(), **host}})
         registered = register(place, folder)
     variant = make_variant(registered / VARIANT_FILE, json.loads((registered / VARIANT_FILE).read_text()))

@@ -22,7 +22,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "status": ("batch.cli.look:status", "Say how far an output has come, from the store alone."),
     "head": ("batch.cli.look:head", "Show the first predicted rows as a table."),
     "schema": ("batch.cli.look:schema", "Print the JSON schema of a job file."),
-    "model": ("batch.cli.model:model", "Add, list, show, verify, check, remove and push models."),
+    "model": ("batch.cli.model:model", "Add, optimize, list, show, verify, check, remove and push models."),
     "zoo": ("batch.cli.zoo:zoo", "Models that come along, pretrained ones, and data to try them on."),
     "demo": ("batch.cli.demo:demo", "Three models, batch and online, on real data, on this machine."),
 }

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 import batch.prepare
 from batch.commit import JobRecord
+from batch.draw import Drawn
 from batch.prepare import prepare_job
 from batch.run import run_job
+from batch.settle import name_variant
 from batch.spec import make_job
 from batch.storage import Store
+from batch.trial import Trial
+from batch.weigh import MATES, is_open, row_seconds, weigh_job, weigh_variant
+from models.costs import Costs
+from models.errors import RuntimeUnavailable
 from models.host import recall, remember
-from models.load import describe_model
+from models.load import Described, describe_model, load_model
+from models.variants import Variant
 from tests.batch.command import tandem
 from tests.batch.places import Folder, put_table, read_json
 from tests.models.made_variants import made, rows_of
@@ -39,6 +47,11 @@ def know(model: Path, *, speed: float, loading: float) -> None:
     remember("loading", digest, loading)
 
 
+def chosen(place: Folder, model: Path, **more: object) -> str:
+    """The variant that a run would take."""
+    return str(prepare_job(make_job(settings(place, model, **more)), dry=True).record.model["variant"])
+
+
 def fill(place: Folder, rows: int) -> None:
     sequences = rows_of("vowels-bilstm", 30)
     put_table(place, "in/a.parquet", pa.table({"sequence": [sequences[i % 30] for i in range(rows)]}))
@@ -56,13 +69,22 @@ def test_a_short_job_keeps_the_reference_and_compares_nothing(folder: Folder, mo
     assert read_json(folder, "out/_tandem/job.json")["model"]["variant"] == "onnx-fp32"
 
 
-def test_a_longer_one_takes_the_variant_and_remembers_what_loading_it_took(folder: Folder, model: Path) -> None:
+def test_a_longer_one_takes_the_variant(folder: Folder, model: Path) -> None:
     fill(folder, 3000)
     manifest = run_job(settings(folder, model))
     assert manifest["model"]["variant"] == "openvino-fp32"
     assert manifest["parity"]["rows"] == 64
-    loading = recall("loading", describe_model(str(model)).variants["openvino-fp32"].digest)
-    assert 1e-6 < loading < 60
+
+
+def test_the_least_that_loading_took_here_is_remembered(folder: Folder, model: Path) -> None:
+    fill(folder, 20)
+    digest = describe_model(str(model)).variants["openvino-fp32"].digest
+    know(model, speed=100.0, loading=50.0)
+    run_job(settings(folder, model, runtime="openvino"))
+    assert 0 < recall("loading", digest) < 50
+    know(model, speed=100.0, loading=1e-9)
+    run_job(settings(folder, model, runtime="openvino"), replace=True)
+    assert recall("loading", digest) == pytest.approx(1e-9, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -74,12 +96,116 @@ def test_loading_and_speed_are_weighed(folder: Folder, model: Path, speed: float
     know(model, speed=speed, loading=loading)
     prepared = prepare_job(make_job(settings(folder, model)), dry=True)
     assert prepared.record.model["variant"] == variant
-    assert (prepared.weighed is not None) == (variant == "onnx-fp32")
+    assert (prepared.kept is not None) == (variant == "onnx-fp32")
 
 
-def test_what_is_named_is_not_weighed(folder: Folder, model: Path) -> None:
+@pytest.mark.parametrize("named", [{"runtime": "openvino"}, {"precision": "fp32"}])
+def test_what_is_named_is_not_weighed(folder: Folder, model: Path, named: dict[str, str]) -> None:
     fill(folder, 20)
-    assert run_job(settings(folder, model, runtime="openvino"))["model"]["variant"] == "openvino-fp32"
+    assert chosen(folder, model, **named) == "openvino-fp32"
+
+
+def test_a_job_without_rows_keeps_the_reference(folder: Folder, model: Path) -> None:
+    put_table(folder, "in/a.parquet", pa.table({"sequence": rows_of("vowels-bilstm", 30)}).slice(0, 0))
+    assert chosen(folder, model) == "onnx-fp32"
+
+
+def test_the_rows_that_a_limit_lets_in_are_weighed(folder: Folder, model: Path) -> None:
+    fill(folder, 3000)
+    assert chosen(folder, model, limit=20) == "onnx-fp32"
+
+
+def test_a_filter_that_nothing_was_drawn_through_leaves_the_fastest(folder: Folder, model: Path) -> None:
+    sequences = rows_of("vowels-bilstm", 30)
+    for day in range(40):
+        table = pa.table({"sequence": [sequences[i % 30] for i in range(90)], "day": [day] * 90})
+        put_table(folder, f"in/{day:02}.parquet", table)
+    assert chosen(folder, model, where="day = 38") == "openvino-fp32"
+
+
+def test_nothing_is_weighed_where_the_reference_was_never_timed(
+    folder: Folder, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(folder, 20)
+    monkeypatch.setattr("models.load.load_costs", lambda folder, key: Costs())
+    assert chosen(folder, model) == "openvino-fp32"
+
+
+def test_nothing_is_weighed_on_a_gpu_where_only_another_runtime_has_one(
+    folder: Folder, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(folder, 20)
+
+    def device(described: Described, variant: Variant, device: str) -> str:
+        if variant.reference:
+            raise RuntimeUnavailable("onnx", why="no CUDA here", available=[])
+        return "cuda"
+
+    monkeypatch.setattr("batch.weigh.device_of", device)
+    described = describe_model(str(model))
+    asked = make_job(settings(folder, model, device="cuda"))
+    assert not is_open(asked, name_variant(asked, described, described.variants["torch-fp32"]), described)
+
+
+def test_a_job_that_is_to_be_compiled_is_not_weighed(folder: Folder, model: Path) -> None:
+    described = describe_model(str(model))
+    asked = make_job(settings(folder, model, compile=True))
+    job = name_variant(asked, described, described.variants["torch-fp32"])
+    assert not is_open(asked, job, described)
+    plain = {"compile": False}
+    assert is_open(asked.model_copy(update=plain), job.model_copy(update=plain), described)
+
+
+def test_under_a_bound_of_memory_the_variant_is_loaded_with_nothing_beside_it(folder: Folder, model: Path) -> None:
+    fill(folder, 3000)
+    described = describe_model(str(model))
+    for memory, held in ((None, True), ("2GB", False)):
+        asked = make_job(settings(folder, model, memory=memory))
+        prepared = prepare_job(asked, dry=True)
+        source, columns = prepared.source, prepared.columns
+        settled = weigh_job(asked, prepared.job, described, source, list(prepared.plans), columns)
+        assert settled.kept is None
+        assert (settled.trial is not None) == held
+
+
+def test_replace_stays_with_the_variant_so_that_what_is_still_true_stays(folder: Folder, model: Path) -> None:
+    fill(folder, 20)
+    run_job(settings(folder, model, shard_mb=0.001))
+    sequences = rows_of("vowels-bilstm", 30)
+    put_table(folder, "in/b.parquet", pa.table({"sequence": [sequences[i % 30] for i in range(3000)]}))
+    run_job(settings(folder, model, shard_mb=0.001))
+    fill(folder, 21)
+    manifest = run_job(settings(folder, model, shard_mb=0.001), replace=True)
+    assert (manifest["model"]["variant"], manifest["rows"], manifest["run"]["rows"]) == ("onnx-fp32", 3021, 21)
+
+
+def test_a_row_costs_its_share_of_what_its_micro_batches_take_over_the_streams(model: Path) -> None:
+    reference = load_model(str(model), runtime="onnx", threads=1)
+    reference.costs = Costs((0.0, 0.0, 1.0, 0.0))
+    encoded = reference.encode(rows_of("vowels-bilstm", 12))
+    lengths = encoded.lengths
+    assert row_seconds(reference, encoded).sum() >= lengths.sum()
+    reference.max_rows = 1
+    assert row_seconds(reference, encoded) == pytest.approx(lengths)
+    reference.streams = 2
+    assert row_seconds(reference, encoded) == pytest.approx(lengths / 2)
+
+
+def test_rows_are_weighed_by_all_that_were_looked_at_and_not_by_the_short_ones_that_were_drawn(model: Path) -> None:
+    reference = load_model(str(model), runtime="onnx", threads=1)
+    reference.costs, reference.max_rows = Costs((0.0, 0.0, 1.0, 0.0)), 1
+    rows = sorted(rows_of("vowels-bilstm", 30), key=len)
+    drawn = pa.record_batch({"sequence": pa.array([rows[0], rows[-1]])})
+    sizes = np.asarray([len(rows[0]), len(rows[-1])])
+    looked_at = np.asarray([len(rows[-1])] * 99 + [len(rows[0])])
+    trial = Trial(reference=reference, drawn=Drawn(rows=drawn, sizes=sizes, looked_at=looked_at))
+    variant = describe_model(str(model)).variants["openvino-fp32"]
+    weighed = weigh_variant(trial, variant, rows=1000)
+    assert weighed is not None
+    assert weighed.reference_s == pytest.approx(1000 * looked_at.mean())
+    assert weighed.variant_s == pytest.approx(
+        1e-6 + sizes.sum() * (1 + (1 + MATES) / 100) + 1000 * looked_at.mean() / 100
+    )
 
 
 def test_a_job_that_grows_stays_with_the_reference(folder: Folder, model: Path) -> None:
