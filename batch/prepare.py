@@ -24,7 +24,7 @@ from batch.lean import leave_pandas_out
 from batch.plan import make_plan
 from batch.probe import check_conditional_puts
 from batch.replace import clear_output
-from batch.settle import bound_memory, load_for, resolve_variant, variant_of
+from batch.settle import load_for, resolve_variant, variant_of
 from batch.shard import Plan, Shard
 from batch.spec import JobSpec
 from batch.storage import ObjectInfo, Store, list_sources, open_store
@@ -106,7 +106,7 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     # And the model is found to load: whoever mends a wrong --device may use it too.
     model = None
     if owner is None and not dry:
-        model = bound_memory(job, trial.reference) if settled.kept and trial else load_for(job, described)
+        model = trial.reference if settled.kept and trial else load_for(job, described)
     # Nor is it claimed by a variant that answers otherwise than the model: whoever takes another may use it too.
     parity = None
     device = "" if dry or idle else device_of(described, variant_of(job, described), job.device)

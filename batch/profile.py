@@ -26,8 +26,8 @@ ADVICE: Mapping[str, str] = {
     "read with more processes (--workers).",
     "encode": "encoding: the arithmetic waits for rows to become arrays. More processes encode side by side "
     "(--workers).",
-    "arithmetic": "the arithmetic, as it should be. Another variant has less of it (tandem model optimize, "
-    "--runtime auto).",
+    "arithmetic": "the arithmetic, as it should be. Another variant may have less of it (tandem model optimize), "
+    "in an output of its own.",
     "decode": "decoding: answers come faster than they are named. Keep fewer scores (--top-k), or decode with more "
     "processes (--workers).",
     "write": "writing: answers come faster than they are written. Keep fewer columns (--keep), or write with more "

@@ -119,15 +119,6 @@ def load_for(job: JobSpec, described: Described, *, streams: int | None = None) 
         # The least counts: the disk was cold, or several loaded at once.
         took = time.perf_counter() - started
         remember("loading", variant.digest, round(min(took, loading_seconds(variant, unknown=took)), 3))
-    return bound_memory(job, model)
-
-
-def bound_memory(job: JobSpec, model: Model) -> Model:
-    """A model that was just loaded, with its micro-batches bounded as the job's `--memory` asks for.
-
-    Raises:
-        UsageError: with it, the job does not fit.
-    """
     check_memory(job.memory, workers=1 if job.workers == "auto" else job.workers)
     # Before the model's first call: memory that a runtime keeps for the next one shows only once.
     if (most_bytes := share_memory(job.memory).arithmetic_bytes) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,6 @@ from batch.spec import JobSpec
 from batch.storage import Store
 from batch.trial import ROWS, Trial, reference_of, take_trial
 from models.choose import device_of, speed_here
-from models.footprint import reset_peak
 from models.load import Described
 from models.micro_batch import plan_micro_batches
 from models.model import Encoded, Model
@@ -51,7 +51,7 @@ class Settled:
     """A job whose variant is named, and what is at hand by then.
 
     Attributes:
-        trial: rows and the reference, where they were needed to settle it and are still held.
+        trial: rows and the reference, where they were needed to settle it.
         kept: why the reference was kept, where it was.
     """
 
@@ -78,21 +78,23 @@ def weigh_job(
     """
     if not is_open(asked, job, described):
         return Settled(job=job)
-    if job.memory is not None:
-        reset_peak()  # what was before is not the job's
     trial = take_trial(job, described, source, plans, columns)
     weighed = weigh_variant(trial, variant_of(job, described), rows=count_rows(plans))
     if weighed is None or not weighed.keeps_reference:
-        # Under a bound the variant is loaded first and alone: what it may hold is measured then.
-        return Settled(job=job, trial=trial if job.memory is None else None)
+        return Settled(job=job, trial=trial)
     reference = described.variants[str(reference_of(described))]
     return Settled(job=name_variant(job, described, reference), trial=trial, kept=weighed)
 
 
 def is_open(asked: JobSpec, job: JobSpec, described: Described) -> bool:
-    """Whether a job left its variant open and got another than the reference, both of them on the CPU."""
+    """Whether a job left its variant open and got another than the reference, both of them on the CPU.
+
+    Not under `--memory`: what the reference holds would count against the bound.
+    """
     reference = reference_of(described)
-    if asked.runtime != "auto" or asked.precision != "auto" or job.compile or reference is None:
+    if asked.runtime != "auto" or asked.precision != "auto" or reference is None:
+        return False
+    if job.compile or job.memory is not None:
         return False
     got = variant_of(job, described)
     if got.reference or device_of(described, got, job.device) != "cpu":
@@ -116,10 +118,9 @@ def weigh_variant(trial: Trial, variant: Variant, *, rows: int) -> Weighed | Non
         rows: of the job, before its filter.
 
     Returns:
-        None where nobody knows: no row was drawn of a job that may have some, or the reference was never timed.
+        None where nobody knows: no row was drawn, so that the job's rows are yet to come or hidden behind its filter,
+        or the reference was never timed.
     """
-    if rows == 0:
-        return Weighed(reference_s=0.0, variant_s=loading_seconds(variant), variant=variant.name)
     if trial.drawn is None or not trial.reference.costs.are_known:
         return None
     speed = speed_here(variant)
@@ -141,17 +142,18 @@ def row_seconds(model: Model, encoded: Encoded) -> NDArray[np.float64]:
     planned = plan_micro_batches(
         lengths, costs=model.costs, max_rows=model.max_rows, max_padded=model.max_padded, pads=model.pads
     )
+    at_once = max(1, min(model.streams, len(os.sched_getaffinity(0))))
     pieces_s = np.zeros(len(lengths))
     for chosen, seconds in zip(planned, predict_seconds(model, lengths, planned), strict=True):
-        pieces_s[chosen] = seconds * lengths[chosen] / lengths[chosen].sum() / max(model.streams, 1)
+        pieces_s[chosen] = seconds * lengths[chosen] / lengths[chosen].sum() / at_once
     return np.bincount(encoded.piece_rows, weights=pieces_s, minlength=encoded.rows).astype(np.float64)
 
 
 def describe_weighed(weighed: Weighed, variant: str) -> dict[str, object]:
     """What a log line says of a job that is too short for its fastest variant."""
     return {
-        "variant": variant,
+        "kept": variant,
         "seconds": round(weighed.reference_s, 1),
-        "other": weighed.variant,
-        "other_seconds": round(weighed.variant_s, 1),
+        "instead_of": weighed.variant,
+        "seconds_with_start": round(weighed.variant_s, 1),
     }

@@ -164,6 +164,12 @@ def plan(file: Path | None, replace: bool, **flags: Any) -> None:
     rows, rows_skipped = sum(shard.rows for shard in shards), sum(shard.rows for shard in skipped)
     model = prepared.record.model
     click.echo(f"model     {model['tag']} ({model['variant']}), {model['task']}, digest {model['digest'][:12]}")
+    if prepared.kept is not None:
+        short = prepared.kept
+        click.echo(
+            f"          the job is short: about {short.reference_s:.1f} s, with {short.variant}, its start and the "
+            f"comparison included, {short.variant_s:.1f} s"
+        )
     click.echo(f"input     {prepared.job.input}: {objects} files, {rows:,} rows, {sum(sizes.values()):,} bytes")
     click.echo(f"encoded   {prepared.columns.encoded} -> {prepared.described.spec.column}")
     if prepared.job.where:

@@ -17,7 +17,7 @@ from batch.settle import name_variant
 from batch.spec import make_job
 from batch.storage import Store
 from batch.trial import Trial
-from batch.weigh import MATES, is_open, row_seconds, weigh_job, weigh_variant
+from batch.weigh import MATES, is_open, row_seconds, weigh_variant
 from models.costs import Costs
 from models.errors import RuntimeUnavailable
 from models.host import recall, remember
@@ -105,9 +105,9 @@ def test_what_is_named_is_not_weighed(folder: Folder, model: Path, named: dict[s
     assert chosen(folder, model, **named) == "openvino-fp32"
 
 
-def test_a_job_without_rows_keeps_the_reference(folder: Folder, model: Path) -> None:
+def test_a_job_whose_rows_are_yet_to_come_takes_the_fastest(folder: Folder, model: Path) -> None:
     put_table(folder, "in/a.parquet", pa.table({"sequence": rows_of("vowels-bilstm", 30)}).slice(0, 0))
-    assert chosen(folder, model) == "onnx-fp32"
+    assert chosen(folder, model) == "openvino-fp32"
 
 
 def test_the_rows_that_a_limit_lets_in_are_weighed(folder: Folder, model: Path) -> None:
@@ -156,16 +156,19 @@ def test_a_job_that_is_to_be_compiled_is_not_weighed(folder: Folder, model: Path
     assert is_open(asked.model_copy(update=plain), job.model_copy(update=plain), described)
 
 
-def test_under_a_bound_of_memory_the_variant_is_loaded_with_nothing_beside_it(folder: Folder, model: Path) -> None:
-    fill(folder, 3000)
-    described = describe_model(str(model))
-    for memory, held in ((None, True), ("2GB", False)):
-        asked = make_job(settings(folder, model, memory=memory))
-        prepared = prepare_job(asked, dry=True)
-        source, columns = prepared.source, prepared.columns
-        settled = weigh_job(asked, prepared.job, described, source, list(prepared.plans), columns)
-        assert settled.kept is None
-        assert (settled.trial is not None) == held
+def test_under_a_bound_of_memory_nothing_is_weighed(folder: Folder, model: Path) -> None:
+    fill(folder, 20)
+    assert chosen(folder, model, memory="2GB") == "openvino-fp32"
+
+
+def test_more_threads_than_cores_make_no_job_shorter(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1})
+    reference = load_model(str(model), runtime="onnx", threads=1)
+    encoded = reference.encode(rows_of("vowels-bilstm", 12))
+    reference.streams = 2
+    expected = row_seconds(reference, encoded)
+    reference.streams = 64
+    assert row_seconds(reference, encoded) == pytest.approx(expected)
 
 
 def test_replace_stays_with_the_variant_so_that_what_is_still_true_stays(folder: Folder, model: Path) -> None:
@@ -240,5 +243,13 @@ def test_the_command_says_why(folder: Folder, model: Path) -> None:
     words = ("run", "--model", str(model), "--input", folder.url + "in/", "--output", folder.url + "out/")
     end = tandem(*words)
     assert end.code == 0
-    assert "short job variant=onnx-fp32" in end.err
-    assert "other=openvino-fp32" in end.err
+    assert "short job kept=onnx-fp32 seconds=0.0 instead_of=openvino-fp32 seconds_with_start=0.0" in end.err
+
+
+def test_a_plan_says_why(folder: Folder, model: Path) -> None:
+    fill(folder, 20)
+    words = ("--model", str(model), "--input", folder.url + "in/", "--output", folder.url + "out/")
+    said = tandem("plan", *words).out
+    assert "(onnx-fp32)" in said
+    assert "the job is short: about 0.0 s, with openvino-fp32, its start and the comparison included, 0.0 s" in said
+    assert "the job is short" not in tandem("plan", *words, "--runtime", "openvino").out
