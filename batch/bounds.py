@@ -25,8 +25,11 @@ class Bounds:
         window_bytes: of the rows of a window.
         encoded_bytes: of the arrays that a window becomes; a larger one is encoded in several,
         encoded_rows: of so many rows at least.
-        flight_bytes: of all rows that are read and not yet written; a single window is always let in.
-        ahead_bytes: fetched and not yet read.
+        flight_bytes: of all rows that are read and not yet written; a single window is always let in,
+        flight_windows: of so many windows at most,
+        small_bytes: of more as long as all are so many bytes at most: what a job over narrow rows holds.
+        ahead_bytes: fetched and not yet read, while the reader need not wait,
+        most_ahead_bytes: where it had to, as a distant store asks for.
         group_bytes: gathered to a row group and not yet written.
         read_rows: unpacked at once.
         depth: windows that wait for the arithmetic; one waits between any other two steps before writing.
@@ -36,15 +39,18 @@ class Bounds:
     """
 
     window_bytes: int = 16 * MIB
-    encoded_bytes: int = 8 * MIB
+    encoded_bytes: int = 4 * MIB
     encoded_rows: int = 64
     flight_bytes: int = 96 * MIB
-    ahead_bytes: int = 16 * MIB
-    group_bytes: int = 8 * MIB
-    read_rows: int = 8192
+    flight_windows: int = 4
+    small_bytes: int = 2 * MIB
+    ahead_bytes: int = 2 * MIB
+    most_ahead_bytes: int = 16 * MIB
+    group_bytes: int = 4 * MIB
+    read_rows: int = 4096
     depth: int = 2
     answered: int = 16
-    answered_bytes: int = 32 * MIB
+    answered_bytes: int = 8 * MIB
     arithmetic_bytes: int | None = None
 
 
@@ -85,6 +91,7 @@ def share_memory(memory: str | None) -> Bounds:
         encoded_rows=1,
         flight_bytes=min(6 * window_bytes, default.flight_bytes),
         ahead_bytes=min(int(AHEAD_SHARE * left), default.ahead_bytes),
+        most_ahead_bytes=min(int(AHEAD_SHARE * left), default.most_ahead_bytes),
         group_bytes=min(int(GROUP_SHARE * left), default.group_bytes),
         read_rows=1024,
         depth=1,
