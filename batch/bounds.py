@@ -15,6 +15,8 @@ MIB = 1 << 20
 #: the arithmetic. What is left over is for what malloc cannot give back.
 LEAST_BYTES = 96 * MIB
 ROWS_SHARE, ARRAYS_SHARE, AHEAD_SHARE, GROUP_SHARE, ARITHMETIC_SHARE = 0.15, 0.2, 0.08, 0.05, 0.25
+#: What ONNX Runtime takes, at its peak, to load a model beside another: times its files, and besides.
+LOADED_TIMES, LOADED_BYTES = 2.0, 48 * MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,29 @@ def check_memory(memory: str | None, *, workers: int = 1) -> None:
             f"--memory {memory} is too little: with its model loaded the process holds {held / 1e6:.0f} MB, and needs "
             f"{(needed - held) / 1e6:.0f} MB more for its rows"
             f"{f' and {workers} workers' if workers > 1 else ''}; give it {needed / 1e6 + 10:.0f}MB or more."
+        )
+
+
+def check_comparison(memory: str | None, *, weights_bytes: int) -> None:
+    """See whether a second model fits beside the job's, while the two are compared.
+
+    Args:
+        memory: the bound; None is none.
+        weights_bytes: the second model's files.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if memory is None:
+        return
+    held = held_bytes()
+    needed = held + int(LOADED_TIMES * weights_bytes) + LOADED_BYTES + LEAST_BYTES // 2
+    if parse_size(memory) < needed:
+        raise UsageError(
+            f"--memory {memory} is too little to compare the variant with its reference, which is done once, before "
+            f"the first part: with the job's model the process holds {held / 1e6:.0f} MB, and the reference needs "
+            f"{(needed - held) / 1e6:.0f} MB more; give it {needed / 1e6 + 10:.0f}MB or more, or take the reference "
+            "itself with --runtime onnx --precision fp32."
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batch.columns import JobColumns
+from batch.lean import give_freed_back
 from batch.settle import loading_seconds, name_variant, variant_of
 from batch.shard import Plan
 from batch.spec import JobSpec
@@ -80,6 +81,7 @@ def weigh_job(
         return Settled(job=job)
     if job.memory is not None:
         reset_peak()  # what was before is not the job's
+        give_freed_back()
     trial = take_trial(job, described, source, plans, columns)
     weighed = weigh_variant(trial, variant_of(job, described), rows=count_rows(plans))
     if weighed is None or not weighed.keeps_reference:
