@@ -15,6 +15,8 @@ MIB = 1 << 20
 #: the arithmetic. What is left over is for what malloc cannot give back.
 LEAST_BYTES = 96 * MIB
 ROWS_SHARE, ARRAYS_SHARE, AHEAD_SHARE, GROUP_SHARE, ARITHMETIC_SHARE = 0.15, 0.2, 0.08, 0.05, 0.25
+#: What ONNX Runtime takes, at its peak, to load a model beside another: times its files, and besides.
+LOADED_TIMES, LOADED_BYTES = 2.0, 48 * MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +27,11 @@ class Bounds:
         window_bytes: of the rows of a window.
         encoded_bytes: of the arrays that a window becomes; a larger one is encoded in several,
         encoded_rows: of so many rows at least.
-        flight_bytes: of all rows that are read and not yet written; a single window is always let in.
-        ahead_bytes: fetched and not yet read.
+        flight_bytes: of all rows that are read and not yet written; a single window is always let in,
+        flight_windows: of so many windows at most,
+        small_bytes: of more as long as all are so many bytes at most: what a job over narrow rows holds.
+        ahead_bytes: fetched and not yet read, while the reader need not wait,
+        most_ahead_bytes: where it had to, as a distant store asks for.
         group_bytes: gathered to a row group and not yet written.
         read_rows: unpacked at once.
         depth: windows that wait for the arithmetic; one waits between any other two steps before writing.
@@ -36,15 +41,18 @@ class Bounds:
     """
 
     window_bytes: int = 16 * MIB
-    encoded_bytes: int = 8 * MIB
+    encoded_bytes: int = 4 * MIB
     encoded_rows: int = 64
     flight_bytes: int = 96 * MIB
-    ahead_bytes: int = 16 * MIB
-    group_bytes: int = 8 * MIB
-    read_rows: int = 8192
+    flight_windows: int = 4
+    small_bytes: int = 2 * MIB
+    ahead_bytes: int = 2 * MIB
+    most_ahead_bytes: int = 16 * MIB
+    group_bytes: int = 4 * MIB
+    read_rows: int = 4096
     depth: int = 2
     answered: int = 16
-    answered_bytes: int = 32 * MIB
+    answered_bytes: int = 8 * MIB
     arithmetic_bytes: int | None = None
 
 
@@ -72,6 +80,29 @@ def check_memory(memory: str | None, *, workers: int = 1) -> None:
         )
 
 
+def check_comparison(memory: str | None, *, weights_bytes: int) -> None:
+    """See whether a second model fits beside the job's, while the two are compared.
+
+    Args:
+        memory: the bound; None is none.
+        weights_bytes: the second model's files.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if memory is None:
+        return
+    held = held_bytes()
+    needed = held + int(LOADED_TIMES * weights_bytes) + LOADED_BYTES + LEAST_BYTES // 2
+    if parse_size(memory) < needed:
+        raise UsageError(
+            f"--memory {memory} is too little to compare the variant with its reference, which is done once, before "
+            f"the first part: with the job's model the process holds {held / 1e6:.0f} MB, and the reference needs "
+            f"{(needed - held) / 1e6:.0f} MB more; give it {needed / 1e6 + 10:.0f}MB or more, or take the reference "
+            "itself with --runtime onnx --precision fp32."
+        )
+
+
 def share_memory(memory: str | None) -> Bounds:
     """Divide what a bound leaves over what the process, with its model, holds by now."""
     default = Bounds()
@@ -85,6 +116,7 @@ def share_memory(memory: str | None) -> Bounds:
         encoded_rows=1,
         flight_bytes=min(6 * window_bytes, default.flight_bytes),
         ahead_bytes=min(int(AHEAD_SHARE * left), default.ahead_bytes),
+        most_ahead_bytes=min(int(AHEAD_SHARE * left), default.most_ahead_bytes),
         group_bytes=min(int(GROUP_SHARE * left), default.group_bytes),
         read_rows=1024,
         depth=1,

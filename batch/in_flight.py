@@ -21,8 +21,11 @@ class InFlight:
     the answers in it. Windows leave in the order in which they came, whole or in slices.
     """
 
-    def __init__(self, bound_bytes: int) -> None:
+    def __init__(self, bound_bytes: int, *, windows: int | None = None, small_bytes: int = 0) -> None:
+        """Let in what is `bound_bytes` together, and of more than `windows` only what is `small_bytes` together."""
         self._bound_bytes = bound_bytes
+        self._windows = windows
+        self._small_bytes = small_bytes
         self._changed = threading.Condition()
         self._waiting: deque[list[int]] = deque()
         self._is_closed = False
@@ -34,7 +37,7 @@ class InFlight:
             batch = measured(window)
             size = batch.nbytes
             with self._changed:
-                while not (self._is_closed or not self._waiting or self.held_bytes + size <= self._bound_bytes):
+                while not (self._is_closed or self._has_room(size)):
                     self._changed.wait()
                 if self._is_closed:
                     return
@@ -52,6 +55,11 @@ class InFlight:
                 if first[0] <= 0:
                     self.held_bytes -= self._waiting.popleft()[1]
                     self._changed.notify_all()
+
+    def _has_room(self, size: int) -> bool:
+        are_few = self._windows is None or len(self._waiting) < self._windows
+        bound_bytes = self._bound_bytes if are_few else min(self._bound_bytes, self._small_bytes)
+        return not self._waiting or self.held_bytes + size <= bound_bytes
 
     def close(self) -> None:
         """Nothing is let in any more, and who waits is let go."""

@@ -5,6 +5,7 @@ ahead of its reader.
 """
 
 import io
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ _MIN_REQUEST_BYTES = 64 * 1024
 _THREADS = 4
 #: What may be fetched, or under way, and not yet read.
 AHEAD_BYTES = 32 * MIB
+#: A reader that waits so long for what was asked for ahead of it has a distant store: more is asked for.
+SLOW_S = 0.02
 #: pyarrow reads a column chunk in pieces of so many bytes, or a page where that is larger: not the chunk whole.
 BUFFER_BYTES = 128 * 1024
 
@@ -114,7 +117,6 @@ class _Stream:
 
     at: int
     stop: int
-    request_bytes: int
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -136,16 +138,21 @@ class PinnedFile:
     the position needs none.
 
     Attributes:
-        ahead_bytes: what `prefetch` may hold.
+        ahead_bytes: what `prefetch` may hold; grows up to `most_ahead_bytes` while the reader has to wait for it.
     """
 
-    def __init__(self, store: Store, info: ObjectInfo, *, ahead_bytes: int = AHEAD_BYTES) -> None:
+    def __init__(
+        self, store: Store, info: ObjectInfo, *, ahead_bytes: int = AHEAD_BYTES, most_ahead_bytes: int = 0
+    ) -> None:
         self._store = store
         self._info = info
         self._position = 0
         self._fetches: list[_Fetch] = []
         self._pool: ThreadPoolExecutor | None = None
         self.ahead_bytes = ahead_bytes
+        self._most_ahead_bytes = max(most_ahead_bytes, ahead_bytes)
+        self._streams = 0
+        self._is_first = True
         self.closed = False
 
     def prefetch(self, ranges: Sequence[Range]) -> None:
@@ -163,8 +170,8 @@ class PinnedFile:
                 unread = sum(max(0, min(stop, last) - max(start, first)) for first, last in wanted)
                 self._fetch(start, stop, unread_bytes=unread)
             return
-        request_bytes = min(max(self.ahead_bytes // (2 * len(wanted)), _MIN_REQUEST_BYTES), _MAX_REQUEST_BYTES)
-        streams = [_Stream(at=start, stop=stop, request_bytes=request_bytes) for start, stop in wanted]
+        self._streams = len(wanted)
+        streams = [_Stream(at=start, stop=stop) for start, stop in wanted]
         for _ in range(2):
             for stream in streams:
                 self._fetch_on(stream)
@@ -176,7 +183,8 @@ class PinnedFile:
 
     def _fetch_on(self, stream: _Stream) -> None:
         """Begin the stream's next request, if there is one."""
-        start, stop = stream.at, min(stream.at + stream.request_bytes, stream.stop)
+        request_bytes = min(max(self.ahead_bytes // (2 * self._streams), _MIN_REQUEST_BYTES), _MAX_REQUEST_BYTES)
+        start, stop = stream.at, min(stream.at + request_bytes, stream.stop)
         if start < stop:
             stream.at = stop
             self._fetch(start, stop, unread_bytes=stop - start, stream=stream)
@@ -205,7 +213,7 @@ class PinnedFile:
             if fetch is None:
                 return None
             until = min(stop, fetch.stop)
-            pieces.append(fetch.body.result()[at - fetch.start : until - fetch.start])
+            pieces.append(self._await(fetch)[at - fetch.start : until - fetch.start])
             used.append((fetch, until - at))
             at = until
         for fetch, count in used:
@@ -215,6 +223,15 @@ class PinnedFile:
                 if fetch.stream is not None:
                     self._fetch_on(fetch.stream)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _await(self, fetch: _Fetch) -> bytes:
+        """What was fetched; where the reader waits for it, other than the first, more is fetched from now on."""
+        started = time.perf_counter()
+        body = fetch.body.result()
+        if not self._is_first and time.perf_counter() - started > SLOW_S:
+            self.ahead_bytes = min(2 * self.ahead_bytes, self._most_ahead_bytes)
+        self._is_first = False
+        return body
 
     def _request(self, start: int, stop: int) -> bytes:
         body = self._store.read(self._info.key, etag=self._info.etag, start=start, stop=stop)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from batch.bounds import Bounds
+from batch.bounds import MIB, Bounds
 from batch.columns import OWN_ROW, OWN_SOURCE, JobColumns
 from batch.errors import SchemaMismatch, UnreadableParquet
 from batch.parquet_source import BUFFER_BYTES, PinnedFile, Range, column_ranges, wanted_leaves
@@ -20,9 +20,9 @@ from batch.storage import ObjectInfo, Store
 
 #: Rows of a shard's first window: the arithmetic waits until it is encoded. With 1024 that was three times as long.
 FIRST_ROWS = 128
-#: Rows to which windows grow whatever the model; further ones grow while each is taken within so many seconds: where a
-#: row costs a microsecond, what a window costs besides is most of it.
-USUAL_ROWS, QUICK_S = 4096, 0.05
+#: Rows to which windows grow whatever the model; further ones grow while each is taken within so many seconds and holds
+#: so many bytes at most: where a row costs a microsecond, what a window costs besides is most of it.
+USUAL_ROWS, QUICK_S, QUICK_BYTES = 4096, 0.05, 2 * MIB
 
 
 def read_rows(
@@ -75,8 +75,8 @@ def gather_windows(
     """Cut large batches, and join those of small row groups or a strict filter, into windows of `window_rows` rows.
 
     Order is kept. The first window has at most `first_rows`, so that the arithmetic soon has something to do, and each
-    next one may have twice as many, beyond USUAL_ROWS only as long as they are taken quickly. A window that reaches
-    `window_bytes` is a smaller one, of at least one row. What is cut is not copied; what is joined is.
+    next one may have twice as many, beyond USUAL_ROWS only as long as they are small and taken quickly. A window that
+    reaches `window_bytes` is a smaller one, of at least one row. What is cut is not copied; what is joined is.
     """
     gathered: list[pa.RecordBatch] = []
     rows = size = 0
@@ -97,9 +97,10 @@ def gather_windows(
                 start, rows, size = start + piece.num_rows, rows + piece.num_rows, size + piece_bytes
             if is_full or rows >= most:
                 yield joined(gathered)
-                gathered, rows, size = [], 0, 0
                 now, taken = time.perf_counter(), now
-                most = min(2 * most, window_rows if now - taken < QUICK_S else max(most, min(USUAL_ROWS, window_rows)))
+                may_grow = now - taken < QUICK_S and 2 * size <= QUICK_BYTES
+                most = min(2 * most, window_rows if may_grow else max(most, min(USUAL_ROWS, window_rows)))
+                gathered, rows, size = [], 0, 0
     if gathered:
         yield joined(gathered)
 
@@ -119,7 +120,7 @@ def read_piece(
     """The rows of one object's row groups; see read_rows."""
     url = store.url_of(piece.key)
     info = ObjectInfo(key=piece.key, size_bytes=piece.size_bytes, etag=piece.etag)
-    with PinnedFile(store, info, ahead_bytes=bounds.ahead_bytes) as file:
+    with PinnedFile(store, info, ahead_bytes=bounds.ahead_bytes, most_ahead_bytes=bounds.most_ahead_bytes) as file:
         try:
             parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False, buffer_size=BUFFER_BYTES)
             metadata = parquet.metadata
@@ -218,8 +219,10 @@ def complete_batch(
             array = pa.nulls(batch.num_rows, field.type)
         arrays.append(array)
         fields.append(field.with_nullable(True))
-    arrays += [pa.repeat(pa.scalar(url), batch.num_rows), pa.array(numbers)]
-    fields += [pa.field(OWN_SOURCE, pa.string()), pa.field(OWN_ROW, pa.int64())]
+    # The source's name once, not in every row: it is longer than many a text.
+    source = pa.DictionaryArray.from_arrays(np.zeros(batch.num_rows, np.int32), [url])
+    arrays += [source, pa.array(numbers)]
+    fields += [pa.field(OWN_SOURCE, source.type), pa.field(OWN_ROW, pa.int64())]
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
 

@@ -7,6 +7,7 @@ import time
 from batch.bounds import check_memory, share_memory
 from batch.commit import JobRecord
 from batch.errors import RuntimeMissing
+from batch.lean import give_freed_back
 from batch.spec import JobSpec
 from batch.uris import UriReader
 from models.choose import check_tolerance, check_variant, choose_variant, find_variant
@@ -103,6 +104,7 @@ def load_for(job: JobSpec, described: Described, *, streams: int | None = None) 
     """
     if job.memory is not None:
         reset_peak()  # what was before is not the job's
+        give_freed_back()
     variant = variant_of(job, described)
     started = time.perf_counter()
     model = load_model(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from batch.bounds import check_comparison, share_memory
 from batch.columns import OWN_ROW, OWN_SOURCE, JobColumns
 from batch.draw import Drawn, draw_rows
 from batch.errors import ReferenceMissing
@@ -15,6 +16,7 @@ from batch.spec import JobSpec
 from batch.storage import Store
 from batch.uris import UriReader
 from models.errors import MissingExtra, RuntimeUnavailable
+from models.footprint import bound_micro_batches
 from models.load import Described, load_model
 from models.model import Model, Values
 
@@ -65,6 +67,7 @@ def take_trial(job: JobSpec, described: Described, source: Store, plans: Sequenc
 
     Raises:
         ReferenceMissing: the reference cannot be run here.
+        UsageError: it does not fit into the job's `--memory`.
     """
     started = time.perf_counter()
     drawn = draw_rows(source, plans, columns, rows=ROWS)
@@ -84,10 +87,14 @@ def load_reference(job: JobSpec, described: Described) -> Model:
 
     Raises:
         ReferenceMissing: it cannot be run here.
+        UsageError: it does not fit into the job's `--memory`.
     """
     reference = described.variants[str(reference_of(described))]
+    folder = reference.folder or described.folder
+    weights = sum(file.stat().st_size for file in folder.glob("model.onnx*")) if folder is not None else 0
+    check_comparison(job.memory, weights_bytes=weights)
     try:
-        return load_model(
+        model = load_model(
             described,
             variant=reference,
             device="cpu",
@@ -98,3 +105,6 @@ def load_reference(job: JobSpec, described: Described) -> Model:
     except (RuntimeUnavailable, MissingExtra, ModuleNotFoundError) as error:
         name = f"{job.runtime}-{job.precision}"
         raise ReferenceMissing(name, reference=reference.name, reason=str(error).rstrip(".")) from None
+    if (most_bytes := share_memory(job.memory).arithmetic_bytes) is not None:
+        bound_micro_batches(model, most_bytes)
+    return model

@@ -131,7 +131,8 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
         def ahead(items: Iterator[Item], name: str, stood: QueueTime, windows: int = 1) -> Iterator[Item]:
             return threads.enter_context(closing(overlap(items, ahead=windows, name=name, stood=stood)))
 
-        flight, answers = InFlight(bounds.flight_bytes), InFlight(bounds.answered_bytes)
+        flight = InFlight(bounds.flight_bytes, windows=bounds.flight_windows, small_bytes=bounds.small_bytes)
+        answers = InFlight(bounds.answered_bytes)
         rows = read_rows(prepared.source, shard, columns, plan.schema, window_rows=job.window_rows, bounds=bounds)
         admitted = ahead(flight.admit(time_reading(rows), lambda window: window[0]), "read", read)
         encoded = encode_rows(model, admitted, column=columns.encoded, bounds=bounds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from batch.columns import OWN_ROW, OWN_SOURCE, ROW, JobColumns
+from batch.columns import OWN_ROW, OWN_SOURCE, ROW, SOURCE, JobColumns
 from batch.errors import StoreUnavailable
 from batch.predict import PredictedRows, Spent
 from batch.read import first_line
@@ -22,6 +22,9 @@ from models.window import WindowStats
 
 #: The key of the part's own account in the Parquet footer.
 FOOTER_KEY = b"tandem"
+#: Pages, and the dictionaries of a column's values, end at so many bytes. Until it is found that its values hardly ever
+#: repeat, a column is held as a dictionary: at Parquet's usual megabyte that takes as much as the row group itself.
+PAGE_BYTES = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +112,13 @@ def count_pairs(truth: pa.Array, found: pa.Array) -> dict[tuple[str, str], int]:
     }
 
 
+def name_sources(gathered: Sequence[pa.RecordBatch], written: pa.Schema) -> pa.Table:
+    """The rows of a row group, each with the name of its source, which on the way is held once for many rows."""
+    columns = dict(zip(written.names, pa.Table.from_batches(gathered).columns, strict=True))
+    columns[SOURCE] = columns[SOURCE].cast(pa.string())
+    return pa.Table.from_arrays(list(columns.values()), schema=written)
+
+
 def write_part(
     windows: Iterable[PredictedRows],
     shard: Shard,
@@ -142,17 +152,24 @@ def write_part(
     size = 0
     try:
         repeating = repeating_columns(written, columns)
-        with pq.ParquetWriter(path, written, compression="zstd", use_dictionary=repeating) as writer:
+        with pq.ParquetWriter(
+            path,
+            written,
+            compression="zstd",
+            use_dictionary=repeating,
+            data_page_size=PAGE_BYTES,
+            dictionary_pagesize_limit=PAGE_BYTES,
+        ) as writer:
             for window in windows:
                 tally.count(window, columns.label)
                 source = [window.rows.column(name) for name in [*kept, OWN_SOURCE, OWN_ROW]]
-                gathered.append(pa.RecordBatch.from_arrays([*source, *window.predictions.columns], schema=written))
+                gathered.append(pa.RecordBatch.from_arrays([*source, *window.predictions.columns], names=written.names))
                 size += gathered[-1].nbytes
                 if size > group_bytes:
-                    writer.write_table(pa.Table.from_batches(gathered))
+                    writer.write_table(name_sources(gathered, written))
                     gathered, size = [], 0
             if gathered:
-                writer.write_table(pa.Table.from_batches(gathered))
+                writer.write_table(name_sources(gathered, written))
             account = tally.footer() | {"shard": shard.id} | dict(lineage)
             writer.add_key_value_metadata({FOOTER_KEY.decode(): json.dumps(account, sort_keys=True)})
     except OSError as error:  # reading and the model raise errors of their own

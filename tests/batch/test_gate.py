@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batch.errors import ReferenceMissing
+from batch.errors import ReferenceMissing, UsageError
 from batch.gate import must_compare, read_parity, record_parity
 from batch.prepare import make_record
 from batch.report import Manifest
@@ -100,6 +100,21 @@ def test_a_job_compares_its_variant_once_and_says_so_in_its_manifest(place: Plac
     assert run(place, sound, again)["parity"] == found
     assert again.compared == [], "a resumed job compares nothing anew"
     assert place.etags()[PARITY] == before[PARITY]
+
+
+def test_a_reference_that_does_not_fit_beside_the_model_is_refused_before_the_output_is_claimed(
+    folder: Folder, sound: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(folder)
+    monkeypatch.setattr("batch.bounds.LOADED_TIMES", 1e6)  # of files of a megabyte or two
+    with pytest.raises(UsageError, match="too little to compare the variant with its reference"):
+        run(folder, sound, memory="8GB")
+    assert not folder.etags("out/_tandem/job")
+    monkeypatch.undo()
+    bounded: list[str] = []
+    monkeypatch.setattr("batch.trial.bound_micro_batches", lambda model, most_bytes: bounded.append(model.variant))
+    assert run(folder, sound, memory="8GB")["parity"]["rows"] == 64
+    assert bounded == ["onnx-fp32"], "nor does its arithmetic take what is not left"
 
 
 def test_replace_compares_anew(folder: Folder, sound: Path) -> None:

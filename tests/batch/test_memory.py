@@ -14,10 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch.bounds import Bounds, share_memory
+from batch.columns import OWN_SOURCE
 from batch.in_flight import InFlight
 from batch.overlap import overlap
 from batch.predict import PredictedRows, Spent, encode_rows
 from batch.prepare import prepare_job
+from batch.read import gather_windows, read_rows
 from batch.run import run_job
 from batch.sizes import parse_size
 from batch.spec import make_job
@@ -133,6 +135,25 @@ def test_a_row_group_of_330_mb_goes_through_a_process_of_300_mb(large_group: Fol
     words = job(large_group, "--memory", "300MB", "--keep", keep, model="tests.batch.own_models:ConstantModel")
     output = words.index("--output") + 1
     words = (*words[:output], f"{large_group.url}{keep.replace(',', '-')}/", *words[output + 1 :])
+    most, said = most_held(words)
+    assert "280,000 rows in 1 parts, 0 error rows" in said
+    assert 50e6 < most < 300e6
+
+
+def test_rows_of_5_mb_among_small_ones_go_through_a_process_of_240_mb(folder: Folder) -> None:
+    """What malloc would keep of their blocks for later ones is more than the bound leaves."""
+    octets = np.random.default_rng(0).integers(97, 123, 5_000_000, np.uint8).tobytes().decode()
+    texts = [f"{n}{octets}" if n % 250 == 100 else f"the row {n}" for n in range(10_000)]
+    table = pa.table({"id": range(10_000), "text": texts})
+    put_table(folder, "in/a.parquet", table, row_group_size=5_000, use_dictionary=False)
+    model = "tests.batch.own_models:ConstantModel"
+    most, said = most_held(job(folder, "--memory", "240MB", "--keep", "id,text", model=model))
+    assert "10,000 rows in 2 parts, 0 error rows" in said
+    assert 50e6 < most < 240e6
+
+
+def most_held(words: tuple[str, ...]) -> tuple[int, str]:
+    """The most that a job's process held, and what it said; it ended well."""
     process = subprocess.Popen(
         [sys.executable, "-m", "batch.cli.main", *words],
         cwd=ROOT, env=environment({}), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -146,8 +167,7 @@ def test_a_row_group_of_330_mb_goes_through_a_process_of_300_mb(large_group: Fol
     process.kill()
     said, _ = process.communicate()
     assert process.returncode == 0, said
-    assert "280,000 rows in 1 parts, 0 error rows" in said
-    assert 50e6 < most < 300e6
+    return most, said
 
 
 def peak_of(pid: int) -> int:
@@ -219,6 +239,45 @@ def test_the_wider_the_rows_the_fewer_are_between_reading_and_writing() -> None:
         passed.append(window.rows)
     assert passed == windows
     assert flight.held_bytes == 0
+
+
+@pytest.mark.parametrize(("size", "most"), [(100, 10), (400, 3), (2_000, 2), (9_000, 1)])
+def test_of_small_windows_more_are_let_in_than_of_large_ones(size: int, most: int) -> None:
+    flight = InFlight(5_000, windows=3, small_bytes=1_000)
+    windows = [pa.RecordBatch.from_pydict({"octets": pa.array([bytes(size)], pa.binary(size))})] * 20
+    seen: list[int] = []
+
+    def read() -> None:
+        seen.extend(window.num_rows for window in flight.admit(windows, lambda rows: rows))
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(0.2)
+    assert reader.is_alive(), "it waits for room"
+    flight.close()
+    reader.join(10)
+    assert len(seen) == most
+
+
+def test_windows_grow_beyond_the_usual_rows_only_while_they_are_small() -> None:
+    for width, most_rows in ((20, 65_536), (100, 16_384), (300, 4_096)):
+        rows = pa.RecordBatch.from_pydict({"octets": pa.array([bytes(width)] * 65_536, pa.binary(width))})
+        windows = gather_windows([rows] * 3, window_rows=1 << 20, window_bytes=16 << 20)
+        assert max(window.num_rows for window in windows) == most_rows
+
+
+def test_the_name_of_its_source_costs_a_row_next_to_nothing_until_it_is_written(folder: Folder) -> None:
+    put_table(folder, "in/a.parquet", texts(2_000))
+    most = 0
+    places = {"input": folder.url + "in/", "output": folder.url + "out/"}
+    spec = make_job({"model": "tests.batch.own_models:FarSightedModel", "keep": ["id"], **places})
+    prepared = prepare_job(spec)
+    ((plan, shard),) = prepared.shards
+    for window in read_rows(prepared.source, shard, prepared.columns, plan.schema, window_rows=1_000):
+        most = max(most, window.column(OWN_SOURCE).nbytes / window.num_rows)
+    assert most < len(folder.url)
+    assert run_job(spec)["rows"] == 2_000
+    assert read_output(folder).schema.field("_source").type == pa.string()
 
 
 def test_a_reader_that_waits_for_room_is_let_go_when_the_job_ends() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import time
 from pathlib import Path
 from typing import Any
 
@@ -247,3 +248,30 @@ def test_s3_is_read_the_same_way_through_faults(
         file.prefetch(column_ranges(footer, [0]))
         with pytest.raises(StoreUnavailable):
             pq.ParquetFile(file, metadata=footer).read_row_group(0)
+
+
+class DistantStore(CountingStore):
+    """Takes a while for every request."""
+
+    def read(self, *args: Any, **kwargs: Any) -> bytes:
+        time.sleep(0.06)
+        return super().read(*args, **kwargs)
+
+
+@pytest.mark.parametrize(("kind", "grows"), [(CountingStore, False), (DistantStore, True)])
+def test_more_is_fetched_ahead_only_of_a_store_that_the_reader_has_to_wait_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[CountingStore], grows: bool
+) -> None:
+    if not grows:
+        monkeypatch.setattr("batch.parquet_source.SLOW_S", 10.0)  # this machine may be busy
+    content = np.random.default_rng(0).bytes(6 * MIB)
+    (tmp_path / "large").write_bytes(content)
+    store = kind(tmp_path)
+    with PinnedFile(store, only(store), ahead_bytes=MIB, most_ahead_bytes=4 * MIB) as file:
+        file.prefetch([(0, len(content))])
+        most = 0
+        for start in range(0, len(content), MIB // 4):
+            assert file.read(MIB // 4) == content[start : start + MIB // 4]
+            most = max(most, file.held_bytes)
+        assert file.ahead_bytes == (4 * MIB if grows else MIB)
+        assert (most > MIB) == grows
