@@ -14,6 +14,10 @@ class Graph(Protocol):
     """A loaded graph."""
 
     inputs: list[str]
+    streams: int
+
+    def run(self, batch: Feed) -> Any:
+        """The first output; as many threads as there are streams may call at once."""
 
     def run_all(self, batches: Sequence[Feed]) -> list[Any]:
         """The first output of each batch, in the order given."""
@@ -34,11 +38,14 @@ class OnnxGraph:
         self.inputs: list[str] = [node.name for node in self.session.get_inputs()]
         self.streams = streams
 
+    def run(self, batch: Feed) -> Any:
+        return self.session.run(None, batch)[0]
+
     def run_all(self, batches: Sequence[Feed]) -> list[Any]:
         if self.streams == 1:
-            return [self.session.run(None, batch)[0] for batch in batches]
+            return [self.run(batch) for batch in batches]
         with ThreadPoolExecutor(self.streams) as pool:
-            return list(pool.map(lambda batch: self.session.run(None, batch)[0], batches))
+            return list(pool.map(self.run, batches))
 
 
 class OpenVinoGraph:
@@ -51,25 +58,23 @@ class OpenVinoGraph:
         settings = {"NUM_STREAMS": str(streams), "INFERENCE_NUM_THREADS": str(cores), "INFERENCE_PRECISION_HINT": "f32"}
         self.model = ov.Core().compile_model(path, "CPU", settings)
         self.inputs: list[str] = [node.get_any_name() for node in self.model.inputs]
-        self.streams = streams
+        self.streams, self.local = streams, threading.local()
 
-    def run_all(self, batches: Sequence[Feed]) -> list[Any]:
+    def run(self, batch: Feed) -> Any:
         """An asynchronous request for each stream, with a thread that waits for it outside the GIL.
 
         AsyncInferQueue does the same with callbacks, as fast, but it was seen to wait for ever as it went out of scope,
         for a thread that waited for the GIL (OpenVINO 2026.4).
         """
-        local = threading.local()
+        if not hasattr(self.local, "request"):
+            self.local.request = self.model.create_infer_request()
+        self.local.request.start_async(dict(batch), share_inputs=True)
+        self.local.request.wait()
+        return self.local.request.get_output_tensor(0).data.copy()
 
-        def infer(batch: Feed) -> Any:
-            if not hasattr(local, "request"):
-                local.request = self.model.create_infer_request()
-            local.request.start_async(dict(batch), share_inputs=True)
-            local.request.wait()
-            return local.request.get_output_tensor(0).data.copy()
-
+    def run_all(self, batches: Sequence[Feed]) -> list[Any]:
         with ThreadPoolExecutor(self.streams) as pool:
-            return list(pool.map(infer, batches))
+            return list(pool.map(self.run, batches))
 
 
 def open_graph(runtime: str, path: str, *, streams: int, cores: int) -> Graph:

@@ -9,7 +9,7 @@ from benchmarks.sides import INT8_JOB, hand_loop, infinity, pipeline, sentence_t
 
 TITLE = "Text embedding: MiniLM, natural mix of lengths"
 #: Sides that take several times as long get a sample of their own: nobody waits an hour for a round.
-ROWS, SLOW_ROWS, QUICK_ROWS = 1200, 300, 96
+ROWS, SLOW_ROWS, WARM_ROWS, QUICK_ROWS = 2400, 600, 200, 96
 FP32, INT8 = "Tandem, fp32", "Tandem, int8"
 
 
@@ -22,7 +22,8 @@ def measure(rounds: int, quick: bool, say: Say) -> Result:
     backends = [sentence_transformers(b, p) for b in ("onnx", "openvino") for p in ("fp32", "int8")]
     loops = [hand_loop("onnx", "fp32", rows), hand_loop("openvino", "fp32", rows), hand_loop("openvino", "int8", rows)]
     sides = [torch, *([] if quick else [*backends, *loops]), *ours]
-    taken = run_rounds(sides, rows, rounds=rounds, say=say)
+    warm = text_rows("natural", QUICK_ROWS if quick else WARM_ROWS)
+    taken = run_rounds(sides, rows, rounds=rounds, say=say, warm=warm)
     targets = (
         Target(measure="whole job, fp32, against sentence-transformers on torch", ours=FP32, theirs=(torch.name,),
                at_least=3.0, aim=3.5),
@@ -36,7 +37,7 @@ def measure(rounds: int, quick: bool, say: Say) -> Result:
     few = text_rows("natural", QUICK_ROWS if quick else SLOW_ROWS)
     pipelines = [pipeline(1), pipeline(32)]
     slow = [*pipelines, *([] if quick else [infinity("torch"), infinity("optimum")])]
-    taken = run_rounds([*slow, *ours], few, rounds=rounds, say=say)
+    taken = run_rounds([*slow, *ours], few, rounds=rounds, say=say, warm=warm)
     both = tuple(side.name for side in pipelines)
     slower = (
         Target(measure="fp32 against transformers' pipeline at its best of 1 and 32", ours=FP32, theirs=both,
