@@ -81,7 +81,7 @@ def graph_of(model: str, runtime: str, precision: str) -> tuple[Path, str]:
     return graph, f"tandem model optimize {model} --runtime {runtime} --precision {precision} makes it"
 
 
-def hand_loop(runtime: str, precision: str, rows: RowSet, *, model: str = "minilm") -> Entrant:
+def hand_loop(runtime: str, precision: str, rows: RowSet, *, model: str = "minilm", quick: bool = False) -> Entrant:
     """The loop over sorted batches, the best of its grid over these very rows, on the file that Tandem runs."""
     folder = model_folder(model)
     spec = read_spec(folder)
@@ -96,6 +96,7 @@ def hand_loop(runtime: str, precision: str, rows: RowSet, *, model: str = "minil
             "runtime": runtime,
             "max_length": spec.max_length,
             "grid_input": str(rows.path),
+            "small_grid": quick,
             **({"labels": list(spec.labels)} if spec.labels else {}),
         },
         needs=(graph, made_by),

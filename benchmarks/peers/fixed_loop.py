@@ -2,7 +2,7 @@
 
 Settings: `model` (folder with tokenizer.json), `graph` (file), `runtime` (onnx, openvino), `max_length`, `labels` (of
 a classifier), `grid_input` (Parquet: the best of a grid of batch sizes and streams over those rows is chosen before
-"ready"), or `batch_size` and `streams`.
+"ready"; `small_grid` for a quick one), or `batch_size` and `streams`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ SIZES = (1, 2, 4, 8, 16, 32, 64)
 STREAMS = (1, 2)
 PART = 192  # rows on which every setting is timed: batches of the whole set, drawn evenly
 KEEP, MORE = 2, 600  # so many of the best are timed again on more
+SMALL = (4, 8), (2,)  # sizes and streams that came out best wherever the whole grid was tried
 
 
 def load(settings: Settings) -> Job:
@@ -85,12 +86,14 @@ def choose(settings: Settings) -> Settings:
     _, texts = read_rows(settings["grid_input"], "text")
     encodings = read_tokenizer(settings).encode_batch_fast(texts)
     cores = len(os.sched_getaffinity(0))
-    graphs = {n: open_graph(settings["runtime"], settings["graph"], streams=n, cores=cores) for n in STREAMS}
-    for streams in STREAMS:
+    sizes, counts = SMALL if settings.get("small_grid") else (SIZES, STREAMS)
+    graphs = {n: open_graph(settings["runtime"], settings["graph"], streams=n, cores=cores) for n in counts}
+    for streams in counts:
         predict(graphs[streams], encodings[:16], 8)
-    trial = {(size, n): clock(graphs[n], encodings, size, PART) for n in STREAMS for size in SIZES}
-    finals = sorted(trial, key=lambda pair: -trial[pair])[:KEEP]
-    timed = {(size, n): clock(graphs[n], encodings, size, MORE) for size, n in finals}
+    timed = trial = {(size, n): clock(graphs[n], encodings, size, PART) for n in counts for size in sizes}
+    if len(trial) > KEEP:
+        finals = sorted(trial, key=lambda pair: -trial[pair])[:KEEP]
+        timed = {(size, n): clock(graphs[n], encodings, size, MORE) for size, n in finals}
     size, streams = max(timed, key=lambda pair: timed[pair])
     tried = [{"batch_size": s, "streams": n, "tokens_per_s": round(pace)} for (s, n), pace in trial.items()]
     return {**settings, "batch_size": size, "streams": streams, "tried": tried}

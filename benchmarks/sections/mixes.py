@@ -24,7 +24,7 @@ def measure(rounds: int, quick: bool, say: Say) -> Result:
         say(f"-- {mix}: {rows.rows} rows")
         sides, targets = [], []
         for runtime, precision in PAIRS:
-            loop = hand_loop(runtime, precision, rows)
+            loop = hand_loop(runtime, precision, rows, quick=quick)
             job = {"runtime": runtime, "precision": precision, **(INT8_JOB if precision == "int8" else {})}
             ours = tandem(f"Tandem, {runtime} {precision}", "minilm", **job)
             sides += [loop, ours]
