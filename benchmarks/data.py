@@ -1,13 +1,14 @@
 """The row sets of the benchmarks: the mixed-length texts, samples of them in four mixes of lengths, and their digests.
 
-Every set is a function of this file, the packages and a seed. No row is ever repeated.
+Every set is a function of these files, the packages and a seed. No row is ever repeated; where the corpora hold too few
+texts of EQUAL_TOKENS tokens, longer ones are cut (pieces.py).
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from benchmarks.corpora import CORPORA
+from benchmarks.pieces import cut_pieces
 from models.locate import cache_home
 from models.zoo.pretrained import fetch_pretrained
 
@@ -27,6 +29,8 @@ LONGEST = 256  # MiniLM's own limit: longer texts are cut off there by everybody
 EQUAL_TOKENS = 64
 SET_ASIDE = 97  # one row in so many of the mixed set is for calibration only
 SHORT, LONG = (8, 24), (128, LONGEST)  # tokens, bounds included
+SOURCES = ("corpora.py", "data.py", "pictures.py", "pieces.py")  # what the rows on disk are a function of
+PIECES_FROM = 10_000_000  # ids of rows that are pieces of others
 
 
 class TooFewRows(ValueError):
@@ -81,12 +85,17 @@ def clean(text: str) -> str:
 
 def count_tokens(texts: list[str]) -> NDArray[np.int64]:
     """Tokens that MiniLM makes of each text, special ones included, at most LONGEST."""
+    return np.array([len(encoding) for encoding in read_tokenizer().encode_batch_fast(texts)], dtype=np.int64)
+
+
+def read_tokenizer() -> Any:
+    """MiniLM's, cut off at LONGEST."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(fetch_pretrained("minilm") / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(LONGEST)
-    return np.array([len(encoding) for encoding in tokenizer.encode_batch_fast(texts)], dtype=np.int64)
+    return tokenizer
 
 
 def pick_natural(tokens: NDArray[np.int64], rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -132,7 +141,7 @@ MIXES: Mapping[str, tuple[str, Pick]] = {
 
 
 def text_rows(mix: str, rows: int) -> RowSet:
-    """A seeded sample of the mixed-length set: columns id, text.
+    """A seeded sample of the mixed-length set: columns id, text; the ids of pieces begin at PIECES_FROM.
 
     Raises:
         TooFewRows: the corpora do not hold so many rows of that kind.
@@ -143,10 +152,28 @@ def text_rows(mix: str, rows: int) -> RowSet:
         table = mixed_texts()
         tokens = table.column("tokens").to_numpy().astype(np.int64)
         tokens[::SET_ASIDE] = 0
-        write_whole(
-            table.select(["id", "text"]).take(pa.array(choose(tokens, rows, np.random.default_rng(SEED)))), path
-        )
+        texts = table.select(["id", "text"])
+        if mix == "equal":
+            texts, tokens = add_pieces(texts, tokens, rows)
+        write_whole(texts.take(pa.array(choose(tokens, rows, np.random.default_rng(SEED)))), path)
+    ids = pq.read_table(path, columns=["id"]).column("id")
+    if pieces := pc.sum(pc.greater_equal(ids, PIECES_FROM)).as_py():
+        about += f", {pieces} of them the beginnings of longer texts"
     return describe_rows(path, about)
+
+
+def add_pieces(texts: pa.Table, tokens: NDArray[np.int64], rows: int) -> tuple[pa.Table, NDArray[np.int64]]:
+    """The texts, and behind them as many pieces of EQUAL_TOKENS tokens as there are too few texts of that length."""
+    missing = rows - int((tokens == EQUAL_TOKENS).sum())
+    if missing <= 0:
+        return texts, tokens
+    longer = pick(within(tokens, LONG), int((tokens >= LONG[0]).sum()), np.random.default_rng(SEED), kind="long texts")
+    column = texts.column("text")
+    found = cut_pieces(
+        (column[row].as_py() for row in longer), EQUAL_TOKENS, missing, read_tokenizer(), besides=column.to_pylist()
+    )
+    added = pa.table({"id": pa.array(range(PIECES_FROM, PIECES_FROM + len(found)), pa.int64()), "text": found})
+    return pa.concat_tables([texts, added]), np.concatenate([tokens, np.full(len(found), EQUAL_TOKENS)])
 
 
 def calibration_rows(rows: int = 1000) -> RowSet:
@@ -161,16 +188,16 @@ def calibration_rows(rows: int = 1000) -> RowSet:
     return describe_rows(path, "rows of the natural mix that are in no other set")
 
 
-def numbered_rows(rows: int) -> RowSet:
+def numbered_rows(rows: int, *, row_group_rows: int = 50_000) -> RowSet:
     """Many cheap rows for what does not look at them: a short text each, with the row's number in front."""
-    path = bench_cache() / f"numbered-{rows}.parquet"
+    path = bench_cache() / f"numbered-{rows}-by-{row_group_rows}.parquet"
     if not path.is_file():
         table = mixed_texts()
         short = table.column("text").take(pa.array(within(table.column("tokens").to_numpy(), SHORT)))
         texts = short.take(pa.array(np.arange(rows) % len(short))).combine_chunks()
         numbers = pa.array(np.arange(rows))
         numbered = pc.binary_join_element_wise(numbers.cast(pa.string()), texts, " ")
-        write_whole(pa.table({"id": numbers, "text": numbered}), path, row_group_rows=50_000)
+        write_whole(pa.table({"id": numbers, "text": numbered}), path, row_group_rows=row_group_rows)
     about = (
         f"short texts, each with its row's number in front; below the number a text comes {-(-rows // 28_000)} times"
     )
@@ -201,16 +228,28 @@ def within(tokens: NDArray[np.int64], bounds: tuple[int, int]) -> NDArray[np.int
 
 
 def describe_rows(path: Path, about: str) -> RowSet:
-    table = pq.read_table(path)
-    return RowSet(path=path, rows=table.num_rows, digest=digest_rows(table), about=about)
+    with pq.ParquetFile(path) as file:
+        columns = {name: read_column(file, name) for name in file.schema_arrow.names}
+        return RowSet(path=path, rows=file.metadata.num_rows, digest=digest_columns(columns), about=about)
+
+
+def read_column(file: pq.ParquetFile, name: str) -> Iterator[pa.ChunkedArray]:
+    """A column, one row group in memory at a time."""
+    for number in range(file.num_row_groups):
+        yield file.read_row_group(number, [name]).column(0)
 
 
 def digest_rows(table: pa.Table) -> str:
+    """The digest of a table's rows."""
+    return digest_columns({name: [table.column(name)] for name in table.column_names})
+
+
+def digest_columns(columns: Mapping[str, Iterable[pa.ChunkedArray]]) -> str:
     """sha256 over column names, ids and values in their order, whatever the chunks and the file's encoding."""
     digest = hashlib.sha256()
-    for name in table.column_names:
+    for name, chunks in columns.items():
         digest.update(name.encode())
-        for value in table.column(name).to_pylist():
+        for value in (value for chunk in chunks for value in chunk.to_pylist()):
             content = value if isinstance(value, bytes) else str(value).encode()
             digest.update(len(content).to_bytes(8, "little") + content)
     return digest.hexdigest()[:16]
@@ -224,7 +263,7 @@ def mean_tokens(path: Path) -> float:
 def bench_cache() -> Path:
     """Where row sets lie, outside the repository: a folder for each state of the files that make them."""
     here = Path(__file__).parent
-    sources = b"".join((here / name).read_bytes() for name in ("corpora.py", "data.py", "pictures.py"))
+    sources = b"".join((here / name).read_bytes() for name in SOURCES)
     folder = cache_home() / "benchmarks" / hashlib.sha256(sources).hexdigest()[:8]
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -235,3 +274,14 @@ def write_whole(table: pa.Table, path: Path, *, row_group_rows: int | None = Non
     temporary = path.with_suffix(f".{os.getpid()}")
     pq.write_table(table, temporary, compression="zstd", row_group_size=row_group_rows)
     temporary.rename(path)
+
+
+def write_groups(groups: Iterable[pa.Table], path: Path) -> None:
+    """Write tables as the row groups of one file, one in memory at a time; the file appears whole, by rename."""
+    temporary, writer = path.with_suffix(f".{os.getpid()}"), None
+    for table in groups:
+        writer = writer or pq.ParquetWriter(temporary, table.schema, compression="zstd")
+        writer.write_table(table)
+    if writer is not None:
+        writer.close()
+        temporary.rename(path)

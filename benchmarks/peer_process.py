@@ -9,7 +9,7 @@ import queue
 import re
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +35,7 @@ class Entrant:
         environment: whose interpreter runs it (environments.py).
         settings: what its script takes; they are shown beside its name.
         needs: a file that must be there, and what makes it.
+        cores: how many it and all that it starts may use; None: all of them.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Entrant:
     environment: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[Path, str] | None = None
+    cores: int | None = None
 
 
 class PeerProcess:
@@ -61,7 +63,7 @@ class PeerProcess:
         self.log = scratch / f"{''.join(c if c.isalnum() else '-' for c in entrant.name)}.log"
         command = [str(python_of(entrant.environment)), "-m", f"benchmarks.peers.{entrant.module}"]
         command += [json.dumps(dict(entrant.settings))]
-        with self.log.open("wb") as log:
+        with self.log.open("wb") as log, first_cores(entrant.cores):
             self.process = subprocess.Popen(
                 command,
                 cwd=ROOT,
@@ -143,6 +145,17 @@ class PeerProcess:
 def without_folders(reason: str) -> str:
     """A reason without the folders of this machine."""
     return re.sub(r"(?:/[\w.@+-]+)+/([\w.@+-]+)", r"\1", reason)
+
+
+@contextlib.contextmanager
+def first_cores(count: int | None) -> Iterator[None]:
+    """What this thread starts meanwhile may use the first `count` cores only; None: all that this process may."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def environment() -> dict[str, str]:

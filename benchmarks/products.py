@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ SCRIPT = """
 import os, sys, time
 for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
+os.sched_setaffinity(0, {int(sys.argv[3])})
 import numpy as np
 a = np.random.default_rng(0).random((int(sys.argv[2]), int(sys.argv[2])), np.float32)
 for _ in range(50):
@@ -28,15 +30,17 @@ print(time.perf_counter() - started, flush=True)
 
 
 def gain_of_two(products: int = 6000) -> float:
-    """How many times more products two processes finish in the same time than one; 2 at best."""
+    """How many times more products two processes on a core each finish in the same time than one; 2 at best."""
     return 2 * time_processes(1, products) / time_processes(2, products)
 
 
 def time_processes(count: int, products: int) -> float:
     """Seconds until the last of these processes, begun together, has done its products on one thread."""
-    command = [sys.executable, "-c", SCRIPT, str(products), str(SIZE)]
-    pipe = subprocess.PIPE
-    running = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment()) for _ in range(count)]
+    command, pipe = [sys.executable, "-c", SCRIPT, str(products), str(SIZE)], subprocess.PIPE
+    running = [
+        subprocess.Popen([*command, str(core)], stdin=pipe, stdout=pipe, text=True, env=environment())
+        for core in sorted(os.sched_getaffinity(0))[:count]
+    ]
     try:
         for process in running:
             assert process.stdout is not None

@@ -2,7 +2,7 @@
 
 Settings: `model` (folder with tokenizer.json), `graph` (file), `runtime` (onnx, openvino), `max_length`, `labels` (of
 a classifier), `grid_input` (Parquet: the best of a grid of batch sizes and streams over those rows is chosen before
-"ready"), or `batch_size` and `streams`.
+"ready"; `small_grid` for a quick one), or `batch_size` and `streams`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from benchmarks.peers.rows import best_labels, normalized, read_rows, write_embe
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 STREAMS = (1, 2)
-KEEP = 3  # settings that are timed on four times as many rows, after all were timed on a part
-PART = 160  # rows of that part, drawn evenly
+PART = 192  # rows on which every setting is timed: batches of the whole set, drawn evenly
+KEEP, MORE = 2, 600  # so many of the best are timed again on more
+SMALL = (4, 8), (2,)  # sizes and streams that came out best wherever the whole grid was tried
 
 
 def load(settings: Settings) -> Job:
@@ -52,12 +53,17 @@ def read_tokenizer(settings: Settings) -> Any:
 
 def predict(graph: Graph, encodings: list[Any], size: int) -> Any:
     """Longest first, so that the largest batch claims the memory once; answers in the order of the rows."""
-    order = np.argsort([-len(encoding) for encoding in encodings], kind="stable")
-    chosen = [order[start : start + size] for start in range(0, len(order), size)]
+    chosen = cut(encodings, size)
     answers = graph.run_all([pad([encodings[i] for i in rows], graph.inputs) for rows in chosen])
     restored = np.empty((len(encodings), answers[0].shape[1]), np.float32)
-    restored[order] = np.concatenate(answers)
+    restored[np.concatenate(chosen)] = np.concatenate(answers)
     return restored
+
+
+def cut(encodings: list[Any], size: int) -> list[Any]:
+    """Row numbers of each batch, the longest rows first."""
+    order = np.argsort([-len(encoding) for encoding in encodings], kind="stable")
+    return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def pad(encodings: list[Any], names: Any) -> dict[str, Any]:
@@ -71,29 +77,40 @@ def pad(encodings: list[Any], names: Any) -> dict[str, Any]:
 
 
 def choose(settings: Settings) -> Settings:
-    """The best of the grid, timed on rows that will be asked for: every setting on a part, the best on a larger one."""
+    """The best of the grid, timed on rows that will be asked for: every setting on a part, the best on a larger one.
+
+    A part is batches of the whole set, so that a large batch is padded no more than it will be.
+    """
     if "batch_size" in settings:
         return settings
     _, texts = read_rows(settings["grid_input"], "text")
     encodings = read_tokenizer(settings).encode_batch_fast(texts)
     cores = len(os.sched_getaffinity(0))
-    graphs = {n: open_graph(settings["runtime"], settings["graph"], streams=n, cores=cores) for n in STREAMS}
-    grid = [(size, streams) for streams in STREAMS for size in SIZES]
-    part, more = (encodings[:: max(len(encodings) // rows, 1)] for rows in (PART, 4 * PART))
-    for streams in STREAMS:
-        predict(graphs[streams], part[:16], 8)
-    trial = {(size, streams): clock(graphs[streams], part, size) for size, streams in grid}
-    finals = sorted(trial, key=lambda pair: trial[pair])[:KEEP]
-    timed = {(size, streams): clock(graphs[streams], more, size) for size, streams in finals}
-    size, streams = min(timed, key=lambda pair: timed[pair])
-    tried = [{"batch_size": s, "streams": n, "rows_per_s": round(len(part) / t, 1)} for (s, n), t in trial.items()]
+    sizes, counts = SMALL if settings.get("small_grid") else (SIZES, STREAMS)
+    graphs = {n: open_graph(settings["runtime"], settings["graph"], streams=n, cores=cores) for n in counts}
+    for streams in counts:
+        predict(graphs[streams], encodings[:16], 8)
+    timed = trial = {(size, n): clock(graphs[n], encodings, size, PART) for n in counts for size in sizes}
+    if len(trial) > KEEP:
+        finals = sorted(trial, key=lambda pair: -trial[pair])[:KEEP]
+        timed = {(size, n): clock(graphs[n], encodings, size, MORE) for size, n in finals}
+    size, streams = max(timed, key=lambda pair: timed[pair])
+    tried = [{"batch_size": s, "streams": n, "tokens_per_s": round(pace)} for (s, n), pace in trial.items()]
     return {**settings, "batch_size": size, "streams": streams, "tried": tried}
 
 
-def clock(graph: Graph, encodings: list[Any], size: int) -> float:
+def clock(graph: Graph, encodings: list[Any], size: int, rows: int) -> float:
+    """Tokens a second, padding not counted, over batches drawn evenly from all of them."""
+    chosen = draw_evenly(cut(encodings, size), max(rows // size, 4))
     started = time.perf_counter()
-    predict(graph, encodings, size)
-    return time.perf_counter() - started
+    graph.run_all([pad([encodings[i] for i in batch], graph.inputs) for batch in chosen])
+    return sum(len(encodings[i]) for batch in chosen for i in batch) / (time.perf_counter() - started)
+
+
+def draw_evenly(batches: list[Any], count: int) -> list[Any]:
+    """So many of them, from the middle of equal stretches; all of them where there are no more."""
+    count = min(count, len(batches))
+    return [batches[int((number + 0.5) * len(batches) / count)] for number in range(count)]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Image classification with a pretrained network: EfficientNet-Lite0 over photos, against a hand-written torch loop."""
+"""Image classification with a pretrained network: EfficientNet-Lite0 over photos, against hand-written loops."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ from benchmarks.measure import Say, run_rounds
 from benchmarks.peer_process import Entrant
 from benchmarks.pictures import photo_rows
 from benchmarks.results_file import Comparison, Result, describe_set
-from benchmarks.sides import model_folder, tandem
+from benchmarks.sides import image_loop, model_folder, tandem
 
 TITLE = "Image classification: EfficientNet-Lite0 on photos"
-ROWS, QUICK_ROWS = 96, 32
+MODEL = "efficientnet-lite0"
+ROWS, QUICK_ROWS, GRID_ROWS = 240, 32, 64
 
 
 def measure(rounds: int, quick: bool, say: Say) -> Result:
-    """The loop at the best batch size of its grid."""
+    """The loops at the best settings of their grids."""
     rows = photo_rows(QUICK_ROWS if quick else ROWS)
-    loop = Entrant(
+    in_torch = Entrant(
         name="hand loop, torch fp32",
         module="torch_images",
         environment="peers",
-        settings={"model": str(model_folder("efficientnet-lite0")), "grid_input": str(rows.path)},
+        settings={"model": str(model_folder(MODEL)), "grid_input": str(rows.path)},
     )
-    taken = run_rounds([loop, tandem("Tandem, fp32", "efficientnet-lite0")], rows, rounds=rounds, say=say)
+    loops = [image_loop(runtime, rows, model=MODEL, grid_rows=GRID_ROWS) for runtime in ("onnx", "openvino")]
+    sides = [in_torch, *loops, tandem("Tandem, fp32", MODEL)]
+    taken = run_rounds(sides, rows, rounds=rounds, say=say, warm=photo_rows(QUICK_ROWS))
     comparison = Comparison(title="", rows=describe_set(rows), sides=taken)
     return Result(section="images", title=TITLE, rounds=rounds, quick=quick, comparisons=[comparison])

@@ -9,7 +9,7 @@ from benchmarks.results_file import Comparison, Result, describe_set
 from benchmarks.sides import model_folder, tandem
 
 TITLE = "Sequence classification: a BiLSTM on spoken vowels"
-COPIES, QUICK_COPIES = 20, 4
+COPIES, QUICK_COPIES = 60, 4
 
 
 def measure(rounds: int, quick: bool, say: Say) -> Result:
@@ -26,6 +26,6 @@ def measure(rounds: int, quick: bool, say: Say) -> Result:
         for runtime in ("torch", "onnx")
     ]
     ours = tandem("Tandem, fp32", "vowels-bilstm", column={"sequence": "steps"})
-    taken = run_rounds([*loops, ours], rows, rounds=rounds, say=say)
+    taken = run_rounds([*loops, ours], rows, rounds=rounds, say=say, warm=vowel_rows(QUICK_COPIES))
     comparison = Comparison(title="", rows=describe_set(rows), sides=taken)
     return Result(section="sequences", title=TITLE, rounds=rounds, quick=quick, comparisons=[comparison])

@@ -1,12 +1,19 @@
 """The row sets: which rows of the corpora are drawn, and their digest."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
 
+from benchmarks import data, pictures
 from benchmarks.data import (
     EQUAL_TOKENS,
     LONG,
@@ -16,9 +23,12 @@ from benchmarks.data import (
     RowSet,
     TooFewRows,
     clean,
+    describe_rows,
     digest_rows,
     split_rows,
+    write_groups,
 )
+from benchmarks.pieces import cut_pieces
 
 #: Tokens of 20,000 rows of any length; 0 is a row that is set aside.
 TOKENS = np.random.default_rng(1).integers(0, LONGEST + 1, size=20_000)
@@ -75,3 +85,56 @@ def test_rows_in_several_files_are_the_same_rows(tmp_path: Path) -> None:
     split = split_rows(rows, 3)
     assert len(list(split.path.iterdir())) == 3
     assert digest_rows(pq.read_table(split.path)) == rows.digest == split.digest
+
+
+def test_row_groups_are_written_and_digested_one_by_one(tmp_path: Path) -> None:
+    table = pa.table({"id": list(range(10)), "text": [f"row {i}" for i in range(10)]})
+    write_groups((table.slice(start, 4) for start in range(0, 10, 4)), tmp_path / "rows.parquet")
+    assert pq.ParquetFile(tmp_path / "rows.parquet").num_row_groups == 3
+    described = describe_rows(tmp_path / "rows.parquet", "ten rows")
+    assert (described.rows, described.digest) == (10, digest_rows(table))
+
+
+def words() -> Tokenizer:
+    """A token for each word, and one before and behind."""
+    names = ["[CLS]", "[SEP]", "[UNK]"]
+    tokenizer = Tokenizer(WordLevel({name: number for number, name in enumerate(names)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 0), ("[SEP]", 1)])
+    return tokenizer
+
+
+def test_pieces_are_beginnings_of_so_many_tokens_and_none_comes_twice() -> None:
+    texts = ["a b c d e", "a b c f g", "k l", "one two three", "u v w x y", "p q r s t"]
+    assert cut_pieces(texts, 5, 2, words(), besides=["u v w"]) == ["a b c", "p q r"]
+    assert cut_pieces(texts, 5, 1, words(), besides=[]) == ["a b c"]
+
+
+def test_rows_of_one_length_are_made_up_of_pieces_and_their_number_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = [f"{' '.join(f'w{i}x{n}' for n in range(200))}" for i in range(300)]
+    short = [" ".join(f"s{i}x{n}" for n in range(EQUAL_TOKENS - 2)) for i in range(5)]
+    texts = long + short
+    table = pa.table({"id": list(range(305)), "text": texts, "tokens": [202] * 300 + [EQUAL_TOKENS] * 5})
+    for name, fake in {"mixed_texts": lambda: table, "read_tokenizer": words, "bench_cache": lambda: tmp_path}.items():
+        monkeypatch.setattr(data, name, fake)
+    rows = data.text_rows("equal", 20)
+    found = pq.read_table(rows.path)
+    assert rows.about == f"all rows of {EQUAL_TOKENS} tokens, 15 of them the beginnings of longer texts"
+    assert {len(encoding.ids) for encoding in words().encode_batch(found.column("text").to_pylist())} == {EQUAL_TOKENS}
+    assert len(set(found.column("text").to_pylist())) == len(set(found.column("id").to_pylist())) == 20
+
+
+def test_more_garments_than_there_are_differ_from_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = np.random.default_rng(3).integers(0, 256, (20, 28, 28)).astype(np.uint8)
+    monkeypatch.setattr(pictures, "fashion", lambda split: (real[:8] if split == "test" else real[8:], None))
+    monkeypatch.setattr(pictures, "bench_cache", lambda: tmp_path)
+    rows = pictures.fashion_rows(70, row_group_rows=16)
+    found = pq.read_table(rows.path)
+    images = [np.asarray(Image.open(io.BytesIO(value))) for value in found.column("image").to_pylist()]
+    assert pq.ParquetFile(rows.path).num_row_groups == 5
+    assert len({image.tobytes() for image in images}) == 70 == len(set(found.column("id").to_pylist()))
+    assert all((image == original).all() for image, original in zip(images[:20], real, strict=True))
+    mirrored, noise = images[25].astype(int), pictures.MOST_GREY
+    assert np.abs(mirrored - np.minimum(real[5, :, ::-1], 255 - noise)).max() <= noise

@@ -1,5 +1,6 @@
 """A side as a process: ready, go, end; and what becomes of one that fails."""
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ from benchmarks import environments
 from benchmarks.cold import run_cold
 from benchmarks.data import RowSet
 from benchmarks.measure import run_rounds
-from benchmarks.peer_process import Entrant, PeerFailed, PeerProcess, without_folders
+from benchmarks.peer_process import Entrant, PeerFailed, PeerProcess, first_cores, without_folders
 
 PLAIN = Entrant(name="plain", module="plain_copy", environment="tandem")
 OURS = Entrant(
@@ -84,3 +85,15 @@ def test_a_cold_process_is_timed_to_its_first_file_and_its_failure_is_said(tmp_p
     assert cold.peak_mb > 0
     with pytest.raises(PeerFailed, match="no good"):
         run_cold([str(environments.python_of("tandem")), "-c", "raise SystemExit('no good')"], target.is_file)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_a_side_of_one_core_is_given_one_and_the_others_all(tmp_path: Path) -> None:
+    here = os.sched_getaffinity(0)
+    for cores, given in ((1, {min(here)}), (None, here)):
+        entrant = Entrant(name="plain", module="plain_copy", environment="tandem", cores=cores)
+        with PeerProcess(entrant, scratch=tmp_path) as side:
+            assert os.sched_getaffinity(side.process.pid) == given
+    with pytest.raises(RuntimeError), first_cores(1):
+        raise RuntimeError
+    assert os.sched_getaffinity(0) == here
