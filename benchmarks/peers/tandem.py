@@ -13,10 +13,14 @@ from typing import Any
 
 from batch.run import run_job
 from benchmarks.peers.protocol import Job, Settings, serve
+from models.load import load_model
 
 
 def load(settings: Settings) -> Job:
-    """Nothing is loaded here: a job loads its model."""
+    """A job loads its model anew; here only what it imports is, as with the other sides."""
+    job_settings = settings["job"]
+    wanted = {name: job_settings[name] for name in ("runtime", "precision", "tolerance") if name in job_settings}
+    load_model(job_settings["model"], **wanted)
 
     def job(source: str, target: str) -> Mapping[str, Any]:
         shutil.rmtree(target, ignore_errors=True)

@@ -29,7 +29,7 @@ def measure(rounds: int, quick: bool, say: Say) -> Result:
     sides = [
         tandem(
             f"Tandem, {n} worker{'s' * (n > 1)} of one thread on {n} core{'s' * (n > 1)}", "minilm",
-            cores=n, workers=n, threads=1, shard_mb=0.001,
+            cores=n, workers=n, threads=1, shard_mb=0.001, runtime="openvino", precision="fp32",
         )
         for n in (1, 2)
     ]  # fmt: skip

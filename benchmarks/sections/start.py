@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -45,6 +46,7 @@ def measure(rounds: int, quick: bool, say: Say) -> Result:
         if answered:
             reference = read_predictions(last[answered[0]])
             answers = {name: verdict(agreement(read_predictions(last[name]), reference)) for name in answered}
+            answers |= {name: f"{answers[name]}; {variant_in(last[name])}" for name in answered if name in (FP32, INT8)}
     return report(taken, failed, answers, rows, rounds, quick)
 
 
@@ -55,7 +57,7 @@ def start(name: str, rows: RowSet, target: Path) -> Cold:
         PeerFailed: it did not answer.
     """
     if name in (FP32, INT8):
-        flags = ["--tolerance", "int8"] if name == INT8 else []
+        flags = ["--precision", "int8"] if name == INT8 else []
         command = ["run", "--model", "minilm", "--input", str(rows.path), "--output", str(target), *flags]
         return run_cold(tandem_command(*command), has_part(target))
     if reason := missing("peers"):
@@ -63,6 +65,11 @@ def start(name: str, rows: RowSet, target: Path) -> Cold:
     kind = "pipeline" if name == PIPELINE else "encode"
     command = [str(python_of("peers")), "-m", "benchmarks.peers.first_answers", kind, str(model_folder("minilm"))]
     return run_cold([*command, str(rows.path), str(target)], target.is_file)
+
+
+def variant_in(target: Path) -> str:
+    """The variant that a job took."""
+    return str(json.loads((target / "_tandem" / "manifest.json").read_text())["model"]["variant"])
 
 
 def report(
