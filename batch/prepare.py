@@ -83,7 +83,7 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     described = describe_model(job.model, **job.where_from)
     columns = job_columns(job, described.spec)
     target = open_store(job.output, **job.where_from)
-    before = read_record(target)
+    before = read_before(target) if replace else read_record(target)
     owner = None if replace else before
     asked, job = job, resolve_variant(job, described, before, anew=replace)
     if owner is not None:
@@ -137,6 +137,14 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
         parity=parity,
         kept=settled.kept,
     )
+
+
+def read_before(target: Store) -> JobRecord | None:
+    """Whose the output was that `--replace` clears; None also where nobody can read it."""
+    try:
+        return read_record(target)
+    except UsageError:
+        return None
 
 
 def claim(asked: JobSpec, target: Store, record: JobRecord, *, attempt: str) -> bool:

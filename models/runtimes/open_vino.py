@@ -119,8 +119,11 @@ class OpenVinoRuntime:
             request = self._idle.pop() if self._idle else None
         try:
             request = request or compiled.create_infer_request()
-            # Not start_async and wait: of fourteen runs of 12,000 calls from two threads two hung (OpenVINO 2026.4).
-            request.infer(feed, share_inputs=True)
+            # Inputs are copied: a request that shares them holds objects of Python in its own threads, and of fourteen
+            # runs of 12,000 such calls from two threads two hung with the GIL held. Nor `infer`, which keeps silent where
+            # memory runs out, and leaves the last call's answers in place (OpenVINO 2026.4).
+            request.start_async(feed, share_inputs=False)
+            request.wait()
             # The request's memory is the next caller's: what is returned is a copy.
             answers = {name: request.get_output_tensor(i).data.copy() for i, name in enumerate(self.output_names)}
         except (RuntimeError, MemoryError) as error:

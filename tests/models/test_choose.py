@@ -160,7 +160,7 @@ def test_a_variant_that_was_changed_is_not_loaded(tmp_path: Path, file: str) -> 
 def test_costs_beside_a_variant_are_no_part_of_it(tmp_path: Path) -> None:
     folder = copy_made("bbc-bert", "openvino", "fp32", tmp_path)
     (folder / "variants/openvino-fp32/costs.json").write_text("{}")
-    (folder / "variants/onnx-fp32").mkdir()
+    (folder / "variants/onnx-fp32").mkdir(exist_ok=True)
     (folder / "variants/onnx-fp32/costs.json").write_text("{}")
     assert describe_model(str(folder)).variants["onnx-fp32"].reference
     load_model(str(folder), runtime="openvino", threads=1)
