@@ -119,9 +119,9 @@ class OpenVinoRuntime:
             request = self._idle.pop() if self._idle else None
         try:
             request = request or compiled.create_infer_request()
-            # Inputs are copied: a request that shares them holds objects of Python in its own threads, and of fourteen
-            # runs of 12,000 such calls from two threads two hung with the GIL held. Nor `infer`, which keeps silent where
-            # memory runs out, and leaves the last call's answers in place (OpenVINO 2026.4).
+            # Inputs are copied: a request that shares them holds objects of Python in threads of its own, and of
+            # fourteen runs of 12,000 such calls from two threads two hung, the GIL held. Nor `infer`: where memory runs
+            # out it keeps silent, and leaves the last call's answers in place (OpenVINO 2026.4).
             request.start_async(feed, share_inputs=False)
             request.wait()
             # The request's memory is the next caller's: what is returned is a copy.
