@@ -81,10 +81,10 @@ def run_rounds(
     try:
         with contextlib.ExitStack() as stack:
             running: dict[str, PeerProcess] = {}
-            for entrant in entrants:
+            for number, entrant in enumerate(entrants):
                 try:
                     side = stack.enter_context(PeerProcess(entrant, scratch=scratch))
-                    side.go((warm or rows).path, scratch / f"warm-{len(running)}")
+                    side.go((warm or rows).path, scratch / f"warm-{number}")
                 except PeerFailed as error:
                     taken[entrant.name].failed = str(error)
                     say(f"{entrant.name}: did not run: {error}")

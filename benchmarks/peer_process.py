@@ -139,7 +139,7 @@ class PeerProcess:
         """The last line that it wrote, which for a Python program is the error."""
         self.process.wait(10)
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
-        return without_folders((lines or ["it ended without a word"])[-1].strip())[:240]
+        return without_folders((lines or ["it ended without a word"])[-1].strip())[:600]
 
 
 def without_folders(reason: str) -> str:
