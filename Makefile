@@ -37,7 +37,7 @@ lint: $(STAMP)  ## ruff, mypy --strict and import-linter
 test: lint  ## Everything that CI runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-bench: $(STAMP)  ## Beside what people would otherwise run: benchmarks/RESULTS.md, in about an hour
+bench: $(STAMP)  ## Beside what people would otherwise run: benchmarks/RESULTS.md, in an hour and a half
 	$(BIN)/python -m benchmarks.environments
 	$(BIN)/python -m benchmarks.run
 
