@@ -116,8 +116,9 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     if replace and not dry and plan is not None:
         clear_output(target, record, plan)
     if owner is None and not dry and not claim(asked, target, record, attempt=attempt):
+        # Another run settled auto otherwise at the same time, and its choice counts. Two models are held no longer.
         settled, trial, model = Settled(job=job), None, None
-        return prepare_job(asked)  # another run settled auto otherwise, at the same time: its choice counts
+        return prepare_job(asked)
     if parity is not None:
         record_parity(target, record, parity, device=device, attempt=attempt)
     while plan is not None:

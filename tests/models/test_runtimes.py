@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -152,6 +154,16 @@ def test_after_a_failed_call_openvino_answers_what_it_answered_before() -> None:
     with pytest.raises(RuntimeError, match="mismatch"):
         runtime.forward(bad)
     np.testing.assert_array_equal(runtime.forward(inputs_of("bbc-bert"))["logits"], before)
+
+
+def test_openvino_holds_nothing_of_its_callers_after_a_call() -> None:
+    runtime = OpenVinoRuntime(ZOO / "bbc-bert/model.onnx", threads=1)
+    inputs = {name: np.array(array, dtype=np.int64) for name, array in inputs_of("bbc-bert").items()}
+    held = [weakref.ref(array) for array in inputs.values()]
+    runtime.forward(inputs)
+    inputs.clear()
+    gc.collect()
+    assert [reference() for reference in held] == [None] * len(held)
 
 
 _SHORT_OF_MEMORY = """
