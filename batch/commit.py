@@ -21,7 +21,7 @@ from typing import Any
 
 from batch.errors import FingerprintMismatch, InputChanged, InputNotFound, StoreUnavailable, UsageError
 from batch.shard import Plan, Shard
-from batch.storage import ObjectInfo, Store
+from batch.stores.storage import ObjectInfo, Store
 from batch.write import Part
 
 OURS = "_tandem/"

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch.errors import UnreadableParquet
-from batch.storage import ObjectInfo, Store
+from batch.stores.storage import ObjectInfo, Store
 
 MIB = 1024 * 1024
 _TAIL_BYTES = 64 * 1024

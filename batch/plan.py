@@ -17,7 +17,7 @@ from batch.errors import SchemaMismatch, UsageError
 from batch.parquet_source import read_footer
 from batch.read import matching_rows
 from batch.shard import Piece, Plan, Shard, make_shard, partition_of, partition_values
-from batch.storage import ObjectInfo, Store
+from batch.stores.storage import ObjectInfo, Store
 from batch.where import check_where
 
 log = logging.getLogger("tandem")

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from batch.choose.gate import Account, check_rows, must_compare, record_parity
+from batch.choose.settle import load_for, resolve_variant, variant_of
+from batch.choose.trial import reference_of, take_trial
+from batch.choose.weigh import Settled, Weighed, weigh_job
 from batch.columns import JobColumns, job_columns
 from batch.commit import (
     JobRecord,
@@ -19,17 +23,13 @@ from batch.commit import (
     refuse_other_job,
 )
 from batch.errors import FingerprintMismatch, InputChanged, InputNotFound, UsageError
-from batch.gate import Account, check_rows, must_compare, record_parity
 from batch.lean import leave_pandas_out
 from batch.plan import make_plan
-from batch.probe import check_conditional_puts
 from batch.replace import clear_output
-from batch.settle import load_for, resolve_variant, variant_of
 from batch.shard import Plan, Shard
 from batch.spec import JobSpec
-from batch.storage import ObjectInfo, Store, list_sources, open_store
-from batch.trial import reference_of, take_trial
-from batch.weigh import Settled, Weighed, weigh_job
+from batch.stores.probe import check_conditional_puts
+from batch.stores.storage import ObjectInfo, Store, list_sources, open_store
 from models.choose import device_of
 from models.load import Described, describe_model
 from models.model import Model

@@ -16,7 +16,7 @@ from batch.columns import OWN_ROW, OWN_SOURCE, JobColumns
 from batch.errors import SchemaMismatch, UnreadableParquet
 from batch.parquet_source import BUFFER_BYTES, PinnedFile, Range, column_ranges, wanted_leaves
 from batch.shard import Piece, Shard
-from batch.storage import ObjectInfo, Store
+from batch.stores.storage import ObjectInfo, Store
 
 #: Rows of a shard's first window: the arithmetic waits until it is encoded. With 1024 that was three times as long.
 FIRST_ROWS = 128

@@ -18,7 +18,7 @@ from batch.commit import (
 )
 from batch.errors import UsageError
 from batch.shard import Plan
-from batch.storage import Store
+from batch.stores.storage import Store
 
 PART = re.compile(r"(^|/)part-[0-9a-f]{8}-[0-9a-f]{20}\.parquet$")
 

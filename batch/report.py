@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from batch.choose.gate import read_parity
 from batch.commit import JobRecord, list_parts, not_ours
-from batch.gate import read_parity
 from batch.parquet_source import read_footer
 from batch.shard import Plan
-from batch.storage import ObjectInfo, Store
+from batch.stores.storage import ObjectInfo, Store
 from batch.write import FOOTER_KEY
 
 Manifest = dict[str, Any]

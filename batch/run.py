@@ -8,19 +8,19 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from batch.choose_workers import choose_workers
+from batch.choose.choose_workers import choose_workers
+from batch.choose.gate import describe_parity
+from batch.choose.settle import load_for
+from batch.choose.weigh import describe_weighed
 from batch.commit import MANIFEST, commit_manifest, is_finished, list_parts, read_plans, withdraw
 from batch.errors import Interrupted, TooManyErrors
-from batch.gate import describe_parity
 from batch.prepare import Prepared, prepare_job
 from batch.profile import describe_run
 from batch.progress import LogProgress, Progress
 from batch.report import Manifest, build_manifest
-from batch.settle import load_for
 from batch.shard import Plan, Shard
 from batch.spec import JobSpec, make_job
 from batch.stop import Stop
-from batch.weigh import describe_weighed
 from batch.worker import Done, Shape, run_shards
 from batch.workers import run_in_processes
 from models.flops import Flops, count_flops, read_flops

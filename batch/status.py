@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from batch.commit import MANIFEST, is_finished, list_parts, read_plans, read_record
 from batch.errors import InputNotFound
 from batch.parquet_source import PinnedFile
-from batch.storage import Store, open_store
+from batch.stores.storage import Store, open_store
 
 
 def open_output(output: str, **where: str | None) -> Store:

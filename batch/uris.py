@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from batch.errors import InputNotFound
-from batch.storage import Store, open_store
+from batch.stores.storage import Store, open_store
 
 
 class UriReader:

@@ -15,11 +15,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from batch.choose.settle import load_for
 from batch.errors import Interrupted, JobError, revive
 from batch.lean import leave_pandas_out
 from batch.prepare import Prepared
 from batch.progress import Progress
-from batch.settle import load_for
 from batch.shard import Plan, Shard
 from batch.sizes import parse_size
 from batch.spec import JobSpec

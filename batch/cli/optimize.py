@@ -55,7 +55,7 @@ def optimize(
     A variant whose answers are outside the tolerance is not registered. `tandem run` and the server take the fastest
     variant that is within the job's tolerance.
     """
-    from batch.sample import sample_source, sample_zoo
+    from batch.choose.sample import sample_source, sample_zoo
     from models.load import describe_model
     from models.optimize import optimize_model
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from batch.commit import MANIFEST
 from batch.parquet_source import PinnedFile
 from batch.report import Manifest
-from batch.storage import Store, open_store
+from batch.stores.storage import Store, open_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

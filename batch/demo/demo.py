@@ -19,7 +19,7 @@ from batch.demo.cases import CASES, Case, read_manifest, read_predictions, read_
 from batch.demo.online import CLIENTS, compare
 from batch.demo.processes import DemoFailed, free_port, run_tandem, running, s3_settings, tandem
 from batch.status import read_status
-from batch.storage import open_store
+from batch.stores.storage import open_store
 from models.load import describe_model
 from models.locate import cache_home
 from models.zoo.datasets import write_demo_data

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from batch import choose_workers
-from batch.choose_workers import describe_shape, fastest, list_candidates, trial_rows
+from batch.choose import choose_workers
+from batch.choose.choose_workers import describe_shape, fastest, list_candidates, trial_rows
 from batch.errors import Interrupted
 from batch.prepare import Prepared, prepare_job
 from batch.run import run_job

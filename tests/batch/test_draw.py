@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from batch.choose.draw import GROUPS, Drawn, draw_rows, spread_order, spread_ranks
 from batch.columns import OWN_ROW, OWN_SOURCE, job_columns
-from batch.draw import GROUPS, Drawn, draw_rows, spread_order, spread_ranks
 from batch.plan import make_plan
 from batch.spec import make_job
-from batch.storage import list_sources
+from batch.stores.storage import list_sources
 from tests.batch.own_models import WordCount
 from tests.batch.places import WORD_COUNT, Folder, put_table
 

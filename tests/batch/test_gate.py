@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from batch.choose.gate import must_compare, read_parity, record_parity
 from batch.errors import ReferenceMissing, UsageError
-from batch.gate import must_compare, read_parity, record_parity
 from batch.prepare import make_record
 from batch.report import Manifest
 from batch.run import run_job
 from batch.spec import make_job
-from batch.storage import open_store
+from batch.stores.storage import open_store
 from models.artifact import record_digest
 from models.errors import ParityBroken
 from models.load import describe_model
@@ -112,7 +112,9 @@ def test_a_reference_that_does_not_fit_beside_the_model_is_refused_before_the_ou
     assert not folder.etags("out/_tandem/job")
     monkeypatch.undo()
     bounded: list[str] = []
-    monkeypatch.setattr("batch.trial.bound_micro_batches", lambda model, most_bytes: bounded.append(model.variant))
+    monkeypatch.setattr(
+        "batch.choose.trial.bound_micro_batches", lambda model, most_bytes: bounded.append(model.variant)
+    )
     assert run(folder, sound, memory="8GB")["parity"]["rows"] == 64
     assert bounded == ["onnx-fp32"], "nor does its arithmetic take what is not left"
 
@@ -134,7 +136,7 @@ def test_another_host_compares_for_itself_and_what_the_first_one_found_stays(
     found, before = run(folder, sound)["parity"], folder.etags()[PARITY]
     for key in (*part_keys(folder), "out/_SUCCESS", "out/_tandem/manifest.json"):
         folder.delete(key)
-    monkeypatch.setattr("batch.gate.host_fingerprint", lambda: "another host")
+    monkeypatch.setattr("batch.choose.gate.host_fingerprint", lambda: "another host")
     told = Told()
     assert run(folder, sound, told)["parity"] == found
     assert [facts["rows"] for facts in told.compared] == [64]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batch.errors import InputNotFound, UsageError
-from batch.local_store import LocalStore
+from batch.stores.local_store import LocalStore
 
 
 def test_an_overwrite_in_place_changes_the_etag(tmp_path: Path) -> None:

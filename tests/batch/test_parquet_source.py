@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch.errors import InputChanged, InputNotFound, StoreUnavailable, UnreadableParquet
-from batch.local_store import LocalStore
 from batch.parquet_source import BUFFER_BYTES, PinnedFile, coalesce_ranges, column_ranges, read_footer
-from batch.s3_store import S3Store
-from batch.storage import ObjectInfo
+from batch.stores.local_store import LocalStore
+from batch.stores.s3_store import S3Store
+from batch.stores.storage import ObjectInfo
 from tests.fault_proxy import FaultProxy, Rule
 
 MIB = 2**20

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from batch.errors import ConditionIgnored
-from batch.probe import check_conditional_puts
-from batch.s3_store import S3Store
-from batch.storage import open_store
+from batch.stores.probe import check_conditional_puts
+from batch.stores.s3_store import S3Store
+from batch.stores.storage import open_store
 from tests.fault_proxy import FaultProxy, Rule
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from batch.commit import MANIFEST, SUCCESS, agree_on_plan, is_finished, read_plans, withdraw
 from batch.errors import TooManyErrors
-from batch.local_store import LocalStore
 from batch.run import run_job
-from batch.storage import ObjectInfo
+from batch.stores.local_store import LocalStore
+from batch.stores.storage import ObjectInfo
 from tests.batch.places import WORD_COUNT
 
 

@@ -18,7 +18,7 @@ from batch.errors import (
     StoreUnavailable,
     UsageError,
 )
-from batch.s3_store import S3Store
+from batch.stores.s3_store import S3Store
 from tests.fault_proxy import FaultProxy, Rule
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from batch.errors import InputNotFound, UsageError
-from batch.storage import list_sources, open_store
+from batch.stores.storage import list_sources, open_store
 
 KEYS = [
     "a.parquet",
@@ -118,6 +118,7 @@ def test_a_local_job_needs_no_boto3() -> None:
     import subprocess
     import sys
 
-    code = "import sys; from batch.storage import list_sources; import batch.probe, batch.parquet_source, batch.where\n"
+    code = "import sys; from batch.stores.storage import list_sources\n"
+    code += "import batch.stores.probe, batch.parquet_source, batch.where\n"
     code += "assert not {'boto3', 'botocore', 'sqlglot'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from batch.errors import InputChanged, InputNotFound
-from batch.s3_store import S3Store
-from batch.storage import Store, open_store
+from batch.stores.s3_store import S3Store
+from batch.stores.storage import Store, open_store
 
 Body = Callable[[bytes], bytes | Path]
 

@@ -9,15 +9,15 @@ import pyarrow as pa
 import pytest
 
 import batch.prepare
+from batch.choose.draw import Drawn
+from batch.choose.settle import name_variant
+from batch.choose.trial import Trial
+from batch.choose.weigh import MATES, is_open, row_seconds, weigh_variant
 from batch.commit import JobRecord
-from batch.draw import Drawn
 from batch.prepare import prepare_job
 from batch.run import run_job
-from batch.settle import name_variant
 from batch.spec import make_job
-from batch.storage import Store
-from batch.trial import Trial
-from batch.weigh import MATES, is_open, row_seconds, weigh_variant
+from batch.stores.storage import Store
 from models.costs import Costs
 from models.errors import RuntimeUnavailable
 from models.host import recall, remember
@@ -141,7 +141,7 @@ def test_nothing_is_weighed_on_a_gpu_where_only_another_runtime_has_one(
             raise RuntimeUnavailable("onnx", why="no CUDA here", available=[])
         return "cuda"
 
-    monkeypatch.setattr("batch.weigh.device_of", device)
+    monkeypatch.setattr("batch.choose.weigh.device_of", device)
     described = describe_model(str(model))
     asked = make_job(settings(folder, model, device="cuda"))
     assert not is_open(asked, name_variant(asked, described, described.variants["torch-fp32"]), described)

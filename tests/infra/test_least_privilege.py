@@ -9,8 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from batch.errors import AccessDenied
-from batch.s3_store import MIB, S3Store
-from batch.storage import list_sources
+from batch.stores.s3_store import MIB, S3Store
+from batch.stores.storage import list_sources
 from tests.infra.conftest import REGION, Stack, as_job_role
 
 if TYPE_CHECKING:

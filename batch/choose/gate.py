@@ -11,10 +11,10 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from batch.choose.trial import Trial
 from batch.commit import PARITY, JobRecord
 from batch.spec import JobSpec
-from batch.storage import Store
-from batch.trial import Trial
+from batch.stores.storage import Store
 from models.host import host_fingerprint
 from models.load import Described
 from models.model import Model

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batch.s3_errors import S3_FAULTS
+from batch.stores.s3_errors import S3_FAULTS
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

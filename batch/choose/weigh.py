@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from batch.choose.settle import loading_seconds, name_variant, variant_of
+from batch.choose.trial import ROWS, Trial, reference_of, take_trial
 from batch.columns import JobColumns
-from batch.settle import loading_seconds, name_variant, variant_of
 from batch.shard import Plan
 from batch.spec import JobSpec
-from batch.storage import Store
-from batch.trial import ROWS, Trial, reference_of, take_trial
+from batch.stores.storage import Store
 from models.choose import device_of, speed_here
 from models.load import Described
 from models.micro_batch import plan_micro_batches

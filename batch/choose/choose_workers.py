@@ -12,13 +12,13 @@ from multiprocessing.connection import Connection
 import pyarrow as pa
 
 from batch.bounds import share_memory
+from batch.choose.settle import variant_of
 from batch.errors import Interrupted, JobError
 from batch.overlap import overlap
 from batch.predict import Spent, decode_rows, encode_rows, predict_batches
 from batch.prepare import Prepared
 from batch.progress import Progress
 from batch.read import USUAL_ROWS, read_rows
-from batch.settle import variant_of
 from batch.shard import Plan, Shard
 from batch.stop import Stop
 from batch.worker import Shape

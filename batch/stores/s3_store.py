@@ -13,9 +13,9 @@ from botocore.exceptions import BotoCoreError
 from urllib3.exceptions import HTTPError
 
 from batch.errors import ConditionIgnored, InputChanged, StoreUnavailable, UsageError
-from batch.s3_errors import S3_FAULTS, as_job_error, code_of, status_of
-from batch.s3_multipart import upload_parts
-from batch.storage import ObjectHead, ObjectInfo
+from batch.stores.s3_errors import S3_FAULTS, as_job_error, code_of, status_of
+from batch.stores.s3_multipart import upload_parts
+from batch.stores.storage import ObjectHead, ObjectInfo
 from models.s3_session import open_session
 
 if TYPE_CHECKING:

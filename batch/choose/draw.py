@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from batch.columns import OWN_ROW, OWN_SOURCE, JobColumns
 from batch.read import read_rows
 from batch.shard import Piece, Plan, Shard
-from batch.storage import Store
+from batch.stores.storage import Store
 
 #: Row groups that are read from, spread over the input's objects.
 GROUPS = 8

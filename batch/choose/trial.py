@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batch.bounds import check_comparison, share_memory
+from batch.choose.draw import Drawn, draw_rows
+from batch.choose.settle import options_of
 from batch.columns import OWN_ROW, OWN_SOURCE, JobColumns
-from batch.draw import Drawn, draw_rows
 from batch.errors import ReferenceMissing
-from batch.settle import options_of
 from batch.shard import Plan
 from batch.spec import JobSpec
-from batch.storage import Store
+from batch.stores.storage import Store
 from batch.uris import UriReader
 from models.errors import MissingExtra, RuntimeUnavailable
 from models.footprint import bound_micro_batches

@@ -11,7 +11,7 @@ from shutil import copyfileobj
 from uuid import uuid4
 
 from batch.errors import AccessDenied, ConditionIgnored, InputChanged, InputNotFound, StoreUnavailable, UsageError
-from batch.storage import ObjectHead, ObjectInfo
+from batch.stores.storage import ObjectHead, ObjectInfo
 
 _TEMPORARY = "_tandem/.tmp"
 _STALE_S = 24 * 3600.0

@@ -4,7 +4,7 @@ from typing import Protocol, runtime_checkable
 from uuid import uuid4
 
 from batch.errors import ConditionIgnored
-from batch.storage import Store
+from batch.stores.storage import Store
 
 PUT_KEY = "_tandem/probe-put"
 COMPLETE_KEY = "_tandem/probe-complete"

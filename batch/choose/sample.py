@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from batch.errors import UnreadableParquet, UsageError
 from batch.parquet_source import PinnedFile, read_footer
-from batch.storage import ObjectInfo, Store, list_sources
+from batch.stores.storage import ObjectInfo, Store, list_sources
 
 #: Files that rows are drawn from, evenly over the listing.
 FILES = 16

@@ -10,7 +10,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from batch.errors import InputNotFound, UsageError
-from batch.source_names import WILDCARD, is_named
+from batch.stores.source_names import WILDCARD, is_named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +114,11 @@ def open_store(
     """
     scheme, path = split_url(url)
     if scheme == "s3":
-        from batch.s3_store import S3Store  # boto3 takes 0.2 s to import; a local job does without
+        from batch.stores.s3_store import S3Store  # boto3 takes 0.2 s to import; a local job does without
 
         bucket, _, prefix = path.partition("/")
         return S3Store(bucket, prefix, endpoint_url=endpoint_url, region=region, profile=profile)
-    from batch.local_store import LocalStore
+    from batch.stores.local_store import LocalStore
 
     return LocalStore(path)
 
