@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,10 @@ from models.costs import Costs
 
 #: What looking at one place to cut takes, about; and what part of the model's time planning may take.
 PLACE_S, SHARE = 6e-6, 0.01
+#: A cut over which streams stand idle for more than this part of the time is tried again with smaller micro-batches,
+IDLE = 0.03
+#: of at most such parts of what each stream has to do.
+PARTS = (1, 2, 4, 8)
 
 
 def plan_micro_batches(
@@ -22,6 +28,7 @@ def plan_micro_batches(
     max_padded: int | None = None,
     pads: bool = True,
     places: int | None = None,
+    streams: int = 1,
 ) -> tuple[NDArray[np.int64], ...]:
     """Cut a window into the micro-batches whose times add up to the least.
 
@@ -32,6 +39,9 @@ def plan_micro_batches(
     Where the model is so fast that looking at every place would take more than SHARE of its time, groups are cut
     only at every second, third, ... piece: exact among those.
 
+    Where several streams work at once and the best cut leaves one of them without work at the end, as that of a small
+    window does, cuts into smaller micro-batches are tried too, and the one counts that is done first.
+
     Args:
         lengths: shape (pieces,), the cost of each piece.
         costs: what a micro-batch takes by its shape.
@@ -39,6 +49,7 @@ def plan_micro_batches(
         max_padded: rows x longest that one may hold, for memory's sake; a single piece is always allowed.
         pads: whether pieces of different lengths may go together.
         places: how many places to cut are looked at, at most; None: as many as SHARE of the model's time allows.
+        streams: how many micro-batches are on their way at once, each begun when one before it is done.
 
     Returns:
         Indices into `lengths`, for each micro-batch.
@@ -52,8 +63,37 @@ def plan_micro_batches(
     if places is None:
         places = allowed_places(ordered, costs, max_rows)
     stride = min(max(1, math.ceil(len(ordered) / max(places, 1))), max_rows)
-    edges = best_edges(ordered, costs, max_rows=max_rows, max_padded=max_padded, pads=pads, stride=stride)
+
+    def cut(most_s: float) -> list[int]:
+        return best_edges(
+            ordered, costs, max_rows=max_rows, max_padded=max_padded, pads=pads, stride=stride, most_s=most_s
+        )
+
+    edges = cut(math.inf)
+    if streams > 1:
+        seconds = group_seconds(ordered, edges, costs)
+        least, whole = finished_at(seconds, streams), float(seconds.sum())
+        for parts in PARTS:
+            if least <= (1 + IDLE) * whole / streams:
+                break
+            tried = cut(whole / streams / parts)
+            done = finished_at(group_seconds(ordered, tried, costs), streams)
+            if done < least:
+                edges, least = tried, done
     return tuple(np.split(order, edges[1:-1]))
+
+
+def group_seconds(ordered: NDArray[np.int64], edges: Sequence[int], costs: Costs) -> NDArray[np.float64]:
+    """What each group takes, shape (groups,)."""
+    return costs.seconds(np.diff(edges), ordered[np.asarray(edges[:-1])])
+
+
+def finished_at(seconds: NDArray[np.float64], streams: int) -> float:
+    """When the last of several streams is done, each of which takes the next group as soon as it is free."""
+    free = [0.0] * streams
+    for taken in seconds.tolist():
+        heapq.heapreplace(free, free[0] + taken)
+    return max(free)
 
 
 def allowed_places(ordered: NDArray[np.int64], costs: Costs, max_rows: int) -> int:
@@ -64,13 +104,21 @@ def allowed_places(ordered: NDArray[np.int64], costs: Costs, max_rows: int) -> i
 
 
 def best_edges(
-    ordered: NDArray[np.int64], costs: Costs, *, max_rows: int, max_padded: int | None, pads: bool, stride: int
+    ordered: NDArray[np.int64],
+    costs: Costs,
+    *,
+    max_rows: int,
+    max_padded: int | None,
+    pads: bool,
+    stride: int,
+    most_s: float = math.inf,
 ) -> list[int]:
     """Where to cut: 0, each group's end, and last the number of pieces.
 
     Args:
         ordered: lengths, longest first.
         stride: groups begin and end at multiples of it, and at the end; and wherever `pads` or the bounds ask for it.
+        most_s: what a group may take, unless it is one stride.
     """
     count = len(ordered)
     places = cut_places(ordered, stride=stride, pads=pads)
@@ -78,6 +126,7 @@ def best_edges(
     widest = min(max_rows, count)
     table = costs.planning(widest, distinct)
     most = np.full(len(distinct), widest) if max_padded is None else np.clip(max_padded // distinct, 1, widest)
+    most = np.minimum(most, np.maximum((table <= most_s).sum(axis=1), 1))
     # A group may not leave its stretch of equal lengths where padding is not allowed.
     until = np.full(len(places) - 1, count) if pads else stretch_ends(ordered)[places[:-1]]
     best = np.full(len(places), np.inf)

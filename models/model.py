@@ -19,6 +19,8 @@ from models.spec import ModelSpec
 OnLong = Literal["truncate", "error", "chunk"]
 #: An Arrow array (chunked or not) or a Python sequence; pyarrow has no stubs to say so.
 Values = Any
+#: A piece is padded by no more than a part in so many for the sake of meeting fewer lengths.
+PADDING = 8
 #: What the pieces of an Encoded are as arrays, one name of them.
 Feature = Sequence[NDArray[Any]] | NDArray[Any]
 
@@ -165,10 +167,15 @@ class Model(ABC):
         """Name columns and labels: one row for each row of `encoded`, in its order, with `self.schema`."""
 
     def padded_lengths(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-        """To what pieces are padded at least: the next multiple of `length_step`, as far as the model takes it."""
+        """To what pieces are padded at least: the next multiple of `length_step`, as far as the model takes it.
+
+        For short pieces that of 4, 2 or 1, so that no more than a part in PADDING is added.
+        """
         if self.length_step == 1:
             return lengths
-        stepped = -(-lengths // self.length_step) * self.length_step
+        steps = 2 ** np.floor(np.log2(np.maximum(lengths / PADDING, 1))).astype(np.int64)
+        steps = np.minimum(steps, self.length_step)
+        stepped = -(-lengths // steps) * steps
         most = self.spec.max_length
         return np.asarray(stepped if most is None else np.maximum(np.minimum(stepped, most), lengths))
 

@@ -104,6 +104,7 @@ def run_window(model: Model, encoded: Encoded, *, told: Told | None = None) -> W
         max_rows=model.max_rows,
         max_padded=model.max_padded,
         pads=model.pads,
+        streams=model.streams,
     )
     expected = predict_seconds(model, lengths, planned)
     stats.plan_s = time.perf_counter() - started

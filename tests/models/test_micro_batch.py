@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models.costs import Costs
-from models.micro_batch import plan_micro_batches
+from models.micro_batch import finished_at, plan_micro_batches
 
 #: Seconds of calls, as somebody may have measured them: shapes in any order, with any times.
 MEASURED = st.lists(st.tuples(st.integers(1, 12), st.integers(1, 80), st.floats(1e-5, 1e-1)), max_size=12)
@@ -152,6 +152,31 @@ def test_a_fast_model_is_not_planned_for_longer_than_it_runs() -> None:
     plan_micro_batches(lengths, costs=Counted((0, 0, 1e-8, 0)), max_rows=64)
     assert looked[0] == 1024
     assert looked[1] < 20
+
+
+def test_a_small_window_leaves_no_stream_without_work() -> None:
+    lengths = np.full(64, 64)
+    costs = Costs((1e-3, 0, 1e-5, 0))
+    assert [len(group) for group in plan_micro_batches(lengths, costs=costs, max_rows=64)] == [64]
+    assert [len(group) for group in plan_micro_batches(lengths, costs=costs, max_rows=64, streams=2)] == [32, 32]
+    many = plan_micro_batches(np.full(64 * 40, 64), costs=costs, max_rows=64, streams=2)
+    assert len(many) == 40, "where all of them are busy anyway, the sum is what counts"
+
+
+@settings(max_examples=100, deadline=None)
+@given(lengths=st.lists(st.integers(1, 60), min_size=1, max_size=80), prior=PRIOR, streams=st.integers(2, 5))
+def test_several_streams_are_done_no_later_than_over_the_cut_for_one(
+    lengths: list[int], prior: tuple[float, ...], streams: int
+) -> None:
+    sizes, costs = np.asarray(lengths, np.int64), Costs(prior)
+
+    def done(groups: tuple[NDArray[np.int64], ...]) -> float:
+        assert sorted(np.concatenate(groups).tolist()) == list(range(len(lengths)))
+        seconds = costs.seconds([len(group) for group in groups], [int(sizes[group].max()) for group in groups])
+        return finished_at(seconds, streams)
+
+    plans = [plan_micro_batches(sizes, costs=costs, max_rows=32, streams=at_once) for at_once in (1, streams)]
+    assert done(plans[1]) <= done(plans[0]) * (1 + 1e-9)
 
 
 def test_no_rows_make_no_micro_batch() -> None:
