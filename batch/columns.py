@@ -12,11 +12,15 @@ import pyarrow.types as pt
 from batch.errors import SchemaMismatch, UsageError
 from batch.spec import JobSpec
 from batch.where import Where, parse_where
+from models.decode import scores_kept
 from models.spec import ModelSpec
 
 SOURCE, ROW = "_source", "_row"
 #: Their names on the way, beside the source's own columns: the output of one job may be the input of another.
 OWN_SOURCE, OWN_ROW = "tandem:_source", "tandem:_row"
+
+#: What numbers take in a part: random ones of 32 bits, and a row's number beside columns that never change.
+FLOAT_BYTES, ROW_BYTES = 3.7, 2.0
 
 #: What a model's input takes, in words.
 TAKES: Mapping[str, str] = {
@@ -37,6 +41,7 @@ class JobColumns:
         label: the source's column of true labels.
         where: the condition on rows.
         predictions: the model's output columns, `truncated` and `error` included.
+        answer_bytes: what a row's answer, `_source` and `_row` take in a part, by estimate.
     """
 
     encoded: str
@@ -45,6 +50,7 @@ class JobColumns:
     label: str | None
     where: Where | None
     predictions: tuple[pa.Field, ...]
+    answer_bytes: float = 0.0
 
     def kept(self, schema: pa.Schema, partition: Iterable[str]) -> dict[str, pa.Field]:
         """Source column -> the field that is written. A name that a prediction has gets `input_` in front.
@@ -129,7 +135,15 @@ def job_columns(job: JobSpec, spec: ModelSpec) -> JobColumns:
         label=job.label,
         where=parse_where(job.where) if job.where else None,
         predictions=spec.output_fields,
+        answer_bytes=answer_bytes(spec, top_k=job.top_k),
     )
+
+
+def answer_bytes(spec: ModelSpec, *, top_k: int | None) -> float:
+    """What a row's answer takes in a part, compressed: numbers hardly shrink, names of labels are a dictionary's."""
+    if spec.dimension:
+        return ROW_BYTES + FLOAT_BYTES * spec.dimension
+    return ROW_BYTES + FLOAT_BYTES + (FLOAT_BYTES + 1) * scores_kept(spec, top_k)
 
 
 def takes(kind: str, found: pa.DataType) -> bool:

@@ -6,6 +6,7 @@
     │   ├── InputNotFound           plan, read: no such bucket, folder or object
     │   ├── UnreadableParquet       plan, read: truncated, empty, or no Parquet at all
     │   ├── WhereError              plan: --where says what we do not understand
+    │   ├── TableRefused            plan, commit: a Delta table that cannot be read or written as asked
     │   └── ConditionIgnored        commit: the store overwrites where it was told not to
     ├── ModelProblem            3   the model and the job do not go together
     │   ├── RuntimeMissing          plan: this host lacks the runtime that the job was begun with
@@ -103,6 +104,14 @@ class WhereError(UsageError):
             "LIKE, parentheses, columns (\"quoted\" where needed), 'text', numbers, TRUE, FALSE, DATE '2026-01-31'."
         )
         self.text, self.reason = text, reason
+
+
+class TableRefused(UsageError):
+    """A Delta table asks for what we do not do, is not as it says, or is not ours to write."""
+
+    def __init__(self, url: str, reason: str, *, advice: str = "") -> None:
+        super().__init__(f"the Delta table at {url}: {reason}.{' ' if advice else ''}{advice}")
+        self.url, self.reason = url, reason
 
 
 class ConditionIgnored(UsageError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 
 from batch.columns import JobColumns
 from batch.errors import SchemaMismatch, UsageError
-from batch.parquet_source import read_footer
+from batch.parquet_source import read_footer, wanted_leaves
 from batch.read import matching_rows
 from batch.shard import Piece, Plan, Shard, make_shard, partition_of, partition_values
 from batch.stores.storage import ObjectInfo, Store
@@ -29,12 +30,13 @@ WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footer:
-    """What planning takes from one object's footer: rows and compressed bytes of each row group."""
+    """What planning takes from a footer: each row group's rows, compressed bytes, and those of kept columns."""
 
     info: ObjectInfo
     partition: str
     rows: tuple[int, ...]
     sizes: tuple[int, ...]
+    kept_sizes: tuple[int, ...]
     schema: pa.Schema
     stop_row: int | None = None
 
@@ -46,6 +48,7 @@ def make_plan(
     *,
     before: Sequence[Plan] = (),
     shard_mb: float,
+    part_bytes: float = math.inf,
     limit: int | None = None,
 ) -> Plan:
     """Cut the objects into shards.
@@ -53,7 +56,8 @@ def make_plan(
     Where there are plans `before`, their schema is this one's too, so that every part of an output has one schema.
 
     The same objects give the same shards on any host. A shard holds row groups of one partition, at most `shard_mb` of
-    compressed input, or one row group. An object without rows is part of a shard as well, so that it counts as read.
+    compressed input and what makes a part of `part_bytes` by estimate, or one row group. An object without rows is part
+    of a shard as well, so that it counts as read.
     Objects behind the limit are no part of the plan: what becomes of them changes nothing.
 
     Raises:
@@ -76,7 +80,13 @@ def make_plan(
     shards = [
         shard
         for group in by_partition(footers)
-        for shard in cut(group, folder=columns.folder(group[0].partition), shard_bytes=int(shard_mb * MB))
+        for shard in cut(
+            group,
+            folder=columns.folder(group[0].partition),
+            shard_bytes=int(shard_mb * MB),
+            part_bytes=part_bytes,
+            answer_bytes=columns.answer_bytes,
+        )
     ]
     objects = {footer.info.key: footer.info.etag for footer in footers}
     return Plan(number=len(before), objects=objects, shards=tuple(shards), schema=schema, admitted=admitted)
@@ -91,12 +101,22 @@ def read_footers(store: Store, infos: Iterable[ObjectInfo], columns: JobColumns)
         schema = source_schema(store.url_of(info.key), metadata)
         columns.check(store.url_of(info.key), schema, partition_values(partition))
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-        sizes = [sum(group.column(i).total_compressed_size for i in range(group.num_columns)) for group in groups]
-        rows = tuple(group.num_rows for group in groups)
-        return Footer(info=info, partition=partition, rows=rows, sizes=tuple(sizes), schema=schema)
+        kept = wanted_leaves(metadata, columns.kept(schema, partition_values(partition)))
+        return Footer(
+            info=info,
+            partition=partition,
+            rows=tuple(group.num_rows for group in groups),
+            sizes=tuple(compressed_bytes(group, range(group.num_columns)) for group in groups),
+            kept_sizes=tuple(compressed_bytes(group, kept) for group in groups),
+            schema=schema,
+        )
 
     with ThreadPoolExecutor(16, thread_name_prefix="footer") as pool:
         yield from pool.map(read, infos)
+
+
+def compressed_bytes(group: pq.RowGroupMetaData, leaves: Iterable[int]) -> int:
+    return sum(group.column(leaf).total_compressed_size for leaf in leaves)
 
 
 def source_schema(url: str, metadata: pq.FileMetaData) -> pa.Schema:
@@ -223,21 +243,30 @@ def by_partition(footers: Sequence[Footer]) -> Iterator[list[Footer]]:
     yield from groups.values()
 
 
-def cut(footers: Sequence[Footer], *, folder: str, shard_bytes: int) -> Iterator[Shard]:
-    """Fill shards with row groups in order; the next begins where one more would pass `shard_bytes`."""
+def cut(
+    footers: Sequence[Footer], *, folder: str, shard_bytes: int, part_bytes: float, answer_bytes: float
+) -> Iterator[Shard]:
+    """Fill shards with row groups in order; the next begins where one more is too much for a shard or for its part.
+
+    What a part will hold is the kept columns as their source has them compressed, and `answer_bytes` a row.
+    """
     pieces: list[Piece] = []
     rows = size = 0
+    part = 0.0
     for footer in footers:
         if not footer.rows:
             pieces.append(piece_of(footer))
-        for group, (group_rows, group_size) in enumerate(zip(footer.rows, footer.sizes, strict=True)):
-            if size and size + group_size > shard_bytes:
+        for group, (group_rows, group_size, kept) in enumerate(
+            zip(footer.rows, footer.sizes, footer.kept_sizes, strict=True)
+        ):
+            group_part = kept + answer_bytes * group_rows
+            if size and (size + group_size > shard_bytes or part + group_part > part_bytes):
                 yield make_shard(footer.partition, pieces, rows, folder=folder)
-                pieces, rows, size = [], 0, 0
+                pieces, rows, size, part = [], 0, 0, 0.0
             if not pieces or pieces[-1].key != footer.info.key:
                 pieces.append(piece_of(footer))
             pieces[-1] = replace(pieces[-1], row_groups=(*pieces[-1].row_groups, group))
-            rows, size = rows + group_rows, size + group_size
+            rows, size, part = rows + group_rows, size + group_size, part + group_part
     if pieces:
         yield make_shard(footers[0].partition, pieces, rows, folder=folder)
 
@@ -281,4 +310,10 @@ def cut_footer(footer: Footer, stop: int) -> Footer:
     for group_rows in footer.rows:
         if sum(rows) < stop:
             rows.append(min(group_rows, stop - sum(rows)))
-    return replace(footer, rows=tuple(rows), sizes=footer.sizes[: len(rows)], stop_row=stop)
+    return replace(
+        footer,
+        rows=tuple(rows),
+        sizes=footer.sizes[: len(rows)],
+        kept_sizes=footer.kept_sizes[: len(rows)],
+        stop_row=stop,
+    )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from batch.choose.gate import Account, check_rows, must_compare, record_parity
 from batch.choose.settle import load_for, resolve_variant, variant_of
 from batch.choose.trial import reference_of, take_trial
@@ -27,9 +29,13 @@ from batch.lean import leave_pandas_out
 from batch.plan import make_plan
 from batch.replace import clear_output
 from batch.shard import Plan, Shard
+from batch.sizes import parse_size
 from batch.spec import JobSpec
 from batch.stores.probe import check_conditional_puts
-from batch.stores.storage import ObjectInfo, Store, list_sources, open_store
+from batch.stores.storage import ObjectInfo, Store
+from batch.table.delta_schema import delta_schema
+from batch.table.place import Place, find_place, take_place
+from batch.table.source import list_input_objects
 from models.choose import device_of
 from models.load import Described, describe_model
 from models.model import Model
@@ -41,6 +47,8 @@ class Prepared:
 
     Attributes:
         job: with `runtime` and `precision` resolved.
+        target: where plans and parts go; under a table the job's own folder.
+        place: that folder, and the output that it lies in.
         attempt: names this run in the metadata of what it writes.
         claimed: whether this run claimed the output, and not another.
         model: loaded to see that it does; None where another run claimed the output, or where processes load their own.
@@ -54,6 +62,7 @@ class Prepared:
     record: JobRecord
     source: Store
     target: Store
+    place: Place
     plans: Sequence[Plan]
     attempt: str
     claimed: bool = False
@@ -82,21 +91,24 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     leave_pandas_out()
     described = describe_model(job.model, **job.where_from)
     columns = job_columns(job, described.spec)
-    target = open_store(job.output, **job.where_from)
+    place = find_place(job.output, asked_settings(job, described), **job.where_from)
+    target = place.target
     before = read_before(target) if replace else read_record(target)
     owner = None if replace else before
     asked, job = job, resolve_variant(job, described, before, anew=replace)
     if owner is not None:
         refuse_other_job(target, owner, make_record(job, described))
     plans = [] if replace else read_plans(target)
-    source, infos = list_input(job, target, plans)
+    source, infos = list_input(job, place.root, plans)
     check_unchanged(source, infos, plans)
     attempt = uuid.uuid4().hex
     idle = bool(plans) and not uncovered(infos, plans, limit=job.limit) and is_finished(target, len(plans))
     if not (dry or idle):
-        check_conditional_puts(target)
+        check_conditional_puts(place.root)
     plan = draft_plan(job, source, infos, columns, plans)
     agreed = [*plans, *([plan] if plan is not None else [])]
+    if job.table == "delta":
+        check_columns(place.root.url, agreed, columns)
     settled = Settled(job=job)
     if before is None or before.settings.get("variant") != variant_of(job, described).digest:
         settled = weigh_job(asked, job, described, source, agreed, columns)
@@ -113,12 +125,15 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     if not (dry or idle) and must_compare(target, record, device=device, anew=replace):
         trial = trial or take_trial(job, described, source, agreed, columns)
         parity = check_rows(job, described, model or load_for(job, described), trial)
-    if replace and not dry and plan is not None:
+    if replace and not dry and plan is not None and job.table == "none":
         clear_output(target, record, plan)
-    if owner is None and not dry and not claim(asked, target, record, attempt=attempt):
-        # Another run settled auto otherwise at the same time, and its choice counts. Two models are held no longer.
-        settled, trial, model = Settled(job=job), None, None
-        return prepare_job(asked)
+    if owner is None and not dry:
+        taken = take_place(place, record, anew=replace, attempt=attempt, **job.where_from)
+        if taken is None or not claim(asked, taken.target, record, attempt=attempt):
+            # Another run settled auto otherwise at the same time, and its choice counts. Two models are held no longer.
+            settled, trial, model = Settled(job=job), None, None
+            return prepare_job(asked)
+        place, target = taken, taken.target
     if parity is not None:
         record_parity(target, record, parity, device=device, attempt=attempt)
     while plan is not None:
@@ -131,6 +146,7 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
         record=record,
         source=source,
         target=target,
+        place=place,
         plans=tuple(plans),
         attempt=attempt,
         claimed=owner is None,
@@ -166,19 +182,7 @@ def claim(asked: JobSpec, target: Store, record: JobRecord, *, attempt: str) -> 
 def make_record(job: JobSpec, described: Described) -> JobRecord:
     """The settings that change answers, and who answers; of a resolved job."""
     variant = variant_of(job, described)
-    settings: dict[str, Any] = {
-        "input": normal_url(job.input),
-        "column": job.column,
-        "keep": job.keep,
-        "where": job.where,
-        "limit": job.limit,
-        "label": job.label,
-        "on_long": job.on_long,
-        "top_k": job.top_k,
-        "shard_mb": float(job.shard_mb),
-        "model": described.digest,
-        "variant": variant.digest,
-    }
+    settings = settings_of(job, described) | {"variant": variant.digest}
     model = {
         "tag": described.tag,
         "digest": described.digest,
@@ -190,6 +194,45 @@ def make_record(job: JobSpec, described: Described) -> JobRecord:
         "task": described.spec.task,
     }
     return JobRecord(settings=settings, model=model)
+
+
+def settings_of(job: JobSpec, described: Described) -> dict[str, Any]:
+    """The settings that change answers, whichever variant gives them."""
+    settings: dict[str, Any] = {
+        "input": normal_url(job.input),
+        "column": job.column,
+        "keep": job.keep,
+        "where": job.where,
+        "limit": job.limit,
+        "label": job.label,
+        "on_long": job.on_long,
+        "top_k": job.top_k,
+        "shard_mb": float(job.shard_mb),
+        "model": described.digest,
+    }
+    if parse_size(job.part_size) != parse_size(JobSpec.model_fields["part_size"].default):
+        settings["part_size"] = parse_size(job.part_size)  # else outputs of before there was this setting would differ
+    return settings
+
+
+def asked_settings(job: JobSpec, described: Described) -> dict[str, Any] | None:
+    """What a table's job is found by again before its variant is settled; None: the output is no table."""
+    if job.table == "none":
+        return None
+    open_settings = {"runtime": job.runtime, "precision": job.precision, "tolerance": job.tolerance}
+    return settings_of(job, described) | open_settings
+
+
+def check_columns(url: str, plans: Sequence[Plan], columns: JobColumns) -> None:
+    """See that a Delta table can hold the columns of the parts.
+
+    Raises:
+        TableRefused: names the first that it cannot.
+    """
+    for plan in plans[:1]:
+        folders = plan.shards[0].values if plan.shards else {}
+        partitions = [plan.schema.field(name) for name in folders]
+        delta_schema(url, pa.schema([*columns.written_schema(plan.schema, folders), *partitions]))
 
 
 def normal_url(url: str) -> str:
@@ -207,7 +250,7 @@ def list_input(job: JobSpec, target: Store, plans: Sequence[Plan]) -> tuple[Stor
         UsageError: the output is the input's own folder, so that no later run could tell them apart.
     """
     try:
-        source, infos = list_sources(job.input, **job.where_from)
+        source, infos = list_input_objects(job.input, version=job.input_version, beside=target.url, **job.where_from)
     except InputNotFound as error:
         first = next((key for plan in plans for key in plan.objects), None)
         if first is None:
@@ -236,7 +279,14 @@ def check_unchanged(source: Store, infos: Sequence[ObjectInfo], plans: Sequence[
     for plan in plans:
         for key, etag in plan.objects.items():
             if now.get(key) != etag:
-                raise InputChanged(source.url_of(key), expected=etag, found=now.get(key, "nothing: it was deleted"))
+                raise InputChanged(source.url_of(key), expected=etag, found=now.get(key) or absent(source, key))
+
+
+def absent(source: Store, key: str) -> str:
+    """Why an object is no longer input."""
+    if source.head(key) is None:
+        return "nothing: it was deleted"
+    return "that the Delta table no longer names it (an earlier --input-version does)"
 
 
 def draft_plan(
@@ -247,7 +297,9 @@ def draft_plan(
     if not new:
         return None
     left = None if job.limit is None else job.limit - sum(plan.admitted or 0 for plan in plans)
-    return make_plan(source, new, columns, before=plans, shard_mb=job.shard_mb, limit=left)
+    return make_plan(
+        source, new, columns, before=plans, shard_mb=job.shard_mb, part_bytes=parse_size(job.part_size), limit=left
+    )
 
 
 def uncovered(infos: Sequence[ObjectInfo], plans: Sequence[Plan], *, limit: int | None) -> list[ObjectInfo]:

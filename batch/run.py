@@ -21,6 +21,7 @@ from batch.report import Manifest, build_manifest
 from batch.shard import Plan, Shard
 from batch.spec import JobSpec, make_job
 from batch.stop import Stop
+from batch.table.publish import publish_job
 from batch.worker import Done, Shape, run_shards
 from batch.workers import run_in_processes
 from models.flops import Flops, count_flops, read_flops
@@ -67,6 +68,7 @@ def run_job(
             idle = describe_run(started=started, seconds=0.0, done=Done(), shape=Shape(), spec=prepared.described.spec)
             manifest: Manifest = json.loads(prepared.target.read(MANIFEST)) | {"run": idle}
             check_error_rate(manifest, spec.max_error_rate)
+            publish(prepared, progress)
             return manifest
         # With parts missing, also what covers every plan is untrue: somebody removed them.
         withdraw(prepared.target, plans=len(prepared.plans) - (0 if todo else 1))
@@ -126,7 +128,28 @@ def finish(prepared: Prepared, run: dict[str, Any], progress: Progress) -> Manif
     if manifest is None or not commit_manifest(target, manifest, attempt=prepared.attempt):
         raise Interrupted("another run added input or has not yet committed its shards")
     progress.told("done", rows=manifest["rows"], errors=manifest["error_rows"], parts=manifest["shards"])
+    publish(prepared, progress)
     return manifest
+
+
+def publish(prepared: Prepared, progress: Progress) -> None:
+    """Under a table, let readers see the finished job, unless they did before.
+
+    Raises:
+        Interrupted: input was added meanwhile.
+    """
+    place = prepared.place
+    if not place.folder:
+        return
+    if not prepared.job.promote:
+        progress.told("held back", output=place.target.url)
+        return
+    published = publish_job(place.root, place.folder, where=prepared.job.where_from)
+    if published is None:
+        raise Interrupted("another run added input")
+    version, made = published
+    if made:
+        progress.told("promoted", table=place.root.url, version=version)
 
 
 def rotated(todo: list[tuple[Plan, Shard]]) -> list[tuple[Plan, Shard]]:

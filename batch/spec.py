@@ -51,6 +51,11 @@ class JobSpec(BaseModel):
         le=4096,
         description="Compressed input of a shard, the unit that is retried, in MB; at least one row group.",
     )
+    part_size: str = Field(
+        "1GB",
+        description="What a part may hold, by estimate: a shard whose part would hold more is cut smaller.",
+        examples=["256MB"],
+    )
     runtime: Literal["auto", "onnx", "openvino", "torch"] = Field(
         "auto",
         description="What does the arithmetic; auto: the fastest registered within the tolerance, its start included.",
@@ -76,6 +81,14 @@ class JobSpec(BaseModel):
         description="What the job may hold in memory on this machine, model and workers included, such as 1.5GB.",
         examples=["1.5GB"],
     )
+    input_version: int | None = Field(
+        None, ge=0, description="Version of an input that is a Delta table; else the newest."
+    )
+    table: Literal["none", "delta"] = Field(
+        "none",
+        description="delta: the output is a Delta table, whose readers see all of a finished job or nothing of it.",
+    )
+    promote: bool = Field(True, description="Whether readers of the table see the job as soon as it is done.")
     max_error_rate: float = Field(1.0, ge=0, le=1, description="Stop with exit code 4 above this share of error rows.")
     endpoint_url: str | None = Field(None, description="S3 endpoint; by default as boto3 finds it.")
     region: str | None = Field(None, description="AWS region; by default as boto3 finds it.")
@@ -123,9 +136,9 @@ class JobSpec(BaseModel):
             raise ValueError(f"expected a number above 0 or int8, found {value!r}") from None
         return float(value)
 
-    @field_validator("memory", mode="before")
+    @field_validator("memory", "part_size", mode="before")
     @classmethod
-    def _memory(cls, value: Any) -> Any:
+    def _size(cls, value: Any) -> Any:
         if value is not None:
             parse_size(str(value))
         return value

@@ -12,16 +12,20 @@ from batch.commit import MANIFEST, is_finished, list_parts, read_plans, read_rec
 from batch.errors import InputNotFound
 from batch.parquet_source import PinnedFile
 from batch.stores.storage import Store, open_store
+from batch.table.place import open_current
 
 
 def open_output(output: str, **where: str | None) -> Store:
-    """Open an output that a job has begun.
+    """Open an output that a job has begun; of a table the folder of the job that readers see.
 
     Raises:
         InputNotFound: no job has begun there.
     """
-    store = open_store(output, **where)
+    store: Store | None = open_store(output, **where)
+    assert store is not None
     if read_record(store) is None:
+        store = open_current(store, **where)
+    if store is None or read_record(store) is None:
         raise InputNotFound(output, "no job has begun here", advice="Name the --output of a `tandem run`.")
     return store
 

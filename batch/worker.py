@@ -153,6 +153,7 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
             path=Path(folder) / "part.parquet",
             lineage=lineage(prepared),
             group_bytes=bounds.group_bytes,
+            microseconds=job.table == "delta",
         )
         written = time.perf_counter()
         part = commit_part(prepared.target, part, attempt=prepared.attempt)

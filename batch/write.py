@@ -129,8 +129,12 @@ def write_part(
     path: Path,
     lineage: Mapping[str, str],
     group_bytes: int,
+    microseconds: bool = False,
 ) -> Part:
     """Write all rows of a shard into one file, zstd, in the order of the input.
+
+    The file says that it is sorted by `_source` and `_row`, and has the least and greatest value of every row group and
+    page, so that readers skip what they do not look for.
 
     Args:
         windows: the rows and their predictions.
@@ -141,6 +145,7 @@ def write_part(
         path: the file to write; on failure the caller removes it.
         lineage: what the footer says of the job: fingerprint, model, digest, variant.
         group_bytes: rows are gathered to row groups of about so many bytes.
+        microseconds: times are cut to them, as a Delta table has no finer ones.
 
     Raises:
         StoreUnavailable: this machine's disk is full or fails.
@@ -159,6 +164,10 @@ def write_part(
             use_dictionary=repeating,
             data_page_size=PAGE_BYTES,
             dictionary_pagesize_limit=PAGE_BYTES,
+            coerce_timestamps="us" if microseconds else None,
+            allow_truncated_timestamps=microseconds,
+            write_page_index=True,
+            sorting_columns=pq.SortingColumn.from_ordering(written, [(SOURCE, "ascending"), (ROW, "ascending")]),
         ) as writer:
             for window in windows:
                 tally.count(window, columns.label)

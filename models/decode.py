@@ -119,9 +119,14 @@ def labels_column(spec: ModelSpec, answers: NDArray[Any], bad: NDArray[np.bool_]
     return pa.ListArray.from_arrays(offsets_of(chosen.sum(axis=1)), names, mask=mask)
 
 
+def scores_kept(spec: ModelSpec, top_k: int | None) -> int:
+    """How many scores of a row are kept."""
+    return min(top_k or (len(spec.labels) if len(spec.labels) <= 20 else 5), len(spec.labels))
+
+
 def scores_column(spec: ModelSpec, options: Options, answers: NDArray[Any], bad: NDArray[np.bool_] | None) -> pa.Array:
     """The best scores of each row by label, best first."""
-    keep = min(options.top_k or (len(spec.labels) if len(spec.labels) <= 20 else 5), len(spec.labels))
+    keep = scores_kept(spec, options.top_k)
     order = np.argsort(-answers, axis=1, kind="stable")[:, :keep]
     scores = answers[np.arange(len(answers))[:, None], order].astype(np.float32)
     sizes = np.full(len(answers), keep)

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from batch.errors import UnreadableParquet, UsageError
 from batch.parquet_source import PinnedFile, read_footer
-from batch.stores.storage import ObjectInfo, Store, list_sources
+from batch.stores.storage import ObjectInfo, Store
+from batch.table.source import list_input_objects
 
 #: Files that rows are drawn from, evenly over the listing.
 FILES = 16
@@ -29,13 +30,13 @@ class Sample:
 
 
 def sample_source(url: str, column: str, *, rows: int, **s3: str | None) -> Sample:
-    """Draw rows of one column out of Parquet: a folder, an s3:// prefix, a file or a glob.
+    """Draw rows of one column out of Parquet: a folder, an s3:// prefix, a file or a glob; or a Delta table.
 
     Raises:
         UsageError: no such column, or fewer than two rows.
         JobError: the source cannot be listed or read.
     """
-    store, infos = list_sources(url, **s3)
+    store, infos = list_input_objects(url, **s3)
     chosen = [infos[i] for i in np.unique(np.linspace(0, len(infos) - 1, min(FILES, len(infos))).astype(int))]
     values: list[Any] = []
     for info in chosen:

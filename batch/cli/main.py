@@ -21,6 +21,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "plan": ("batch.cli.run:plan", "Say what a run would do, and change nothing."),
     "status": ("batch.cli.look:status", "Say how far an output has come, from the store alone."),
     "head": ("batch.cli.look:head", "Show the first predicted rows as a table."),
+    "promote": ("batch.cli.table:promote", "Let readers of a Delta table see a finished job."),
+    "rollback": ("batch.cli.table:rollback", "Let readers of a Delta table see an earlier version again."),
     "schema": ("batch.cli.look:schema", "Print the JSON schema of a job file."),
     "model": ("batch.cli.model:model", "Add, optimize, list, show, verify, check, remove and push models."),
     "zoo": ("batch.cli.zoo:zoo", "Models that come along, pretrained ones, and data to try them on."),

@@ -143,6 +143,25 @@ def split_url(url: str) -> tuple[str, str]:
     return "file", url
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What lies where an input url points, named like Parquet or not, sorted by key.
+
+    Attributes:
+        url: as it was given.
+        store: that it lies in, rooted at the folder.
+        objects: all of them.
+        pattern: the glob, where it is one.
+        is_object: the url names one object, whatever its name.
+    """
+
+    url: str
+    store: Store
+    objects: list[ObjectInfo]
+    pattern: str | None = None
+    is_object: bool = False
+
+
 def list_sources(
     url: str, *, endpoint_url: str | None = None, region: str | None = None, profile: str | None = None
 ) -> tuple[Store, list[ObjectInfo]]:
@@ -154,19 +173,39 @@ def list_sources(
     Raises:
         InputNotFound: nothing there, or nothing that is named like Parquet.
     """
+    listing = list_all(url, endpoint_url=endpoint_url, region=region, profile=profile)
+    return listing.store, named_objects(listing)
+
+
+def list_all(
+    url: str, *, endpoint_url: str | None = None, region: str | None = None, profile: str | None = None
+) -> Listing:
+    """Open the store that `url` lies in and list what is there."""
     root, key, pattern = split_source(url)
     store = open_store(root, endpoint_url=endpoint_url, region=region, profile=profile)
     if key is not None:
         head = store.head(key)
         if head is not None:
-            return store, [ObjectInfo(key=key, size_bytes=head.size_bytes, etag=head.etag)]
+            info = ObjectInfo(key=key, size_bytes=head.size_bytes, etag=head.etag)
+            return Listing(url=url, store=store, objects=[info], is_object=True)
         store = open_store(store.url_of(key), endpoint_url=endpoint_url, region=region, profile=profile)
     listed = list(store.list(WILDCARD.split(pattern, maxsplit=1)[0] if pattern else ""))
-    found = [info for info in listed if is_named(info.key, pattern)]
+    return Listing(url=url, store=store, objects=listed, pattern=pattern)
+
+
+def named_objects(listing: Listing) -> list[ObjectInfo]:
+    """Those that are input by their names.
+
+    Raises:
+        InputNotFound: none is.
+    """
+    listed, pattern = listing.objects, listing.pattern
+    found = listed if listing.is_object else [info for info in listed if is_named(info.key, pattern)]
     if not found:
         wanted = f"matches {pattern}" if pattern else "is named *.parquet or *.parq"
-        raise InputNotFound(url, f"none of its {len(listed)} objects {wanted}" if listed else "no object is there")
-    return store, found
+        reason = f"none of its {len(listed)} objects {wanted}" if listed else "no object is there"
+        raise InputNotFound(listing.url, reason)
+    return found
 
 
 def split_source(url: str) -> tuple[str, str | None, str | None]:
