@@ -145,7 +145,7 @@ def test_killed_between_its_last_part_and_the_log_the_same_command_makes_the_one
 ) -> None:
     put_table(s3_place, "in/a.parquet", texts(10))
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    proxy.add(Rule(fault="error_before", method="PUT", path="_delta_log/", times=None))
+    proxy.add(Rule(fault="error", method="PUT", path="_delta_log/", times=None))
     with pytest.raises(StoreUnavailable):
         run(s3_place, endpoint_url=proxy.url)
     assert read_status(s3_place.url + "out/")["finished"]
