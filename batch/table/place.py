@@ -159,7 +159,6 @@ def open_current(root: Store, **where: str | None) -> Store | None:
     folder = current_folder(root) or (folders[0] if len(folders) == 1 else "")
     if not folder and folders:
         names = ", ".join(root.url_of(one) for one in folders)
-        raise InputNotFound(
-            root.url, "it is a table of several jobs, and none is promoted", advice=f"Name one: {names}."
-        )
+        reason = "it is a table of several jobs, and readers see none of them yet"
+        raise InputNotFound(root.url, reason, advice=f"Name one: {names}.")
     return open_store(root.url_of(folder), **where) if folder else None
