@@ -250,7 +250,9 @@ def list_input(job: JobSpec, target: Store, plans: Sequence[Plan]) -> tuple[Stor
         UsageError: the output is the input's own folder, so that no later run could tell them apart.
     """
     try:
-        source, infos = list_input_objects(job.input, version=job.input_version, beside=target.url, **job.where_from)
+        source, infos = list_input_objects(
+            job.input, version=job.input_version, beside=target.url, where=job.where_from
+        )
     except InputNotFound as error:
         first = next((key for plan in plans for key in plan.objects), None)
         if first is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from batch.errors import InputNotFound, TableRefused, UsageError
 from batch.shard import partition_of, partition_values
 from batch.stores.storage import Listing, ObjectInfo, Store, list_all, named_objects
@@ -9,15 +11,15 @@ from batch.table.delta_log import LOG, Snapshot, TableFile, check_readable, is_l
 
 
 def list_input_objects(
-    url: str, *, version: int | None = None, beside: str = "", **where: str | None
+    url: str, *, where: Mapping[str, str | None], version: int | None = None, beside: str = ""
 ) -> tuple[Store, list[ObjectInfo]]:
     """The objects that an input means: of a Delta table those of a version, else as `list_sources` says.
 
     Args:
         url: a folder, a prefix, an object or a glob.
+        where: the settings of the store's client.
         version: of the table; None is the newest.
         beside: an output's url; what lies below it is no input, be it a table or not.
-        where: the settings of the store's client.
 
     Raises:
         InputNotFound: nothing is there, or a file of the table is gone.
