@@ -1,4 +1,4 @@
-# `make demo`, `make test` and `make bench`. All make .venv first, if it is not there or not of these pins.
+# `make demo`, `make test`, `make test-s3` and `make bench`. All make .venv first, if it is not there or not of these pins.
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -10,10 +10,10 @@ export HF_HUB_OFFLINE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench bench-quick clean
+.PHONY: help install demo test test-s3 lint bench bench-quick clean
 
 help:  ## Say what there is
-	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## Make .venv with everything pinned
 
@@ -34,8 +34,11 @@ lint: $(STAMP)  ## ruff, mypy --strict and import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint  ## Everything that CI runs
+test: lint  ## What CI runs, S3 being moto
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+test-s3: $(STAMP)  ## What touches S3, on a real server (SeaweedFS) instead of moto
+	OMP_NUM_THREADS=1 TANDEM_TEST_S3=weed $(BIN)/python -m pytest -m s3
 
 bench: $(STAMP)  ## Beside what people would otherwise run: benchmarks/RESULTS.md, in an hour and a half
 	$(BIN)/python -m benchmarks.environments

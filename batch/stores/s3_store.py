@@ -89,7 +89,7 @@ class S3Store:
         except S3_FAULTS as error:
             if status_of(error) == 404:
                 return None
-            if status_of(error) == 400:
+            if status_of(error) in (400, 403):
                 self._ask_why(key)
             raise as_job_error(error, "read", self.url_of(key)) from error
         return ObjectHead(
@@ -97,7 +97,7 @@ class S3Store:
         )
 
     def _ask_why(self, key: str) -> None:
-        """Raise what a HEAD cannot say: its answer has no body, so an expired token is a bare 400."""
+        """Raise what a HEAD cannot say: its answer has no body, so an expired token is a bare 400, a wrong key 403."""
         try:
             self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix + key, MaxKeys=1)
         except S3_FAULTS as error:

@@ -68,7 +68,7 @@ def s3_place(bucket: str, s3_client: S3Client) -> Bucket:
     return Bucket(bucket, s3_client)
 
 
-@pytest.fixture(params=["folder", "s3_place"])
+@pytest.fixture(params=["folder", pytest.param("s3_place", marks=pytest.mark.s3)])
 def place(request: pytest.FixtureRequest) -> Place:
     """A folder, and a bucket: a test that takes it holds for both."""
     found: Place = request.getfixturevalue(request.param)

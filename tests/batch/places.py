@@ -56,7 +56,7 @@ class Folder:
 
 
 class Bucket:
-    """A bucket of moto's server."""
+    """A bucket of the tests' S3 server."""
 
     def __init__(self, bucket: str, client: S3Client) -> None:
         self.bucket = bucket

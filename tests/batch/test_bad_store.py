@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -15,8 +13,8 @@ import pytest
 
 from tests.batch.command import Command, assert_refused, job, tandem
 from tests.batch.places import Bucket, parquet_bytes, put_table, read_output, texts
-from tests.conftest import _MOTO
 from tests.fault_proxy import FaultProxy, Rule
+from tests.servers.moto import serving_moto
 
 
 def test_a_bucket_that_is_missing_is_named(s3_place: Bucket, command: Command, unloadable: str) -> None:
@@ -37,15 +35,7 @@ def test_without_credentials_the_command_ends_with_77(s3_place: Bucket, unloadab
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, dict[str, str]]]]:
     """A moto server that enforces IAM, with a bucket `guarded` that has input: its url, and the keys of its users."""
-    log = tmp_path_factory.mktemp("guarded") / "log"
-    with log.open("wb") as stderr:
-        server = subprocess.Popen(
-            [sys.executable, "-c", _MOTO], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
-        )
-    assert server.stdin is not None
-    assert server.stdout is not None
-    try:
-        url = f"http://127.0.0.1:{server.stdout.readline().strip().decode()}"
+    with serving_moto(tmp_path_factory.mktemp("guarded")) as url:
         anyone = boto3.Session(aws_access_key_id="any", aws_secret_access_key="one", region_name="us-east-1")
         s3, iam = anyone.client("s3", endpoint_url=url), anyone.client("iam", endpoint_url=url)
         s3.create_bucket(Bucket="guarded")
@@ -65,12 +55,9 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dic
             timeout=10,
         ).close()
         yield url, users
-    finally:
-        server.stdin.close()
-        server.wait(timeout=20)
-        server.stdout.close()
 
 
+@pytest.mark.moto("SeaweedFS has identities of its own: tests/batch/weed/test_access.py")
 @pytest.mark.parametrize(
     ("user", "refused"),
     [

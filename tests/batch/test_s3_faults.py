@@ -267,12 +267,13 @@ def test_a_store_that_knows_no_conditions_is_named(store: S3Store, proxy: FaultP
 
 
 def test_a_long_listing_is_paged_and_a_page_that_fails_is_asked_again(
-    store: S3Store, direct: S3Store, proxy: FaultProxy
+    store: S3Store, direct: S3Store, proxy: FaultProxy, page_keys: int
 ) -> None:
-    for number in range(25):
-        direct.put_if_absent(f"{number:02}", b"", attempt="one")
+    keys = [f"{number:04}" for number in range(page_keys + 5)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: direct.put_if_absent(key, b"", attempt="one"), keys))
     proxy.add(Rule(fault="reset", method="GET", skip=1))
-    assert [info.key for info in store.list()] == [f"{number:02}" for number in range(25)]
+    assert [info.key for info in store.list()] == keys
     assert [seen.status for seen in proxy.requests("GET")] == [200, 0, 200]
 
 

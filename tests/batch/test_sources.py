@@ -24,7 +24,7 @@ KEYS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["s3", "local"])
+@pytest.fixture(scope="module", params=[pytest.param("s3", marks=pytest.mark.s3), "local"])
 def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The url of a place that holds KEYS and, beside it, what must not be found."""
     if request.param == "s3":

@@ -14,7 +14,7 @@ from batch.stores.storage import Store, open_store
 Body = Callable[[bytes], bytes | Path]
 
 
-@pytest.fixture(params=["s3", "multipart", "local"])
+@pytest.fixture(params=[*(pytest.param(kind, marks=pytest.mark.s3) for kind in ("s3", "multipart")), "local"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
