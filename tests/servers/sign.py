@@ -10,7 +10,6 @@ from botocore.credentials import Credentials
 
 from tests.servers.weed import ADMIN
 
-
 #: What the signing sets itself, and what the next hop does.
 _NOT_SIGNED = ("authorization", "x-amz-date", "connection")
 

@@ -31,12 +31,14 @@ _GRPC = 10_000
 
 
 _OPTIONS = (
-    *("mini", "-dir=.", "-s3.config=s3.json", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+    *("mini", "-dir=.", "-s3.config=s3.json", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"),
     *("-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"),
+    # As on Amazon's S3.
+    *("-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false"),
     # Else in /tmp, where a killed server leaves them.
     *("-filer.localSocket=filer.sock", "-s3.localSocket=s3.sock"),
-    # Each bucket has volumes of its own, and a disk holds so many of this size, be they empty: hundreds of buckets.
-    "-master.volumeSizeLimitMB=16",
+    # Each bucket has a volume of its own: hundreds of them.
+    *("-master.volumeSizeLimitMB=16", "-volume.max=5000"),
 )
 _SETTINGS = {"WEED_S3_SSE_KEY": "for tests only", "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
 
@@ -88,16 +90,7 @@ class Weed:
         ports = [f"-{service}.port={port}" for service, port in self._ports.items()]
         with (self._folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
-                [
-                    "setpriv",
-                    "--pdeathsig=KILL",
-                    self._program,
-                    "mini",
-                    "-dir=.",
-                    "-s3.config=s3.json",
-                    *_OPTIONS,
-                    *ports,
-                ],
+                ["setpriv", "--pdeathsig=KILL", self._program, *_OPTIONS, *ports],
                 cwd=self._folder,
                 # None of the caller's: AWS_ACCESS_KEY_ID would become a further identity.
                 env={"PATH": os.environ["PATH"], "HOME": str(self._folder), **_SETTINGS},
@@ -105,7 +98,11 @@ class Weed:
                 stdout=log,
                 stderr=log,
             )
-        self._wait_until_it_writes(time.monotonic() + within_s)
+        try:
+            self._wait_until_it_writes(time.monotonic() + within_s)
+        except BaseException:
+            self.kill()
+            raise
 
     def kill(self) -> None:
         """SIGKILL, as when a machine loses its power but for what the kernel had not yet written."""
