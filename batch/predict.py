@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from batch.bounds import Bounds
 from batch.errors import JobError
@@ -76,12 +77,13 @@ class AnsweredRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictedRows:
-    """A window of rows and its prediction columns, row for row."""
+    """A window of rows and its prediction columns, row for row; `lengths` are those of the pieces that they became."""
 
     rows: pa.RecordBatch
     predictions: pa.RecordBatch
     stats: WindowStats
     spent: Spent
+    lengths: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @contextmanager
@@ -178,4 +180,10 @@ def decode_rows(model: Model, windows: Iterable[AnsweredRows]) -> Iterator[Predi
         if predictions.num_rows != window.rows.num_rows:
             raise PredictionMismatch(model.tag, given=window.rows.num_rows, got=predictions.num_rows)
         window.spent.decode = time.perf_counter() - started
-        yield PredictedRows(rows=window.rows, predictions=predictions, stats=window.stats, spent=window.spent)
+        yield PredictedRows(
+            rows=window.rows,
+            predictions=predictions,
+            stats=window.stats,
+            spent=window.spent,
+            lengths=window.encoded.lengths,
+        )

@@ -7,6 +7,8 @@ import sys
 from types import TracebackType
 from typing import Protocol, Self
 
+from batch.observe.log_lines import in_words
+
 log = logging.getLogger("tandem")
 
 
@@ -20,7 +22,7 @@ class Progress(Protocol):
         """So many more input rows are answered."""
 
     def told(self, event: str, **facts: object) -> None:
-        """The job's state changed."""
+        """The job's state changed; a fact that is a mapping is for machines, and a line of text leaves it out."""
 
 
 class LogProgress:
@@ -33,7 +35,7 @@ class LogProgress:
         pass
 
     def told(self, event: str, **facts: object) -> None:
-        log.info("%s %s", event, " ".join(f"{name}={value}" for name, value in facts.items()))
+        log.info("%s %s", event, in_words(facts), extra={"event": event, "facts": facts})
 
 
 class BarProgress:
@@ -69,7 +71,7 @@ class BarProgress:
 
     def told(self, event: str, **facts: object) -> None:
         if event not in ("committed", "already committed"):
-            self.bar.console.print(event, " ".join(f"{name}={value}" for name, value in facts.items()), style="dim")
+            self.bar.console.print(event, in_words(facts), style="dim")
 
 
 def on_terminal() -> bool:

@@ -7,16 +7,16 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
+from batch.account.manifest import Manifest, PartFacts, Quality
+from batch.account.merge import merge_counts, merge_work
 from batch.choose.gate import read_parity
 from batch.commit import JobRecord, list_parts, not_ours
 from batch.parquet_source import read_footer
 from batch.shard import Plan
 from batch.stores.storage import ObjectInfo, Store
 from batch.write import FOOTER_KEY
-
-Manifest = dict[str, Any]
 
 
 def build_manifest(store: Store, record: JobRecord, plans: Sequence[Plan], run: Mapping[str, Any]) -> Manifest | None:
@@ -30,10 +30,16 @@ def build_manifest(store: Store, record: JobRecord, plans: Sequence[Plan], run: 
         plans: every agreed plan.
         run: of the run that finished the job: when, how long, where the time went.
     """
-    shards = [shard for plan in plans for shard in plan.shards]
     parts = list_parts(store, record.fingerprint, list(plans))
-    if len(parts) < len({shard.id for shard in shards}):
+    if len(parts) < len({shard.id for plan in plans for shard in plan.shards}):
         return None
+    return describe_parts(store, record, plans, parts, run)
+
+
+def describe_parts(
+    store: Store, record: JobRecord, plans: Sequence[Plan], parts: Mapping[str, ObjectInfo], run: Mapping[str, Any]
+) -> Manifest:
+    """What the footers of these parts say, be they all that are planned or not; shard id -> part."""
     with ThreadPoolExecutor(16, thread_name_prefix="footer") as pool:
         accounts = dict(zip(parts, pool.map(lambda info: read_account(store, info), parts.values()), strict=True))
     errors: Counter[str] = Counter()
@@ -43,11 +49,12 @@ def build_manifest(store: Store, record: JobRecord, plans: Sequence[Plan], run: 
         for expected, found, rows in account["confusion"]:
             confusion[expected, found] += rows
     identity = sorted([shard, account["rows"], sum(account["errors"].values())] for shard, account in accounts.items())
-    return {
+    counts = merge_counts(accounts.values())
+    manifest: Manifest = {
         "tandem": 1,
         "fingerprint": record.fingerprint,
-        "model": dict(record.model),
-        "settings": dict(record.settings),
+        "model": cast(Any, dict(record.model)),
+        "settings": cast(Any, dict(record.settings)),
         "plans": len(plans),
         "shards": len(parts),
         "input_objects": sum(len(plan.objects) for plan in plans),
@@ -59,12 +66,15 @@ def build_manifest(store: Store, record: JobRecord, plans: Sequence[Plan], run: 
         "quality": measure_quality(confusion) if confusion else None,
         "parity": read_parity(store, record),
         "digest": hashlib.sha256(json.dumps(identity).encode()).hexdigest(),
-        "parts": [
-            {"key": parts[shard].key, "shard": shard, "size_bytes": parts[shard].size_bytes, **counts(account)}
-            for shard, account in accounts.items()
-        ],
-        "run": dict(run),
+        "labels": counts["labels"],
+        "scores": counts["scores"],
+        "lengths": counts["lengths"],
+        "examples": counts["examples"],
+        "work": merge_work(accounts.values()),
+        "parts": [describe_part(parts[shard], shard, account) for shard, account in accounts.items()],
+        "run": cast(Any, dict(run)),
     }
+    return manifest
 
 
 def read_account(store: Store, info: ObjectInfo) -> dict[str, Any]:
@@ -76,11 +86,22 @@ def read_account(store: Store, info: ObjectInfo) -> dict[str, Any]:
     return account
 
 
-def counts(account: Mapping[str, Any]) -> dict[str, int]:
-    return {"rows": account["rows"], "error_rows": sum(account["errors"].values()), "truncated": account["truncated"]}
+def describe_part(info: ObjectInfo, shard: str, account: Mapping[str, Any]) -> PartFacts:
+    """A part's line in the manifest."""
+    facts: PartFacts = {
+        "key": info.key,
+        "shard": shard,
+        "size_bytes": info.size_bytes,
+        "rows": account["rows"],
+        "error_rows": sum(account["errors"].values()),
+        "truncated": account["truncated"],
+    }
+    if "work" in account:
+        facts |= {"began": account["work"]["began"], "ended": account["work"]["ended"]}
+    return facts
 
 
-def measure_quality(confusion: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+def measure_quality(confusion: Mapping[tuple[str, str], int]) -> Quality:
     """Accuracy, per-class precision, recall and F1, and the confusion matrix, by scikit-learn.
 
     Args:

@@ -8,16 +8,18 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from batch.account.manifest import Manifest
 from batch.choose.choose_workers import choose_workers
 from batch.choose.gate import describe_parity
 from batch.choose.settle import load_for
 from batch.choose.weigh import describe_weighed
 from batch.commit import MANIFEST, commit_manifest, is_finished, list_parts, read_plans, withdraw
 from batch.errors import Interrupted, TooManyErrors
+from batch.observe.fan_out import observed
 from batch.prepare import Prepared, prepare_job
 from batch.profile import describe_run
 from batch.progress import LogProgress, Progress
-from batch.report import Manifest, build_manifest
+from batch.report import build_manifest
 from batch.shard import Plan, Shard
 from batch.spec import JobSpec, make_job
 from batch.stop import Stop
@@ -55,8 +57,9 @@ def run_job(
     spec = make_job(job) if isinstance(job, dict) else job
     progress = progress or LogProgress()
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    with Stop() as stop:
+    with Stop() as stop, observed(spec, progress) as progress:
         prepared = prepare_job(spec, replace=replace)
+        progress.told("prepared", **describe_prepared(prepared))
         if prepared.kept is not None:
             progress.told("short job", **describe_weighed(prepared.kept, prepared.record.model["variant"]))
         if prepared.parity is not None:
@@ -92,6 +95,17 @@ def run_job(
             matmul=matmul_rate if measure else known_rate,
         )
         return finish(prepared, run, progress)
+
+
+def describe_prepared(prepared: Prepared) -> dict[str, object]:
+    """Which job this is, as every line, metric and span after it is to be read."""
+    record = prepared.record
+    return {
+        "model": record.model["tag"],
+        "variant": record.model["variant"],
+        "fingerprint": record.fingerprint[:8],
+        "attempt": prepared.attempt[:8],
+    }
 
 
 def find_flops(prepared: Prepared, *, count: bool) -> Flops | None:

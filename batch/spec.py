@@ -90,6 +90,13 @@ class JobSpec(BaseModel):
     )
     promote: bool = Field(True, description="Whether readers of the table see the job as soon as it is done.")
     max_error_rate: float = Field(1.0, ge=0, le=1, description="Stop with exit code 4 above this share of error rows.")
+    log: Literal["text", "json"] = Field("text", description="How lines on stderr are written: for people, or as JSON.")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="Port for Prometheus while the job runs; 0 takes a free one and says which."
+    )
+    metrics_host: str = Field(
+        "127.0.0.1", min_length=1, description="Address of that port; 0.0.0.0 lets other machines read it."
+    )
     endpoint_url: str | None = Field(None, description="S3 endpoint; by default as boto3 finds it.")
     region: str | None = Field(None, description="AWS region; by default as boto3 finds it.")
     aws_profile: str | None = Field(None, description="AWS profile; by default as boto3 finds it.")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from types import FrameType, TracebackType
 from typing import Any, Self
+
+from batch.observe.log_lines import warning_line
 
 
 class Stop:
@@ -32,8 +33,7 @@ class Stop:
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         self.asked = signal.Signals(number).name
-        # Not through logging: its lock may be held by whom the signal interrupted.
         what = "the shard in hand is finished and committed first; once more ends at once"
-        os.write(2, f"{time.strftime('%H:%M:%S')} WARNING {self.asked}: {what}\n".encode())
+        os.write(2, f"{warning_line(f'{self.asked}: {what}')}\n".encode())
         # The next one finds the default: whoever asks twice wants it now.
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

@@ -14,6 +14,7 @@ from batch.bounds import Bounds, share_memory
 from batch.commit import commit_part, part_key
 from batch.errors import Interrupted, StoreUnavailable, TooManyErrors
 from batch.in_flight import InFlight
+from batch.observe.facts import shard_facts
 from batch.overlap import QueueTime, overlap
 from batch.predict import PredictedRows, Spent, decode_rows, encode_rows, predict_batches, time_reading
 from batch.prepare import Prepared
@@ -102,10 +103,7 @@ def run_shards(
         keep_costs(model)
         progress.told(
             "committed" if part.committed else "already committed",
-            shard=shard.id,
-            rows=part.rows,
-            errors=sum(part.errors.values()),
-            seconds=round(time.perf_counter() - started, 2),
+            **shard_facts(shard.id, part, seconds=time.perf_counter() - started),
         )
         progress.advanced(shard.rows - part.rows)  # what the filter left out
         done.seconds += time.perf_counter() - started
@@ -181,4 +179,5 @@ def lineage(prepared: Prepared) -> dict[str, str]:
         "model": str(model["tag"]),
         "digest": str(model["digest"]),
         "variant": str(model["variant"]),
+        "attempt": prepared.attempt,
     }

@@ -18,6 +18,7 @@ from typing import Any
 from batch.choose.settle import load_for
 from batch.errors import Interrupted, JobError, revive
 from batch.lean import leave_pandas_out
+from batch.observe.log_lines import set_up_logging
 from batch.prepare import Prepared
 from batch.progress import Progress
 from batch.shard import Plan, Shard
@@ -175,6 +176,7 @@ def ending(exitcode: int) -> str:
 def work(prepared: Prepared, shape: Shape, todo: Sequence[tuple[Plan, Shard]], pipe: Connection) -> None:
     """The body of one worker process."""
     leave_pandas_out()
+    set_up_logging(prepared.job.log)
     for number in (signal.SIGTERM, signal.SIGINT):
         # The parent hears the signal, which a terminal sends to all, and lets every shard in hand be committed.
         signal.signal(number, signal.SIG_IGN)

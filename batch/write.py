@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from batch.account.tally import Tally
 from batch.columns import OWN_ROW, OWN_SOURCE, ROW, SOURCE, JobColumns
 from batch.errors import StoreUnavailable
 from batch.predict import PredictedRows, Spent
@@ -54,34 +53,6 @@ class Part:
     committed: bool = False
 
 
-class Tally:
-    """What the footer says of a part: counted while its rows pass."""
-
-    def __init__(self) -> None:
-        self.rows = self.truncated = 0
-        self.errors: Counter[str] = Counter()
-        self.confusion: Counter[tuple[str, str]] = Counter()
-        self.first_error = ""
-        self.spent, self.stats = Spent(), WindowStats()
-
-    def count(self, window: PredictedRows, label: str | None) -> None:
-        self.rows += window.rows.num_rows
-        self.truncated += pc.sum(window.predictions.column("truncated")).as_py() or 0
-        errors = window.predictions.column("error").drop_null()
-        self.errors.update(pc.struct_field(errors, 0).to_pylist())
-        if len(errors) and not self.first_error:
-            self.first_error = f"{errors[0].as_py()['class']}: {errors[0].as_py()['message']}"
-        if label is not None:
-            self.confusion.update(count_pairs(window.rows.column(label), window.predictions.column("label")))
-        self.spent.add(window.spent)
-        self.stats.add(window.stats)
-
-    def footer(self) -> dict[str, object]:
-        pairs = [[*pair, rows] for pair, rows in sorted(self.confusion.items())]
-        errors = dict(sorted(self.errors.items()))
-        return {"rows": self.rows, "errors": errors, "truncated": self.truncated, "confusion": pairs}
-
-
 def repeating_columns(schema: pa.Schema, columns: JobColumns) -> list[str]:
     """The paths of the columns that a dictionary may make smaller: not row numbers, scores and vectors of ours."""
     sink = pa.BufferOutputStream()
@@ -94,22 +65,6 @@ def repeating_columns(schema: pa.Schema, columns: JobColumns) -> list[str]:
         if not is_number and leaf.path != ROW:
             paths.append(leaf.path)
     return paths
-
-
-def count_pairs(truth: pa.Array, found: pa.Array) -> dict[tuple[str, str], int]:
-    """How many rows have each (true label, predicted label); those that lack one count nowhere."""
-    both = pc.and_(truth.is_valid(), found.is_valid())
-    expected = truth.filter(both).cast(pa.string()).dictionary_encode()
-    predicted = found.filter(both).dictionary_encode()
-    width = max(len(predicted.dictionary), 1)
-    codes, rows = np.unique(
-        expected.indices.to_numpy().astype(np.int64) * width + predicted.indices.to_numpy(), return_counts=True
-    )
-    names = expected.dictionary.to_pylist(), predicted.dictionary.to_pylist()
-    return {
-        (names[0][code // width], names[1][code % width]): count
-        for code, count in zip(codes.tolist(), rows.tolist(), strict=True)
-    }
 
 
 def name_sources(gathered: Sequence[pa.RecordBatch], written: pa.Schema) -> pa.Table:
@@ -170,6 +125,7 @@ def write_part(
             sorting_columns=pq.SortingColumn.from_ordering(written, [(SOURCE, "ascending"), (ROW, "ascending")]),
         ) as writer:
             for window in windows:
+                started = time.perf_counter()
                 tally.count(window, columns.label)
                 source = [window.rows.column(name) for name in [*kept, OWN_SOURCE, OWN_ROW]]
                 gathered.append(pa.RecordBatch.from_arrays([*source, *window.predictions.columns], names=written.names))
@@ -177,6 +133,7 @@ def write_part(
                 if size > group_bytes:
                     writer.write_table(name_sources(gathered, written))
                     gathered, size = [], 0
+                tally.write_s += time.perf_counter() - started
             if gathered:
                 writer.write_table(name_sources(gathered, written))
             account = tally.footer() | {"shard": shard.id} | dict(lineage)

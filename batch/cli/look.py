@@ -91,8 +91,10 @@ def cell(value: Any) -> str:
 
 
 @click.command()
-def schema() -> None:
-    """Print the JSON schema of a job file."""
+@click.argument("of", type=click.Choice(["job", "manifest"]), default="job")
+def schema(of: str) -> None:
+    """Print the JSON schema of a job file (job), or of what a finished job says of itself (manifest)."""
+    from batch.account.manifest import manifest_schema
     from batch.spec import JobSpec
 
-    click.echo(json.dumps(JobSpec.model_json_schema(), indent=1))
+    click.echo(json.dumps(JobSpec.model_json_schema() if of == "job" else manifest_schema(), indent=1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import logging
 import signal
 import sys
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import NoReturn
 import click
 
 from batch.lean import choose_memory_pool
+from batch.observe.log_lines import asks_for_json, error_line, set_up_logging
 
 #: Command -> where it is, and its line in `tandem --help`. Nothing is imported for a command that is not called.
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -23,7 +23,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "head": ("batch.cli.look:head", "Show the first predicted rows as a table."),
     "promote": ("batch.cli.table:promote", "Let readers of a Delta table see a finished job."),
     "rollback": ("batch.cli.table:rollback", "Let readers of a Delta table see an earlier version again."),
-    "schema": ("batch.cli.look:schema", "Print the JSON schema of a job file."),
+    "report": ("batch.cli.report:report", "Write what a job did as one page with pictures."),
+    "schema": ("batch.cli.look:schema", "Print the JSON schema of a job file or of a manifest."),
     "model": ("batch.cli.model:model", "Add, optimize, list, show, verify, check, remove and push models."),
     "zoo": ("batch.cli.zoo:zoo", "Models that come along, pretrained ones, and data to try them on."),
     "demo": ("batch.cli.demo:demo", "Three models, batch and online, on real data, on this machine."),
@@ -62,10 +63,7 @@ def tandem() -> None:
 
 def main() -> None:
     """Run the command; a user's mistake ends in one line, never in a traceback."""
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
-    )
-    logging.getLogger("tandem").setLevel(logging.INFO)
+    set_up_logging("json" if asks_for_json(sys.argv[1:]) else "text")
     signal.signal(signal.SIGTERM, lambda number, frame: fail("asked to end by SIGTERM; run the same command again", 75))
     refuse_strangers()
     choose_memory_pool()
@@ -106,7 +104,7 @@ def refuse_strangers() -> None:
 
 def fail(message: str, code: int) -> NoReturn:
     """One line to stderr, and the exit code that says whether trying again helps."""
-    click.echo(f"tandem: {' '.join(message.split())}", err=True)
+    click.echo(error_line(message, exit_code=code), err=True)
     sys.exit(code)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import click
 
-from batch.report import Manifest
+from batch.account.manifest import Manifest, Quality
 from batch.spec import JobSpec, read_job
 
 
@@ -65,12 +65,14 @@ def run(file: Path | None, replace: bool, profile: bool, **flags: Any) -> None:
     Every row ends as one row of the output, a prediction or an error with its reason, whatever dies and however often
     this is called. The settings come from JOB.yaml, from flags, or both; flags win.
     """
+    from batch.observe.log_lines import set_up_logging
     from batch.profile import profile_lines
     from batch.progress import BarProgress, on_terminal
     from batch.run import run_job
 
     job = job_from(file, flags)
-    if on_terminal():
+    set_up_logging(job.log)
+    if on_terminal() and job.log == "text":
         with BarProgress() as bar:
             manifest = run_job(job, replace=replace, profile=profile, progress=bar)
     else:
@@ -120,7 +122,7 @@ def compared(parity: dict[str, Any]) -> str:
     return f"compared with {parity['reference']} on {rows} rows: {said} ({parity['seconds']:.1f} s)"
 
 
-def other_vocabulary(quality: dict[str, Any]) -> bool:
+def other_vocabulary(quality: Quality) -> bool:
     """Whether no true label is ever a predicted one: then the labels are compared in two vocabularies."""
     rows = quality["confusion"]
     truth = {label for label, row in zip(quality["labels"], rows, strict=True) if any(row)}
@@ -128,7 +130,7 @@ def other_vocabulary(quality: dict[str, Any]) -> bool:
     return not truth & found
 
 
-def print_quality(quality: dict[str, Any]) -> None:
+def print_quality(quality: Quality) -> None:
     """Accuracy, and a table of the classes beside the confusion matrix, where that fits a screen."""
     labels = quality["labels"]
     shown = labels if len(labels) <= 12 else []

@@ -168,6 +168,33 @@ class BulkyModel(ConstantModel):
         return replace(encoded, features={"words": np.zeros((len(values), self.ARRAY // 4), np.float32)})
 
 
+class ManyFaults(WordCount):
+    """Finds every text at fault, as its first word says."""
+
+    def encode(self, values: Values) -> Encoded:
+        texts = values.to_pylist()
+        return Encoded(
+            rows=len(texts),
+            features={"words": np.zeros((0, 1), np.float32)},
+            piece_rows=np.zeros(0, np.int64),
+            lengths=np.zeros(0, np.int64),
+            truncated=np.zeros(len(texts), np.bool_),
+            faults={row: RowFault(kind=text.split()[0], message=text) for row, text in enumerate(texts)},
+        )
+
+
+class EchoModel(ConstantModel):
+    """Breaks its promise: the label is the text, so that there is no end of labels."""
+
+    def encode(self, values: Values) -> Encoded:
+        self.waiting = [*getattr(self, "waiting", []), values]
+        return super().encode(values)
+
+    def decode(self, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
+        found = super().decode(outputs, encoded)
+        return found.set_column(0, "label", pa.array(self.waiting.pop(0).to_pylist(), pa.string()))
+
+
 class LeavingModel(WordCount):
     """Its code ends the process at a row of thirteen words."""
 

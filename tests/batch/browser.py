@@ -1,0 +1,76 @@
+"""Chromium without a window: what it makes of a page, what it complains of, and whom it asks for anything."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+MISSING = "no Chromium here: on Debian, apt-get install chromium"
+
+#: Whatever Chromium would do by itself over a network, it leaves.
+ALONE = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What became of a page.
+
+    Attributes:
+        dom: the page as the browser has it.
+        console: what was written to its console; what its policy forbids is complained of there.
+        requests: every url that was asked for, the page's own among them.
+    """
+
+    dom: str
+    console: list[str]
+    requests: list[str]
+
+
+def look(url: str) -> Seen:
+    """Open a page and wait until it has loaded."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "net.json"
+        found = start("--enable-logging=stderr", f"--log-net-log={log}", "--dump-dom", url)
+        console = [line for line in found.stderr.splitlines() if "CONSOLE" in line]
+        return Seen(dom=found.stdout, console=console, requests=requested(log))
+
+
+def take_picture(url: str, picture: Path, *, width: int, height: int, dark: bool = False) -> None:
+    """A PNG of the page's upper left, so wide and so high."""
+    scheme = ["--blink-settings=preferredColorScheme=0"] if dark else []
+    start(f"--window-size={width},{height}", *scheme, f"--screenshot={picture}", url)
+
+
+def start(*words: str) -> subprocess.CompletedProcess[str]:
+    assert CHROMIUM is not None, MISSING
+    with tempfile.TemporaryDirectory() as profile:
+        command = [CHROMIUM, *ALONE, f"--user-data-dir={profile}", *words]
+        found = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert found.returncode == 0, found.stderr
+    return found
+
+
+def requested(log: Path) -> list[str]:
+    """The urls of a net log: those of the network, and those that never got so far."""
+    content = json.loads(log.read_text())
+    kinds = content["constants"]["logEventTypes"]
+    starts = {kinds[name] for name in ("URL_REQUEST_START_JOB", "CORS_REQUEST") if name in kinds}
+    urls = [event.get("params", {}).get("url") for event in content["events"] if event["type"] in starts]
+    return [url for url in urls if url]
