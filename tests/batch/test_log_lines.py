@@ -16,7 +16,7 @@ import pytest
 
 from batch.observe.log_lines import asks_for_json, json_line
 from batch.run import run_job
-from tests.batch.command import Command, Ended, ended, environment, job, started, tandem
+from tests.batch.command import Ended, ended, environment, job, started, tandem
 from tests.batch.places import Folder, put_table, read_json, texts
 
 OWN = "tests.batch.own_models:"
@@ -64,8 +64,8 @@ def test_the_job_file_may_ask_for_it(folder: Folder, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [("--log", "json"), ("--log=json",)])
-def test_a_mistake_is_one_object_with_its_exit_code(words: tuple[str, ...], command: Command) -> None:
-    end = command("run", *words, "--frobnicate")
+def test_a_mistake_is_one_object_with_its_exit_code(words: tuple[str, ...]) -> None:
+    end = tandem("run", *words, "--frobnicate")
     (line,) = objects(end)
     assert end.code == 2
     assert (line["level"], line["event"], line["exit_code"]) == ("error", "failed", 2)
