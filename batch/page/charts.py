@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from batch.page.html import Html, joined, tag
 from batch.page.words import cut, short
 
-WIDTH, HEIGHT = 400, 210
-LEFT, RIGHT, TOP, BOTTOM = 44, 10, 14, 40
+WIDTH, HEIGHT = 400, 220
+LEFT, RIGHT, TOP, BOTTOM = 44, 10, 24, 40
 PLOT_W, PLOT_H = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
 
@@ -52,7 +52,7 @@ def y_axis(scale: Sequence[float], unit: str) -> Html:
         y = TOP + PLOT_H * (1 - value / scale[-1])
         lines.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="grid"))
         lines.append(text(LEFT - 5, y + 4, short(value), anchor="end"))
-    return joined([*lines, text(0, 9, unit, anchor="start", class_="unit")])
+    return joined([*lines, text(0, 11, unit, anchor="start", class_="unit")])
 
 
 def x_axis(marks: Sequence[tuple[float, str]], unit: str) -> Html:

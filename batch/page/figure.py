@@ -17,7 +17,7 @@ class Figure:
         note: how to read the picture, or what is not in it.
         picture: SVG or a table; none where words say it all.
         data: the picture's numbers as a table.
-        wide: whether it takes the page's whole width.
+        width: `wide` takes the page's whole width, `double` two cards' where there is room.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Figure:
     note: str = ""
     picture: Html = NOTHING
     data: Html = NOTHING
-    wide: bool = False
+    width: str = ""
 
     def to_html(self) -> Html:
         inside = [tag("h2", self.title, id=self.name)]
@@ -34,4 +34,6 @@ class Figure:
         inside.append(self.picture)
         if self.data:
             inside.append(folded("As a table", self.data))
-        return tag("section", *inside, class_="card wide-card" if self.wide else "card", aria_labelledby=self.name)
+        return tag(
+            "section", *inside, class_=f"card {self.width}-card" if self.width else "card", aria_labelledby=self.name
+        )

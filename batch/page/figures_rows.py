@@ -123,7 +123,8 @@ def quality(found: Findings) -> Figure | None:
             for rows, true, taken in wrong[:MOST_BARS]
         ]
         picture, note = bars(drawn, label="Commonest confusions"), f"The commonest of {len(wrong):,} confusions."
-    return Figure(name="quality", title=title, note=note, picture=picture, data=class_table(facts))
+    width = "double" if MOST_MATRIX >= len(names) > 3 else ""
+    return Figure(name="quality", title=title, note=note, picture=picture, data=class_table(facts), width=width)
 
 
 def matrix(names: Sequence[str], cells: Sequence[Sequence[int]]) -> Html:
@@ -169,7 +170,7 @@ def errors(found: Findings) -> Figure:
     rows = [
         tag(
             "tr",
-            tag("td", tag("code", kind)),
+            tag("td", tag("code", kind), class_="kind"),
             tag("td", f"{rows:,}", class_="number"),
             tag("td", example_list(examples.get(kind, []))),
         )
@@ -182,7 +183,7 @@ def errors(found: Findings) -> Figure:
         title=title,
         note="All of them: column `error` of the output.",
         picture=tag("div", listed, class_="wide", tabindex="0", role="region", aria_label="Errors by class"),
-        wide=True,
+        width="wide",
     )
 
 

@@ -18,10 +18,12 @@ p { margin: 0 0 8px; overflow-wrap: anywhere; }
 .tile { background: var(--card); border: 1px solid var(--edge); border-radius: 8px; padding: 8px 16px;
   flex: 1 0 auto; }
 dl { margin: 0; } dt { color: var(--soft); font-size: 0.8rem; } dd { margin: 0; font-size: 1.3rem; font-weight: 600; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 370px), 1fr)); gap: 14px; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 370px), 1fr)); gap: 14px;
+  grid-auto-flow: dense; }
 .card { background: var(--card); border: 1px solid var(--edge); border-radius: 8px; padding: 14px 16px; min-width: 0;
   break-inside: avoid; }
 .wide-card { grid-column: 1 / -1; }
+@media (min-width: 800px) { .double-card { grid-column: span 2; } }
 svg { display: block; width: 100%; max-width: 560px; height: auto; margin: 8px 0; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--ink); } svg .unit { fill: var(--soft); font-size: 11px; }
 .grid { stroke: var(--grid); } .mark { fill: var(--mark); } .mark.wrong { fill: var(--wrong); }
@@ -31,7 +33,7 @@ svg text { font: 12px system-ui, sans-serif; fill: var(--ink); } svg .unit { fil
 th, td { text-align: left; padding: 3px 12px 3px 0; vertical-align: top; border-bottom: 1px solid var(--edge); }
 th { font-weight: 600; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
 td, code, pre, .data { unicode-bidi: isolate; } code, .data { overflow-wrap: anywhere; }
-.facts th { white-space: nowrap; color: var(--soft); font-weight: 400; }
+.kind { white-space: nowrap; } .facts th { white-space: nowrap; color: var(--soft); font-weight: 400; }
 ul { margin: 0; padding-left: 18px; } small { color: var(--soft); }
 .matrix { border-spacing: 2px; border-collapse: separate; } .matrix th { font-weight: 400; font-size: 0.8rem; }
 .matrix td, .matrix th { padding: 4px 7px; border: 0; } .matrix td { text-align: center; border-radius: 3px; }

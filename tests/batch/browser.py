@@ -13,7 +13,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 MISSING = "no Chromium here: on Debian, apt-get install chromium"
 
-#: Whatever Chromium would do by itself over a network, it leaves.
+#: Chromium leaves what it would do by itself over a network, and finds no other machine than this.
 ALONE = (
     "--headless",
     "--no-sandbox",
@@ -25,6 +25,7 @@ ALONE = (
     "--disable-sync",
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 
 
@@ -35,7 +36,7 @@ class Seen:
     Attributes:
         dom: the page as the browser has it.
         console: what was written to its console; what its policy forbids is complained of there.
-        requests: every url that was asked for, the page's own among them.
+        requests: every url that the page asked for, whether it was found or not.
     """
 
     dom: str
@@ -68,9 +69,8 @@ def start(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def requested(log: Path) -> list[str]:
-    """The urls of a net log: those of the network, and those that never got so far."""
+    """The urls of a net log that the page asked for; those of the browser's own come from no origin."""
     content = json.loads(log.read_text())
     kinds = content["constants"]["logEventTypes"]
-    starts = {kinds[name] for name in ("URL_REQUEST_START_JOB", "CORS_REQUEST") if name in kinds}
-    urls = [event.get("params", {}).get("url") for event in content["events"] if event["type"] in starts]
-    return [url for url in urls if url]
+    asked = [event.get("params", {}) for event in content["events"] if event["type"] == kinds["URL_REQUEST_START_JOB"]]
+    return [one["url"] for one in asked if one.get("initiator", "not an origin") != "not an origin"]

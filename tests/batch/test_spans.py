@@ -174,7 +174,7 @@ def test_nothing_of_it_is_imported_where_nobody_asks(folder: Folder) -> None:
     ("hidden", "protocol", "says"),
     [
         ("opentelemetry.exporter", "http/protobuf", "pip install 'tandem-inference[otel]'"),
-        (None, "grpc", "asked for as grpc, and only http/protobuf is spoken"),
+        (None, "grpc", "the protocol asked for is grpc, and http/protobuf is what is spoken"),
     ],
 )
 def test_where_none_can_be_sent_it_says_so_and_the_job_goes_on(
