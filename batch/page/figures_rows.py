@@ -30,7 +30,7 @@ def lengths(found: Findings) -> Figure | None:
     for edge, rows in sorted(counted.items()):
         passed += rows
         if 2 * passed >= pieces:
-            middle = length_above(edge) - 1
+            middle = edge
             break
     edges = [int(edge) for edge in LENGTH_EDGES if min(counted) <= edge <= max(counted)]
     drawn = [
@@ -46,7 +46,7 @@ def lengths(found: Findings) -> Figure | None:
         notes += f" {count(work['repeated'], 'piece')} were equal to another and went through the model with it."
     return Figure(
         name="lengths",
-        title=f"Half of the rows have at most {middle:,} {unit}{padding}",
+        title=f"Half of the rows have {middle:,} {unit} or more{padding}",
         note=notes.strip(),
         picture=columns(drawn, marks, label="Rows by length", y="rows", x=unit),
         data=table([unit, "rows"], [[bar.name, number(bar.value)] for bar in drawn if bar.value]),
@@ -157,7 +157,8 @@ def errors(found: Findings) -> Figure:
     manifest = found.manifest
     counted = sorted(manifest["errors"].items(), key=lambda pair: (-pair[1], pair[0]))
     if not counted:
-        return Figure(name="errors", title="Every row has a prediction" if manifest["rows"] else "No row yet")
+        title = "Every row has a prediction" if manifest["rows"] else "No row yet"
+        return Figure(name="errors", title=title, width="wide")
     total = manifest["error_rows"]
     kinds = ", ".join(f"{rows:,} {kind}" for kind, rows in counted[:3]) + (", ..." if len(counted) > 3 else "")
     have = "has" if total == 1 else "have"

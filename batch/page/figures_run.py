@@ -11,15 +11,15 @@ from batch.page.charts import Bar, bars, line
 from batch.page.figure import Figure
 from batch.page.gather import Findings
 from batch.page.html import NOTHING, Html, folded, table, tag
-from batch.page.words import count, lasted, number, percent, short
+from batch.page.words import count, lasted, number, percent, rough, short
 from batch.profile import profile_lines
 
 #: Points of a line and rows of its table; of more, every so many is taken.
 MOST_POINTS, MOST_ROWS = 400, 60
 #: Stretches of the time in which the rate is counted.
 RATE_BINS = 40
-#: A stretch without work is shown from this share of the time on.
-IDLE_SHARE = 0.04
+#: Between two parts there is a moment; a stretch without work is one from this share of the time, and so many seconds on.
+IDLE_SHARE, IDLE_S = 0.04, 10.0
 #: Steps of the journey, as the parts name them, in its order.
 STEPS = {
     "read": "reading",
@@ -49,9 +49,10 @@ def spans_of(found: Findings) -> list[Span]:
 
 def idle_stretches(spans: Sequence[Span]) -> list[tuple[float, float]]:
     """When no part was in work, between the first and the last."""
-    idle, busy_until = [], spans[0].began if spans else 0.0
+    idle, busy_until = [], min(span.began for span in spans)
+    least = max(IDLE_SHARE * (spans[-1].ended - busy_until), IDLE_S)
     for span in sorted(spans, key=lambda span: span.began):
-        if span.began > busy_until:
+        if span.began > busy_until + least:
             idle.append((busy_until, span.began))
         busy_until = max(busy_until, span.ended)
     return idle
@@ -89,12 +90,11 @@ def progress(found: Findings) -> Figure:
     marks, unit = time_marks(start, length)
     attempts = found.manifest["work"]["attempts"] if "work" in found.manifest else 1
     title = f"{count(rows, 'row')} in {lasted(length)}" + (f", by {attempts} runs" if attempts > 1 else "")
-    if idle_s > IDLE_SHARE * length:
+    if idle:
         title += f"; nobody worked for {lasted(idle_s)} of it"
     total = found.input_rows
     filtered = found.record.settings.get("where") or found.record.settings.get("limit")
     goal = None if found.finished else (float(total), f"{'at most ' if filtered else ''}{total:,} rows planned")
-    shown = [(a, b) for a, b in idle if b - a > IDLE_SHARE * length]
     every = max(1, -(-len(points) // MOST_POINTS))
     missing = len(found.manifest["parts"]) - len(spans)
     return Figure(
@@ -109,7 +109,7 @@ def progress(found: Findings) -> Figure:
             y="rows",
             x=unit,
             goal=goal,
-            idle=[((a - start) / length, (b - start) / length, f"idle {lasted(b - a)}") for a, b in shown],
+            idle=[((a - start) / length, (b - start) / length, f"idle {lasted(b - a)}") for a, b in idle],
         ),
         data=progress_table(points, length),
     )
@@ -137,7 +137,7 @@ def rate(found: Findings) -> Figure | None:
     mean = sum(span.rows for span in spans) / max(busy, 1e-3)
     return Figure(
         name="rate",
-        title=f"{number(round(mean))} rows/s while it worked, {number(round(max(rates)))} at best",
+        title=f"{rough(mean)} rows/s while it worked, {rough(max(rates))} at best",
         note="Each part's rows, spread evenly over the time in which it was made; starting and loading are not in it.",
         picture=line(points, marks, label="Rows a second over time", y="rows/s", x=unit),
         data=table(

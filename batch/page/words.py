@@ -12,6 +12,11 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
+def rough(value: float) -> str:
+    """Two or three digits that count: `1,380`, `37`, `0.54`."""
+    return number(float(f"{value:.3g}")) if value >= 100 else f"{value:.2g}"
+
+
 def short(value: float) -> str:
     """A tick of an axis: `25`, `1.5k`, `20M`."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):

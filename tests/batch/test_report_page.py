@@ -114,6 +114,24 @@ def test_every_picture_has_a_name_and_a_table_beside_it(folder: Folder) -> None:
     assert len(ids) == len(set(ids))
 
 
+def test_a_stretch_in_which_nobody_worked_is_told_from_work(folder: Folder) -> None:
+    """Two runs with an hour between them: the rate is that of the work, and the hour is shown."""
+    fill(folder)
+    run(folder)
+    manifest = read_json(folder, OUT + MANIFEST)
+    for number, part in enumerate(manifest["parts"]):
+        first = 60 * number + (3600 if number >= 3 else 0)
+        part["began"], part["ended"] = (
+            f"2026-11-22T{t // 3600:02}:{t // 60 % 60:02}:00+00:00" for t in (first, first + 60)
+        )
+    manifest["work"]["attempts"] = 2
+    folder.put(OUT + MANIFEST, json.dumps(manifest).encode())
+    page = page_of(folder)
+    assert "162 rows in 65.0 min, by 2 runs; nobody worked for 60.0 min of it" in page
+    assert "idle 60.0 min" in page
+    assert "0.54 rows/s while it worked" in page
+
+
 def test_an_unfinished_jobs_page_says_so_and_counts_what_is_there(place: Place) -> None:
     fill(place)
     run(place)
