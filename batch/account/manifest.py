@@ -46,6 +46,7 @@ class Settings(TypedDict):
     on_long: str
     top_k: int | None
     shard_mb: float
+    part_size: NotRequired[Annotated[int, Field(description="In bytes, where it is not the default.")]]
     model: str
     variant: str
 

@@ -18,7 +18,7 @@ from batch.profile import profile_lines
 MOST_POINTS, MOST_ROWS = 400, 60
 #: Stretches of the time in which the rate is counted.
 RATE_BINS = 40
-#: Between two parts there is a moment; a stretch without work is one from this share of the time, and so many seconds on.
+#: Between two parts there is a moment; a stretch without work is so much of the time, and so many seconds, at least.
 IDLE_SHARE, IDLE_S = 0.04, 10.0
 #: Steps of the journey, as the parts name them, in its order.
 STEPS = {
