@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
-from batch.account.manifest import Manifest, PartFacts, Quality
+from batch.account.manifest import Manifest as Manifest
+from batch.account.manifest import PartFacts, Quality
 from batch.account.merge import merge_counts, merge_work
 from batch.choose.gate import read_parity
 from batch.commit import JobRecord, list_parts, not_ours

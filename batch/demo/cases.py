@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from batch.account.manifest import Manifest
 from batch.commit import MANIFEST
 from batch.parquet_source import PinnedFile
-from batch.report import Manifest
 from batch.stores.storage import Store, open_store
 
 

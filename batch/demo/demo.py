@@ -92,6 +92,7 @@ def run_jobs(environment: Mapping[str, str]) -> list[str]:
     for case in CASES:
         run_tandem("run", *case.flags(), environment=environment)
         manifest = read_manifest(case.output)
+        assert manifest["quality"] is not None
         accuracy = manifest["quality"]["accuracy"]
         stated = describe_model(case.model).spec.accuracy
         assert stated is not None
