@@ -16,7 +16,7 @@ from deltalake.exceptions import TableNotFoundError
 from batch.errors import StoreUnavailable, TableRefused, TooManyErrors, UsageError
 from batch.run import run_job
 from batch.status import read_head, read_status
-from tests.batch.command import Command, assert_refused
+from tests.batch.command import Command, assert_refused, job, started
 from tests.batch.places import WORD_COUNT, Bucket, Folder, Place, part_keys, put_table, read_json, texts
 from tests.batch.table.models import CONTRARY, MENDABLE, VECTORS
 from tests.batch.table.tables import entries, opened, rows, run
@@ -140,20 +140,32 @@ def test_a_commit_that_was_applied_though_its_answer_was_lost_is_one_version(
     assert len(entries(s3_place)) == 1
 
 
-def test_killed_between_its_last_part_and_the_log_the_same_command_makes_the_one_version(
+@pytest.mark.parametrize("held", ["hold", "hold_answer"])
+def test_killed_in_the_middle_of_the_commit_the_same_command_makes_the_one_version(
+    s3_place: Bucket, proxy: FaultProxy, held: str
+) -> None:
+    put_table(s3_place, "in/a.parquet", texts(10))
+    rule = proxy.add(Rule(fault=held, method="PUT", path="_delta_log/"))  # type: ignore[arg-type]
+    with started(*job(s3_place, "--table", "delta", "--endpoint-url", proxy.url)) as process:
+        rule.wait_until_held()
+        process.kill()
+    rule.release(forward=False)
+    assert read_status(s3_place.url + "out/")["finished"]
+    assert len(entries(s3_place)) == (0 if held == "hold" else 1)
+    for _ in range(2):
+        assert run(s3_place)["run"]["rows"] == 0
+    assert len(entries(s3_place)) == 1
+    assert rows(s3_place).num_rows == 10
+
+
+def test_where_the_log_cannot_be_written_the_job_says_to_come_again(
     s3_place: Bucket, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_table(s3_place, "in/a.parquet", texts(10))
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     proxy.add(Rule(fault="error", method="PUT", path="_delta_log/", times=None))
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable, match=r"_delta_log/.*run the same command again"):
         run(s3_place, endpoint_url=proxy.url)
-    assert read_status(s3_place.url + "out/")["finished"]
-    assert entries(s3_place) == []
-    assert run(s3_place)["run"]["rows"] == 0
-    assert run(s3_place)["run"]["rows"] == 0
-    assert len(entries(s3_place)) == 1
-    assert rows(s3_place).num_rows == 10
 
 
 def test_of_several_that_finish_at_once_one_commits(two: Place) -> None:
@@ -190,6 +202,17 @@ def test_a_job_that_is_done_moves_readers_once_and_grown_input_moves_them_again(
     run(two, CONTRARY, **SMALL)
     kinds = [next(iter(action)) for action in entries(two)[4]]
     assert (kinds.count("remove"), kinds.count("add")) == (0, 1)
+
+
+def test_while_added_input_is_not_done_readers_see_what_they_saw(two: Place, command: Command) -> None:
+    run(two, **SMALL)
+    put_table(two, "in/c.parquet", pa.table({"id": [50], "text": pa.array([None], pa.string())}))
+    with pytest.raises(TooManyErrors):
+        run(two, **SMALL, max_error_rate=0.0)
+    assert len(part_keys(two)) == 6
+    assert_refused(command("promote", two.url + "out/"), 2, "is not finished")
+    assert rows(two)["id"].to_pylist() == [*range(50)]
+    assert len(entries(two)) == 1
 
 
 def test_a_job_that_is_held_back_waits_for_promote(two: Place, command: Command) -> None:
