@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from batch.errors import TableRefused
@@ -58,6 +60,17 @@ def test_columns_of_every_type_come_back_as_they_were(folder: Folder) -> None:
         if name == "nanos":
             expected = [None if value is None else value.to_pydatetime(warn=False) for value in expected]
         assert got == expected, name
+
+
+def test_times_are_cut_to_microseconds_as_delta_has_no_finer_ones(folder: Folder) -> None:
+    finest = pa.array([1_769_862_615_123_456_789], pa.int64()).cast(pa.timestamp("ns", "UTC"))
+    put_table(folder, "in/a.parquet", texts(1, moment=finest))
+    run(folder)
+    (key,) = part_keys(folder)
+    stored = pq.ParquetFile(io.BytesIO(folder.get(key))).schema
+    kinds = {stored.column(leaf).name: str(stored.column(leaf).logical_type) for leaf in range(len(stored))}
+    assert "timeUnit=microseconds" in kinds["moment"]
+    assert rows(folder)["moment"][0].as_py() == dt.datetime(2026, 1, 31, 12, 30, 15, 123456, dt.UTC)
 
 
 @pytest.mark.parametrize(
