@@ -10,7 +10,7 @@ export HF_HUB_OFFLINE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-s3 lint bench bench-quick clean
+.PHONY: help install demo test test-s3 lint chaos bench bench-quick clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test: lint  ## What CI runs, S3 being moto
 
 test-s3: $(STAMP)  ## What touches S3, on a real server (SeaweedFS) instead of moto
 	OMP_NUM_THREADS=1 TANDEM_TEST_S3=weed $(BIN)/python -m pytest -m s3
+
+chaos: $(STAMP)  ## Kill, pause and race 300 jobs at random moments (CHAOS_RUNS, CHAOS_SEED, CHAOS_MINUTES)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos
 
 bench: $(STAMP)  ## Beside what people would otherwise run: benchmarks/RESULTS.md, in an hour and a half
 	$(BIN)/python -m benchmarks.environments

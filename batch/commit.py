@@ -232,18 +232,21 @@ def is_finished(store: Store, plans: int) -> bool:
     return False
 
 
-def withdraw(store: Store, *, plans: int) -> None:
+def see_accounts(store: Store) -> dict[str, str]:
+    """Key -> ETag of `_SUCCESS` and the manifest, as far as they are there."""
+    heads = {key: store.head(key) for key in (SUCCESS, MANIFEST)}
+    return {key: head.etag for key, head in heads.items() if head is not None}
+
+
+def withdraw(store: Store, *, plans: int, seen: Mapping[str, str] | None = None) -> None:
     """Take `_SUCCESS` and the manifest away where they cover no more than `plans`: they are no longer true.
 
-    What another run puts in their place meanwhile stays.
+    What another run puts in their place meanwhile stays, and with `seen` also what it put since they were looked at.
     """
-    for key in (SUCCESS, MANIFEST):
-        there = store.head(key)
-        if there is None:
-            continue
+    for key, etag in (see_accounts(store) if seen is None else seen).items():
         with contextlib.suppress(InputNotFound, InputChanged):
-            if covered_plans(store.read(key, etag=there.etag)) <= plans:
-                store.delete(key, etag=there.etag)
+            if covered_plans(store.read(key, etag=etag)) <= plans:
+                store.delete(key, etag=etag)
 
 
 def covered_plans(body: bytes) -> int:

@@ -15,7 +15,7 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch.errors import UnreadableParquet
+from batch.errors import InputChanged, InputNotFound, UnreadableParquet
 from batch.stores.storage import ObjectInfo, Store
 
 MIB = 1024 * 1024
@@ -234,7 +234,11 @@ class PinnedFile:
         return body
 
     def _request(self, start: int, stop: int) -> bytes:
-        body = self._store.read(self._info.key, etag=self._info.etag, start=start, stop=stop)
+        try:
+            body = self._store.read(self._info.key, etag=self._info.etag, start=start, stop=stop)
+        except InputNotFound:
+            gone = "nothing: it was deleted"
+            raise InputChanged(self._store.url_of(self._info.key), expected=self._info.etag, found=gone) from None
         if len(body) != stop - start:
             url = self._store.url_of(self._info.key)
             raise UnreadableParquet(url, f"{len(body):,} of {stop - start:,} bytes came from byte {start:,} on")

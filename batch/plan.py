@@ -111,8 +111,12 @@ def read_footers(store: Store, infos: Iterable[ObjectInfo], columns: JobColumns)
             schema=schema,
         )
 
+    known: pa.Schema | None = None
     with ThreadPoolExecutor(16, thread_name_prefix="footer") as pool:
-        yield from pool.map(read, infos)
+        for footer in pool.map(read, infos):
+            # One schema for all objects that are alike: of ten thousand, each its own would be most of the memory.
+            known = known if known is not None and footer.schema.equals(known) else footer.schema
+            yield replace(footer, schema=known)
 
 
 def compressed_bytes(group: pq.RowGroupMetaData, leaves: Iterable[int]) -> int:
@@ -254,27 +258,32 @@ def cut(
     rows = size = 0
     part = 0.0
     for footer in footers:
-        if not footer.rows:
-            pieces.append(piece_of(footer))
+        first = 0
         for group, (group_rows, group_size, kept) in enumerate(
             zip(footer.rows, footer.sizes, footer.kept_sizes, strict=True)
         ):
             group_part = kept + answer_bytes * group_rows
             if size and (size + group_size > shard_bytes or part + group_part > part_bytes):
+                if first < group:
+                    pieces.append(piece_of(footer, range(first, group)))
                 yield make_shard(footer.partition, pieces, rows, folder=folder)
-                pieces, rows, size, part = [], 0, 0, 0.0
-            if not pieces or pieces[-1].key != footer.info.key:
-                pieces.append(piece_of(footer))
-            pieces[-1] = replace(pieces[-1], row_groups=(*pieces[-1].row_groups, group))
+                pieces, rows, size, part, first = [], 0, 0, 0.0, group
             rows, size, part = rows + group_rows, size + group_size, part + group_part
+        pieces.append(piece_of(footer, range(first, len(footer.rows))))
     if pieces:
         yield make_shard(footers[0].partition, pieces, rows, folder=folder)
 
 
-def piece_of(footer: Footer) -> Piece:
-    """An object's piece, as yet without row groups."""
+def piece_of(footer: Footer, row_groups: range) -> Piece:
+    """These row groups of an object; none of one that has no rows."""
     info = footer.info
-    return Piece(key=info.key, etag=info.etag, size_bytes=info.size_bytes, row_groups=(), stop_row=footer.stop_row)
+    return Piece(
+        key=info.key,
+        etag=info.etag,
+        size_bytes=info.size_bytes,
+        row_groups=tuple(row_groups),
+        stop_row=footer.stop_row,
+    )
 
 
 def cut_to_limit(
@@ -294,7 +303,7 @@ def cut_to_limit(
             found = min(sum(footer.rows), limit - admitted)
             stop = found
         else:
-            piece = replace(piece_of(footer), row_groups=tuple(range(len(footer.rows))))
+            piece = piece_of(footer, range(len(footer.rows)))
             shard = make_shard(footer.partition, [piece], sum(footer.rows))
             rows = list(islice(matching_rows(store, shard, columns, schema), limit - admitted))
             found = len(rows)
@@ -307,9 +316,12 @@ def cut_to_limit(
 def cut_footer(footer: Footer, stop: int) -> Footer:
     """The object's row groups up to the one that holds row `stop - 1`, whose rows behind it do not count."""
     rows: list[int] = []
+    left = stop
     for group_rows in footer.rows:
-        if sum(rows) < stop:
-            rows.append(min(group_rows, stop - sum(rows)))
+        if left <= 0:
+            break
+        rows.append(min(group_rows, left))
+        left -= group_rows
     return replace(
         footer,
         rows=tuple(rows),

@@ -13,7 +13,7 @@ from batch.choose.choose_workers import choose_workers
 from batch.choose.gate import describe_parity
 from batch.choose.settle import load_for
 from batch.choose.weigh import describe_weighed
-from batch.commit import MANIFEST, commit_manifest, is_finished, list_parts, read_plans, withdraw
+from batch.commit import MANIFEST, commit_manifest, is_finished, list_parts, read_plans, see_accounts, withdraw
 from batch.errors import Interrupted, TooManyErrors
 from batch.observe.fan_out import observed
 from batch.prepare import Prepared, prepare_job
@@ -23,6 +23,8 @@ from batch.report import build_manifest
 from batch.shard import Plan, Shard
 from batch.spec import JobSpec, make_job
 from batch.stop import Stop
+from batch.stores.probe import COMPLETE_KEY
+from batch.stores.sweep import sweep_uploads
 from batch.table.publish import publish_job
 from batch.worker import Done, Shape, run_shards
 from batch.workers import run_in_processes
@@ -64,6 +66,8 @@ def run_job(
             progress.told("short job", **describe_weighed(prepared.kept, prepared.record.model["variant"]))
         if prepared.parity is not None:
             progress.told("compared", **describe_parity(prepared.parity))
+        # Before the listing: what another run says afterwards knows of parts that were not there yet, and stays.
+        accounts = see_accounts(prepared.target)
         parts = list_parts(prepared.target, prepared.record.fingerprint, list(prepared.plans))
         todo = [(plan, shard) for plan, shard in prepared.shards if shard.id not in parts]
         if not todo and is_finished(prepared.target, len(prepared.plans)):
@@ -74,7 +78,7 @@ def run_job(
             publish(prepared, progress)
             return manifest
         # With parts missing, also what covers every plan is untrue: somebody removed them.
-        withdraw(prepared.target, plans=len(prepared.plans) - (0 if todo else 1))
+        withdraw(prepared.target, plans=len(prepared.plans) - (0 if todo else 1), seen=accounts)
         rows = sum(plan.rows for plan in prepared.plans)
         left = sum(shard.rows for _, shard in todo)
         progress.planned(shards=len(todo), rows=rows, done_rows=rows - left)
@@ -139,6 +143,9 @@ def finish(prepared: Prepared, run: dict[str, Any], progress: Progress) -> Manif
     manifest = build_manifest(target, prepared.record, read_plans(target), run)
     if manifest is not None:
         check_error_rate(manifest, prepared.job.max_error_rate)
+        # Before `_SUCCESS`: whoever is killed in between leaves a job that the next run finishes, and sweeps.
+        folder = prepared.place.folder
+        sweep_uploads(prepared.place.root, {COMPLETE_KEY, *(folder + part["key"] for part in manifest["parts"])})
     if manifest is None or not commit_manifest(target, manifest, attempt=prepared.attempt):
         raise Interrupted("another run added input or has not yet committed its shards")
     progress.told("done", rows=manifest["rows"], errors=manifest["error_rows"], parts=manifest["shards"])

@@ -4,10 +4,12 @@ The Host header passes unchanged, so that signatures hold. Every answer closes i
 """
 
 import asyncio
+import random
 import re
 import socket
 import struct
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -25,6 +27,7 @@ Fault = Literal[
     "lose_answer",  # it is applied; the connection is reset
     "truncate",  # half of the answer's body, then the end of the connection
     "stall",  # half of the answer's body, then nothing
+    "gibberish",  # it does not reach the server; the client gets a page that is no answer of S3's
     "strip",  # it reaches the server without `header`, signed anew
 ]
 
@@ -51,12 +54,69 @@ class Rule:
         self.matched += 1
         return self.skip < self.matched <= self.skip + (self.times if self.times is not None else self.matched)
 
+    def choose(self, method: str, path: str) -> "Rule | None":
+        """What befalls this request: this rule, or nothing."""
+        return self if self.meets(method, path) else None
+
     def wait_until_held(self, timeout_s: float = 30.0) -> None:
         assert self.held.acquire(timeout=timeout_s), f"no {self.method} {self.path} came within {timeout_s} s"
 
     def release(self, *, forward: bool = True) -> None:
         """Let go what is held and what comes; with forward=False what is held is dropped."""
         self._resume(forward)
+
+
+class FromThenOn(Rule):
+    """Passes everything until a request comes for its path, and nothing from then on."""
+
+    def choose(self, method: str, path: str) -> Rule | None:
+        if self.matched or super().meets(method, path):
+            self.matched = 1
+            return self
+        return None
+
+
+#: What may befall a request at random: its fault, status and code. Whether it was applied nobody is told.
+_READ_FAULTS: tuple[tuple[Fault, int, str], ...] = (
+    ("error", 503, "SlowDown"),
+    ("error", 500, "InternalError"),
+    ("reset", 0, ""),
+    ("truncate", 0, ""),
+)
+_WRITE_FAULTS: tuple[tuple[Fault, int, str], ...] = (
+    ("error", 503, "SlowDown"),
+    ("error", 500, "InternalError"),
+    ("error", 409, "ConditionalRequestConflict"),
+    ("error_after", 503, "SlowDown"),
+    ("error_after", 500, "InternalError"),
+    ("lose_answer", 0, ""),
+    ("reset", 0, ""),
+)
+
+
+@dataclass(kw_only=True)
+class RandomFaults(Rule):
+    """One request in so many goes wrong, in one of many ways.
+
+    What happens to a request follows from the seed, what is asked, and how often that was asked before: the order in
+    which requests of several threads come changes nothing.
+    """
+
+    fault: Fault = "error"
+    seed: int
+    rate: float
+    made: int = 0
+    _asked: Counter[str] = field(default_factory=Counter, repr=False)
+
+    def choose(self, method: str, path: str) -> Rule | None:
+        question = f"{method} {path.partition('uploadId=')[0]}"
+        self._asked[question] += 1
+        source = random.Random(f"{self.seed} {question} {self._asked[question]}")
+        if source.random() >= self.rate:
+            return None
+        self.made += 1
+        fault, status, code = source.choice(_WRITE_FAULTS if method in ("PUT", "POST") else _READ_FAULTS)
+        return Rule(fault=fault, status=status, code=code)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +195,7 @@ class FaultProxy:
         if headers.pop("expect", None):
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = await _read_body(reader, headers)
-        rule = next((rule for rule in self._rules if rule.meets(method, unquote(path))), None)
+        rule = next((met for rule in self._rules if (met := rule.choose(method, unquote(path)))), None)
         fault = rule.fault if rule else None
         sent: dict[str, str] = dict(headers)
 
@@ -152,6 +212,9 @@ class FaultProxy:
             headers = sign_anew(method, path, headers, body)
         if rule and fault == "error":
             answer = _error(rule, method)
+        elif rule and fault == "gibberish":
+            head = f"HTTP/1.1 {rule.status} Page\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n"
+            answer = head.encode() + b"<html><p>Log in first"
         else:
             answer = await self._forward(start, headers, body)
         if rule and fault == "error_after":

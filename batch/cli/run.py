@@ -64,6 +64,9 @@ def run(file: Path | None, replace: bool, profile: bool, **flags: Any) -> None:
 
     Every row ends as one row of the output, a prediction or an error with its reason, whatever dies and however often
     this is called. The settings come from JOB.yaml, from flags, or both; flags win.
+
+    A request that the store fails is tried again for a minute; a store that fails them all ends the job within three,
+    with exit code 75: the same command again goes on.
     """
     from batch.observe.log_lines import set_up_logging
     from batch.profile import profile_lines

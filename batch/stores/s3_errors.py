@@ -36,8 +36,16 @@ def status_of(error: Exception) -> int:
     return 0
 
 
+def is_transient(error: Exception) -> bool:
+    """Whether the same request may be answered a moment later: no answer, a fault of the store's own, or throttling."""
+    if isinstance(error, ClientError):
+        code, status = code_of(error), status_of(error)
+        return code not in _ADVICE and status != 501 and (status >= 500 or status == 429 or code in TRY_AGAIN)
+    return is_unanswered(error) and not has_no_credentials(error)
+
+
 def as_job_error(error: Exception, operation: str, url: str) -> JobError:
-    """The error to raise for a fault that boto3's own retries did not mend.
+    """The error to raise for a fault that trying again did not mend.
 
     Args:
         operation: "list", "read", "write" or "delete".
@@ -63,6 +71,6 @@ def as_job_error(error: Exception, operation: str, url: str) -> JobError:
     if status == 404:
         return InputNotFound(url)
     message = error.response.get("Error", {}).get("Message") or f"HTTP {status}"
-    if status >= 500 or status == 429 or code in TRY_AGAIN:
+    if is_transient(error):
         return StoreUnavailable(operation, url, f"{code}: {message.rstrip('.')}")
     return UsageError(f"cannot {operation} {url}: {code}: {message}")

@@ -1,7 +1,7 @@
 """One object by a multipart upload that leaves nothing behind where it fails."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ _MAX_PARTS = 10_000
 
 def upload_parts(
     client: "S3Client",
+    ask: Callable[..., Any],
     place: Mapping[str, Any],
     body: bytes | Path,
     condition: Mapping[str, Any],
@@ -30,17 +31,18 @@ def upload_parts(
     fails too is left to the bucket's lifecycle rule.
 
     Args:
+        ask: makes a request of the client's, and makes it again where the store fails it.
         place: Bucket and Key.
         condition: of Complete: {"IfNoneMatch": "*"} or {"IfMatch": etag}.
     """
     size_bytes = len(body) if isinstance(body, bytes) else body.stat().st_size
     part_size_bytes = max(part_size_bytes, -(-size_bytes // _MAX_PARTS))
-    upload = {**place, "UploadId": client.create_multipart_upload(**place, Metadata=metadata)["UploadId"]}
+    upload = {**place, "UploadId": ask(client.create_multipart_upload, **place, Metadata=metadata)["UploadId"]}
 
     def upload_part(number: int) -> dict[str, Any]:
         start = (number - 1) * part_size_bytes
         chunk = _slice(body, start, part_size_bytes)
-        answer = client.upload_part(**upload, PartNumber=number, Body=chunk)
+        answer = ask(client.upload_part, **upload, PartNumber=number, Body=chunk)
         checksums = {name: value for name, value in answer.items() if name.startswith("Checksum")}
         checksums.pop("ChecksumType", None)
         return {"PartNumber": number, "ETag": answer["ETag"], **checksums}
@@ -48,10 +50,10 @@ def upload_parts(
     try:
         with _pool() as pool:
             parts: list[Any] = list(pool.map(upload_part, range(1, max(1, -(-size_bytes // part_size_bytes)) + 1)))
-        client.complete_multipart_upload(**upload, **condition, MultipartUpload={"Parts": parts})
+        ask(client.complete_multipart_upload, **upload, **condition, MultipartUpload={"Parts": parts})
     except BaseException:
         with contextlib.suppress(*S3_FAULTS):
-            client.abort_multipart_upload(**upload)
+            ask(client.abort_multipart_upload, **upload)
         raise
 
 

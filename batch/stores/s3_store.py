@@ -1,19 +1,18 @@
 """Objects in S3, or in a store that speaks S3, through boto3."""
 
 import os
-import random
 import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from urllib3.exceptions import HTTPError
 
 from batch.errors import ConditionIgnored, InputChanged, StoreUnavailable, UsageError
-from batch.stores.s3_errors import S3_FAULTS, as_job_error, code_of, status_of
+from batch.stores.patience import PATIENCE_S, Patience
+from batch.stores.s3_errors import S3_FAULTS, as_job_error, code_of, is_transient, status_of
 from batch.stores.s3_multipart import upload_parts
 from batch.stores.storage import ObjectHead, ObjectInfo
 from models.s3_session import open_session
@@ -24,12 +23,15 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 _CONTESTED = (409, 412)
 
+Answer = TypeVar("Answer")
+
 
 class S3Store:
     """A bucket and a prefix; keeps the promises of `Store`.
 
-    boto3 retries requests in its standard mode. What it does not mend is mended here: a body that ends early, and a
-    conditional write whose first try was applied although its answer was lost.
+    Every request is tried again within the bound of a Patience, and not by boto3, which counts tries: eight of them are
+    over in three seconds where a server is being started again, and last four minutes where it hangs. A body that ends
+    early is fetched again too; of a conditional write whose answer was lost it is found out whether it was applied.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class S3Store:
         multipart_threshold_bytes: int = 64 * MIB,
         part_size_bytes: int = 16 * MIB,
         max_attempts: int | None = None,
+        patience_s: float = PATIENCE_S,
         connect_timeout_s: float = 5.0,
         read_timeout_s: float = 30.0,
     ) -> None:
@@ -52,9 +55,10 @@ class S3Store:
         self._endpoint_url = endpoint_url
         self._multipart_threshold_bytes = multipart_threshold_bytes
         self._part_size_bytes = part_size_bytes
-        # boto3's own variable; 8 where it says nothing: nothing is lost by patience.
+        # boto3's own variable; where it says nothing, time alone is the bound: nothing is lost by patience.
         asked = os.environ.get("AWS_MAX_ATTEMPTS", "")
-        self._max_attempts = max_attempts or (int(asked) if asked.isdecimal() and int(asked) else 8)
+        attempts = max_attempts or (int(asked) if asked.isdecimal() and int(asked) else None)
+        self._patience = Patience(seconds=patience_s, attempts=attempts)
         self._timeouts: dict[str, Any] = {"connect_timeout": connect_timeout_s, "read_timeout": read_timeout_s}
         self._made: S3Client | None = None
         self._making = threading.Lock()
@@ -67,17 +71,22 @@ class S3Store:
         return self.url + key
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=self._prefix + prefix
-        )
+        found: list[ObjectInfo] = []
+        asked: dict[str, Any] = {"Bucket": self._bucket, "Prefix": self._prefix + prefix}
         try:
-            found = [
-                ObjectInfo(
-                    key=entry["Key"].removeprefix(self._prefix), size_bytes=entry["Size"], etag=entry["ETag"].strip('"')
-                )
-                for page in pages
-                for entry in page.get("Contents", [])
-            ]
+            while True:
+                page = self._ask(self._client.list_objects_v2, **asked)
+                found += [
+                    ObjectInfo(
+                        key=entry["Key"].removeprefix(self._prefix),
+                        size_bytes=entry["Size"],
+                        etag=entry["ETag"].strip('"'),
+                    )
+                    for entry in page.get("Contents", [])
+                ]
+                if not page.get("IsTruncated"):
+                    break
+                asked["ContinuationToken"] = page["NextContinuationToken"]
         except S3_FAULTS as error:
             raise as_job_error(error, "list", self.url_of(prefix)) from error
         # S3 lists in order of keys; SeaweedFS and S3 directory buckets in order of folders.
@@ -85,21 +94,23 @@ class S3Store:
 
     def head(self, key: str) -> ObjectHead | None:
         try:
-            answer = self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
+            answer = self._ask(self._client.head_object, Bucket=self._bucket, Key=self._prefix + key)
         except S3_FAULTS as error:
             if status_of(error) == 404:
                 return None
             if status_of(error) in (400, 403):
                 self._ask_why(key)
+            if status_of(error) == 400:
+                raise StoreUnavailable("read", self.url_of(key), "it answered HTTP 400 and gave no reason") from error
             raise as_job_error(error, "read", self.url_of(key)) from error
         return ObjectHead(
             size_bytes=answer["ContentLength"], etag=answer["ETag"].strip('"'), metadata=answer.get("Metadata", {})
         )
 
     def _ask_why(self, key: str) -> None:
-        """Raise what a HEAD cannot say: its answer has no body, so an expired token is a bare 400, a wrong key 403."""
+        """Raise what a HEAD cannot say, having no body: a bare 400 may be an expired token, a 403 a wrong key or clock."""
         try:
-            self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix + key, MaxKeys=1)
+            self._ask(self._client.list_objects_v2, Bucket=self._bucket, Prefix=self._prefix + key, MaxKeys=1)
         except S3_FAULTS as error:
             raise as_job_error(error, "read", self.url_of(key)) from error
 
@@ -112,16 +123,16 @@ class S3Store:
         if start or stop is not None:
             wanted["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
         reason: Exception | str = ""
-        for _ in self._attempts():
+        for _ in self._patience.tries():
             try:
-                answer = self._client.get_object(**wanted)
+                answer = self._ask(self._client.get_object, **wanted)
             except S3_FAULTS as error:
                 if status_of(error) == 416:
                     return b""
                 if status_of(error) == 412 and etag is not None:
                     raise InputChanged(self.url_of(key), expected=etag) from error
                 raise as_job_error(error, "read", self.url_of(key)) from error
-            try:  # boto3 does not retry what fails from here on
+            try:  # what fails from here on is no request's fault
                 body = answer["Body"].read()
             except (BotoCoreError, HTTPError, OSError) as error:
                 reason = error
@@ -165,7 +176,7 @@ class S3Store:
         """Write under a condition; whatever an unclear answer means, the mark on the object says whose it is."""
         url = self.url_of(key)
         reason = ""
-        for _ in self._attempts():
+        for _ in self._patience.tries():
             try:
                 self._write(key, body, condition, {**(metadata or {}), **mark}, multipart=multipart)
                 return True
@@ -197,43 +208,77 @@ class S3Store:
     ) -> None:
         place: dict[str, Any] = {"Bucket": self._bucket, "Key": self._prefix + key}
         if multipart:
-            upload_parts(self._client, place, body, condition, metadata=metadata, part_size_bytes=self._part_size_bytes)
+            size_bytes = self._part_size_bytes
+            upload_parts(self._client, self._ask, place, body, condition, metadata=metadata, part_size_bytes=size_bytes)
         elif isinstance(body, Path):
-            with body.open("rb") as file:
-                self._client.put_object(**place, **condition, Body=file, Metadata=metadata)
+            self._ask(self._put_file, body, **place, **condition, Metadata=metadata)
         else:
-            self._client.put_object(**place, **condition, Body=body, Metadata=metadata)
+            self._ask(self._client.put_object, **place, **condition, Body=body, Metadata=metadata)
+
+    def _put_file(self, path: Path, **words: Any) -> None:
+        with path.open("rb") as file:  # anew for each try, from its start
+            self._client.put_object(**words, Body=file)
+
+    def abort_uploads(self, keys: Collection[str]) -> int:
+        found: list[tuple[str, str]] = []
+        asked: dict[str, Any] = {"Bucket": self._bucket, "Prefix": self._prefix}
+        try:
+            while True:
+                page = self._ask(self._client.list_multipart_uploads, **asked)
+                found += [(upload["Key"], upload["UploadId"]) for upload in page.get("Uploads", [])]
+                if not page.get("IsTruncated"):
+                    break
+                asked |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+            ours = [(key, upload) for key, upload in found if key.removeprefix(self._prefix) in keys]
+            for key, upload in ours:
+                self._ask(self._client.abort_multipart_upload, Bucket=self._bucket, Key=key, UploadId=upload)
+        except S3_FAULTS as error:
+            raise as_job_error(error, "list", self.url) from error
+        return len(ours)
 
     def delete(self, key: str, *, etag: str | None = None) -> None:
         condition: dict[str, Any] = {"IfMatch": f'"{etag}"'} if etag is not None else {}
         try:
-            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key, **condition)
+            self._ask(self._client.delete_object, Bucket=self._bucket, Key=self._prefix + key, **condition)
         except S3_FAULTS as error:
             if status_of(error) in _CONTESTED:
                 return
             raise as_job_error(error, "delete", self.url_of(key)) from error
 
-    def _attempts(self) -> Iterator[int]:
-        """Count attempts up to the bound, sleeping before each but the first: full jitter, 0.1 s doubled up to 5 s."""
-        for attempt in range(self._max_attempts):
-            if attempt:
-                time.sleep(random.uniform(0, min(5.0, 0.1 * 2**attempt)))
-            yield attempt
+    def _ask(self, request: Callable[..., Answer], *words: Any, **named: Any) -> Answer:
+        """Make a request, again while it fails for no reason of its own; raise what it raised last."""
+        failed: Exception | None = None
+        for _ in self._patience.tries():
+            try:
+                return request(*words, **named)
+            except S3_FAULTS as error:
+                if not is_transient(error):
+                    raise
+                failed = error
+        assert failed is not None
+        raise failed
+
+    def _hear(self, http_response: Any, **_: Any) -> None:
+        """boto3 tells of every answer: one that is no fault of the store's says that it is there."""
+        if http_response.status_code < 500 and http_response.status_code != 429:
+            self._patience.answered()
 
     @property
     def _client(self) -> "S3Client":
         with self._making:
             if self._made is None:
                 config = Config(
-                    retries={"mode": "standard", "total_max_attempts": self._max_attempts},
+                    retries={"mode": "standard", "total_max_attempts": 1},
                     max_pool_connections=32,
                     **self._timeouts,
                 )
                 try:
                     session = open_session(**self._session)
-                    self._made = session.client("s3", endpoint_url=self._endpoint_url, config=config)
+                    client = session.client("s3", endpoint_url=self._endpoint_url, config=config)
                 except (BotoCoreError, ValueError) as error:
                     raise UsageError(f"cannot open {self.url}: {error}") from error
+                client.meta.events.register("after-call.s3", self._hear)
+                self._made = client
             return self._made
 
     def __getstate__(self) -> dict[str, Any]:

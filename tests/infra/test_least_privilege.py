@@ -143,6 +143,9 @@ def test_the_jobs_own_store_needs_no_more(stack: Stack, job: "S3Client", tmp_pat
     assert store.read("_tandem/job.json") == b"three"
     assert store.put_if_absent("_SUCCESS", b"", attempt="a")
     store.delete("_SUCCESS")
+    dead = job.create_multipart_upload(Bucket=bucket, Key="output/night/part-1.parquet")["UploadId"]
+    assert dead
+    assert store.abort_uploads({"part-1.parquet"}) == 1
     assert [info.key for info in store.list()] == ["_tandem/job.json", "part-1.parquet"]
     rows, _ = list_sources(f"s3://{bucket}/input/")
     assert rows.read("day=1/a.parquet") == b"ours"
