@@ -108,7 +108,7 @@ class S3Store:
         )
 
     def _ask_why(self, key: str) -> None:
-        """Raise what a HEAD cannot say, having no body: a bare 400 may be an expired token, a 403 a wrong key or clock."""
+        """Raise what a HEAD cannot say, having no body: a 400 may be an expired token, a 403 a wrong key or clock."""
         try:
             self._ask(self._client.list_objects_v2, Bucket=self._bucket, Prefix=self._prefix + key, MaxKeys=1)
         except S3_FAULTS as error:

@@ -109,7 +109,7 @@ def test_what_another_run_finished_since_the_listing_is_not_withdrawn(source: Bu
 
 
 def test_a_finished_job_is_looked_up_with_as_many_requests_whatever_the_number_of_its_parts(
-    s3_place: Bucket, proxy: FaultProxy
+    s3_place: Bucket, proxy: FaultProxy, page_keys: int
 ) -> None:
     for number in range(19):
         put_table(s3_place, f"in/{number:02}.parquet", texts(3, first=3 * number))
@@ -121,5 +121,5 @@ def test_a_finished_job_is_looked_up_with_as_many_requests_whatever_the_number_o
         assert run(s3_place, endpoint_url=proxy.url, **settings)["run"]["rows"] == 0
         asked.append(len(proxy.seen) - before)
     assert read_json(s3_place, "0.0001/_tandem/manifest.json")["shards"] == 19
-    assert asked[1] == asked[0] + 1, "another page of the listing, of 20 keys each"
+    assert asked[1] - asked[0] == (1 if page_keys == 20 else 0), "another page of the listing"
     assert not proxy.requests("GET", "/in/")
