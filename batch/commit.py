@@ -7,7 +7,9 @@
     _tandem/manifest.json   what the finished job says of itself
     _SUCCESS                every planned shard has its part
 
-Every put is conditional: of two attempts the first counts, and the second is told so.
+Every put is conditional: of two attempts the first counts, and the second is told so. `tandem retry` replaces parts,
+each only as the version that it read. Manifest and `_SUCCESS` count the plans and the replaced parts that they cover,
+so that an older one never stands in a newer one's place.
 """
 
 from __future__ import annotations
@@ -15,14 +17,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from batch.errors import FingerprintMismatch, InputChanged, InputNotFound, StoreUnavailable, UsageError
 from batch.shard import Plan, Shard
 from batch.stores.storage import ObjectInfo, Store
 from batch.write import Part
+
+Looked = TypeVar("Looked")
+#: Plans, and parts that were replaced: what an account of a job covers. The larger is the newer.
+Covers = tuple[int, int]
 
 OURS = "_tandem/"
 JOB, PARITY, MANIFEST, SUCCESS = f"{OURS}job.json", f"{OURS}parity.json", f"{OURS}manifest.json", "_SUCCESS"
@@ -35,23 +42,31 @@ class JobRecord:
     Attributes:
         settings: what changes answers, and nothing else: never engine, workers or endpoint.
         model: tag, digest, variant and task, for people.
+        begun: where the first run found model and input, for `tandem retry`; other runs may name them otherwise.
     """
 
     settings: Mapping[str, Any]
     model: Mapping[str, Any]
+    begun: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
         return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> bytes:
-        content = {"tandem": 1, "fingerprint": self.fingerprint, "settings": self.settings, "model": self.model}
+        content = {
+            "tandem": 1,
+            "fingerprint": self.fingerprint,
+            "settings": self.settings,
+            "model": self.model,
+            "begun": self.begun,
+        }
         return json.dumps(content, indent=1, sort_keys=True).encode()
 
     @classmethod
     def from_json(cls, body: bytes) -> JobRecord:
         content = json.loads(body)
-        return cls(settings=content["settings"], model=content["model"])
+        return cls(settings=content["settings"], model=content["model"], begun=content.get("begun", {}))
 
 
 def read_record(store: Store) -> JobRecord | None:
@@ -174,9 +189,25 @@ def part_key(fingerprint: str, shard: Shard) -> str:
 
 def list_parts(store: Store, fingerprint: str, plans: list[Plan]) -> dict[str, ObjectInfo]:
     """Shard id -> its part, for every planned shard that has one. One listing, whatever the number of shards."""
-    there = {info.key: info for info in store.list()}
+    return pick_parts({info.key: info for info in store.list()}, fingerprint, plans)
+
+
+def pick_parts(there: Mapping[str, ObjectInfo], fingerprint: str, plans: Sequence[Plan]) -> dict[str, ObjectInfo]:
+    """The parts among what a listing found; see list_parts."""
     shards = (shard for plan in plans for shard in plan.shards)
     return {shard.id: there[key] for shard in shards if (key := part_key(fingerprint, shard)) in there}
+
+
+def look_again(look: Callable[[], Looked], *, url: str) -> Looked:
+    """What `look` finds in the parts; anew where one was replaced between its listing and its reading.
+
+    Raises:
+        StoreUnavailable: that happened again and again.
+    """
+    for _ in range(20):
+        with contextlib.suppress(InputChanged):
+            return look()
+    raise StoreUnavailable("read", url, "other runs replaced its parts again and again")
 
 
 def commit_part(store: Store, part: Part, *, attempt: str) -> Part:
@@ -190,26 +221,40 @@ def commit_part(store: Store, part: Part, *, attempt: str) -> Part:
 
 
 def commit_manifest(store: Store, manifest: Mapping[str, Any], *, attempt: str) -> bool:
-    """Write the manifest, then `_SUCCESS`, unless a plan was added meanwhile: then the job is not finished.
+    """Write the manifest, then `_SUCCESS`; False where a plan was added or a part replaced meanwhile.
 
-    Both name how many plans they cover, so that one written beside a growing input is told from a true one: what covers
-    fewer gives way, what covers more stays.
+    Both name how many plans and replaced parts they cover, so that one written beside a growing input or a retry is
+    told from a true one: what covers fewer gives way, what covers more stays.
     """
-    plans = int(manifest["plans"])
+    covers = plans, retries = covered(manifest)
     body = json.dumps(manifest, indent=1, sort_keys=True).encode()
-    if not put_newest(store, MANIFEST, body, plans=plans, attempt=attempt) or count_plans(store) != plans:
+    if not put_newest(store, MANIFEST, body, attempt=attempt) or count_plans(store) != plans:
         return False
-    success = json.dumps({"plans": plans}).encode()
-    if not put_newest(store, SUCCESS, success, plans=plans, attempt=attempt):
+    success = json.dumps({"plans": plans} | ({"retries": retries} if retries else {})).encode()
+    if not put_newest(store, SUCCESS, success, attempt=attempt):
         return False
-    if count_plans(store) == plans:
+    if count_plans(store) == plans and tells_of(manifest, {info.key: info for info in store.list()}):
         return True
-    withdraw(store, plans=plans)
+    withdraw(store, covers=covers)
     return False
 
 
-def put_newest(store: Store, key: str, body: bytes, *, plans: int, attempt: str) -> bool:
-    """Put what covers `plans` plans, also in place of what covers fewer; False where what is there covers more."""
+def tells_of(manifest: Mapping[str, Any], there: Mapping[str, ObjectInfo]) -> bool:
+    """Whether the parts that a manifest names are there, each of the size that it says.
+
+    By size, not by ETag: a finished output that was copied elsewhere is still one.
+    """
+    try:
+        return all(
+            part["key"] in there and there[part["key"]].size_bytes == part["size_bytes"] for part in manifest["parts"]
+        )
+    except (KeyError, TypeError):
+        return False
+
+
+def put_newest(store: Store, key: str, body: bytes, *, attempt: str) -> bool:
+    """Put an account, also in place of one that covers less; False where what is there covers more."""
+    covers = covered(body)
     for _ in range(20):
         if store.put_if_absent(key, body, attempt=attempt):
             return True
@@ -217,9 +262,9 @@ def put_newest(store: Store, key: str, body: bytes, *, plans: int, attempt: str)
         if there is None:
             continue
         with contextlib.suppress(InputChanged, InputNotFound):  # somebody else was quicker: look again
-            covered = covered_plans(store.read(key, etag=there.etag))
-            if covered >= plans:
-                return covered == plans
+            found = covered(store.read(key, etag=there.etag))
+            if found >= covers:
+                return found == covers
             if store.put_if_match(key, body, etag=there.etag, attempt=attempt):
                 return True
     raise StoreUnavailable("write", store.url_of(key), "other runs wrote it again and again")
@@ -228,8 +273,21 @@ def put_newest(store: Store, key: str, body: bytes, *, plans: int, attempt: str)
 def is_finished(store: Store, plans: int) -> bool:
     """Whether `_SUCCESS` is there and covers every plan, and the manifest is there too."""
     with contextlib.suppress(InputNotFound):  # withdrawn between two looks
-        return store.head(MANIFEST) is not None and covered_plans(store.read(SUCCESS)) == plans
+        return store.head(MANIFEST) is not None and covered(store.read(SUCCESS))[0] == plans
     return False
+
+
+def read_manifest(store: Store, plans: int, parts: Iterable[ObjectInfo]) -> dict[str, Any] | None:
+    """The manifest of a finished job; None where it is not finished, or where these are not the parts it tells of.
+
+    The latter is left by a retry that was killed between a part and the manifest, beside a run that had just finished.
+    """
+    if not is_finished(store, plans):
+        return None
+    with contextlib.suppress(InputNotFound, ValueError):
+        manifest: dict[str, Any] = json.loads(store.read(MANIFEST))
+        return manifest if tells_of(manifest, {info.key: info for info in parts}) else None
+    return None
 
 
 def see_accounts(store: Store) -> dict[str, str]:
@@ -238,20 +296,25 @@ def see_accounts(store: Store) -> dict[str, str]:
     return {key: head.etag for key, head in heads.items() if head is not None}
 
 
-def withdraw(store: Store, *, plans: int, seen: Mapping[str, str] | None = None) -> None:
+def withdraw(
+    store: Store, *, plans: int = 0, covers: Covers | None = None, seen: Mapping[str, str] | None = None
+) -> None:
     """Take `_SUCCESS` and the manifest away where they cover no more than `plans`: they are no longer true.
 
     What another run puts in their place meanwhile stays, and with `seen` also what it put since they were looked at.
+    With `covers`, only what covers no more than that goes.
     """
+    most: tuple[float, float] = covers or (plans, math.inf)
     for key, etag in (see_accounts(store) if seen is None else seen).items():
         with contextlib.suppress(InputNotFound, InputChanged):
-            if covered_plans(store.read(key, etag=etag)) <= plans:
+            if covered(store.read(key, etag=etag)) <= most:
                 store.delete(key, etag=etag)
 
 
-def covered_plans(body: bytes) -> int:
-    """How many plans a `_SUCCESS` or manifest covers; none where another program wrote it."""
+def covered(account: bytes | Mapping[str, Any]) -> Covers:
+    """How many plans and replaced parts a `_SUCCESS` or manifest covers; none where another program wrote it."""
     try:
-        return int(json.loads(body)["plans"])
-    except (ValueError, KeyError, TypeError):
-        return 0
+        content = json.loads(account) if isinstance(account, bytes) else account
+        return int(content["plans"]), int(content.get("retries", 0))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return 0, 0

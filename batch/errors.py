@@ -117,9 +117,11 @@ class TableRefused(UsageError):
 class ConditionIgnored(UsageError):
     """The store accepts a second write where the first was to count, so two runs could overwrite each other."""
 
-    def __init__(self, url: str, operation: str, found: str = "it accepted a second write") -> None:
+    def __init__(
+        self, url: str, operation: str, found: str = "it accepted a second write", *, condition: str = "If-None-Match"
+    ) -> None:
         super().__init__(
-            f"the store behind {url} does not honour If-None-Match on {operation}: {found}, where 412 was expected. "
+            f"the store behind {url} does not honour {condition} on {operation}: {found}, where 412 was expected. "
             "Use a store with conditional writes (Amazon S3, SeaweedFS, MinIO) or a local folder for the output."
         )
         self.url, self.operation, self.found = url, operation, found

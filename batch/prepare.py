@@ -54,6 +54,7 @@ class Prepared:
         model: loaded to see that it does; None where another run claimed the output, or where processes load their own.
         parity: what comparing the variant with its reference found, where this run had to do it.
         kept: why the reference was kept for a job that left its variant open, where it was.
+        retry: the classes of the error rows that `tandem retry` runs again, all where none is named; None for a run.
     """
 
     job: JobSpec
@@ -69,6 +70,7 @@ class Prepared:
     model: Model | None = None
     parity: Account | None = None
     kept: Weighed | None = None
+    retry: tuple[str, ...] | None = None
 
     @property
     def shards(self) -> list[tuple[Plan, Shard]]:
@@ -113,7 +115,7 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     if before is None or before.settings.get("variant") != variant_of(job, described).digest:
         settled = weigh_job(asked, job, described, source, agreed, columns)
         job = settled.job
-    record, trial = make_record(job, described), settled.trial
+    record, trial = make_record(job, described, source=source), settled.trial
     # The input is found good before the output is claimed: whoever mends a wrong --column may use the same output.
     # And the model is found to load: whoever mends a wrong --device may use it too.
     model = None
@@ -179,8 +181,8 @@ def claim(asked: JobSpec, target: Store, record: JobRecord, *, attempt: str) -> 
     return True
 
 
-def make_record(job: JobSpec, described: Described) -> JobRecord:
-    """The settings that change answers, and who answers; of a resolved job."""
+def make_record(job: JobSpec, described: Described, *, source: Store | None = None) -> JobRecord:
+    """The settings that change answers, and who answers; of a resolved job, with where `tandem retry` finds both."""
     variant = variant_of(job, described)
     settings = settings_of(job, described) | {"variant": variant.digest}
     model = {
@@ -193,7 +195,18 @@ def make_record(job: JobSpec, described: Described) -> JobRecord:
         "family": described.spec.family,
         "task": described.spec.task,
     }
-    return JobRecord(settings=settings, model=model)
+    begun: dict[str, Any] = {}
+    if source is not None:
+        begun = {"model": lasting_name(described), "source": source.url, "table": job.table}
+    return JobRecord(settings=settings, model=model, begun=begun)
+
+
+def lasting_name(described: Described) -> str:
+    """The model's name as it may be given from elsewhere: a folder by its whole path, a tag with its version."""
+    if described.folder is None or described.name.startswith("s3://"):
+        return described.name
+    folder = Path(described.name).expanduser()
+    return str(folder.absolute()) if folder == described.folder else described.tag
 
 
 def settings_of(job: JobSpec, described: Described) -> dict[str, Any]:

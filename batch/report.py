@@ -13,11 +13,14 @@ from batch.account.manifest import Manifest as Manifest
 from batch.account.manifest import PartFacts, Quality
 from batch.account.merge import merge_counts, merge_work
 from batch.choose.gate import read_parity
-from batch.commit import JobRecord, list_parts, not_ours
+from batch.commit import JobRecord, list_parts, look_again, not_ours
 from batch.parquet_source import read_footer
 from batch.shard import Plan
 from batch.stores.storage import ObjectInfo, Store
 from batch.write import FOOTER_KEY
+
+#: Of one part, as its footer holds it.
+Account = dict[str, Any]
 
 
 def build_manifest(store: Store, record: JobRecord, plans: Sequence[Plan], run: Mapping[str, Any]) -> Manifest | None:
@@ -31,18 +34,24 @@ def build_manifest(store: Store, record: JobRecord, plans: Sequence[Plan], run: 
         plans: every agreed plan.
         run: of the run that finished the job: when, how long, where the time went.
     """
-    parts = list_parts(store, record.fingerprint, list(plans))
-    if len(parts) < len({shard.id for plan in plans for shard in plan.shards}):
-        return None
-    return describe_parts(store, record, plans, parts, run)
+    shards = {shard.id for plan in plans for shard in plan.shards}
+
+    def look() -> Manifest | None:
+        parts = list_parts(store, record.fingerprint, list(plans))
+        return describe_parts(store, record, plans, parts, run) if len(parts) == len(shards) else None
+
+    return look_again(look, url=store.url)
 
 
 def describe_parts(
     store: Store, record: JobRecord, plans: Sequence[Plan], parts: Mapping[str, ObjectInfo], run: Mapping[str, Any]
 ) -> Manifest:
-    """What the footers of these parts say, be they all that are planned or not; shard id -> part."""
-    with ThreadPoolExecutor(16, thread_name_prefix="footer") as pool:
-        accounts = dict(zip(parts, pool.map(lambda info: read_account(store, info), parts.values()), strict=True))
+    """What the footers of these parts say, be they all that are planned or not; shard id -> part.
+
+    Raises:
+        InputChanged: a part was replaced since it was listed.
+    """
+    accounts = read_accounts(store, parts)
     errors: Counter[str] = Counter()
     confusion: Counter[tuple[str, str]] = Counter()
     for account in accounts.values():
@@ -64,6 +73,7 @@ def describe_parts(
         "error_rows": sum(errors.values()),
         "errors": dict(sorted(errors.items())),
         "truncated": sum(account["truncated"] for account in accounts.values()),
+        "retries": sum(account.get("retries", 0) for account in accounts.values()),
         "quality": measure_quality(confusion) if confusion else None,
         "parity": read_parity(store, record),
         "digest": hashlib.sha256(json.dumps(identity).encode()).hexdigest(),
@@ -78,10 +88,20 @@ def describe_parts(
     return manifest
 
 
-def read_account(store: Store, info: ObjectInfo) -> dict[str, Any]:
+def read_accounts(store: Store, parts: Mapping[str, ObjectInfo]) -> dict[str, Account]:
+    """What the footers of many parts say of them, by shard; sixteen at once.
+
+    Raises:
+        InputChanged: a part was replaced since it was listed.
+    """
+    with ThreadPoolExecutor(16, thread_name_prefix="footer") as pool:
+        return dict(zip(parts, pool.map(lambda info: read_account(store, info), parts.values()), strict=True))
+
+
+def read_account(store: Store, info: ObjectInfo) -> Account:
     """What a part's footer says of it."""
     try:
-        account: dict[str, Any] = json.loads(read_footer(store, info).metadata[FOOTER_KEY])
+        account: Account = json.loads(read_footer(store, info).metadata[FOOTER_KEY])
     except (KeyError, TypeError):
         raise not_ours(store, info.key, "part") from None
     return account

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from batch.account.manifest import Manifest
 from batch.choose.choose_workers import choose_workers
 from batch.choose.gate import describe_parity
 from batch.choose.settle import load_for
 from batch.choose.weigh import describe_weighed
-from batch.commit import MANIFEST, commit_manifest, is_finished, list_parts, read_plans, see_accounts, withdraw
+from batch.commit import (
+    commit_manifest,
+    is_finished,
+    list_parts,
+    read_manifest,
+    read_plans,
+    see_accounts,
+    withdraw,
+)
 from batch.errors import Interrupted, TooManyErrors
 from batch.observe.fan_out import observed
 from batch.prepare import Prepared, prepare_job
@@ -70,15 +77,17 @@ def run_job(
         accounts = see_accounts(prepared.target)
         parts = list_parts(prepared.target, prepared.record.fingerprint, list(prepared.plans))
         todo = [(plan, shard) for plan, shard in prepared.shards if shard.id not in parts]
-        if not todo and is_finished(prepared.target, len(prepared.plans)):
+        known = None if todo else read_manifest(prepared.target, len(prepared.plans), parts.values())
+        if known is not None:
             progress.told("already done", output=prepared.target.url)
             idle = describe_run(started=started, seconds=0.0, done=Done(), shape=Shape(), spec=prepared.described.spec)
-            manifest: Manifest = json.loads(prepared.target.read(MANIFEST)) | {"run": idle}
+            manifest = cast(Manifest, known | {"run": idle})
             check_error_rate(manifest, spec.max_error_rate)
             publish(prepared, progress)
             return manifest
-        # With parts missing, also what covers every plan is untrue: somebody removed them.
-        withdraw(prepared.target, plans=len(prepared.plans) - (0 if todo else 1), seen=accounts)
+        # With parts missing or replaced, also what covers every plan is untrue.
+        untrue = bool(todo) or is_finished(prepared.target, len(prepared.plans))
+        withdraw(prepared.target, plans=len(prepared.plans) - (0 if untrue else 1), seen=accounts)
         rows = sum(plan.rows for plan in prepared.plans)
         left = sum(shard.rows for _, shard in todo)
         progress.planned(shards=len(todo), rows=rows, done_rows=rows - left)
@@ -136,7 +145,7 @@ def finish(prepared: Prepared, run: dict[str, Any], progress: Progress) -> Manif
     """Write the manifest and `_SUCCESS`, if every planned shard has its part.
 
     Raises:
-        Interrupted: a plan was added meanwhile, or another run holds the last shards.
+        Interrupted: a plan was added or a part replaced meanwhile, or another run holds the last shards.
         TooManyErrors: over all parts, whichever run committed them; the job stays unfinished.
     """
     target = prepared.target
@@ -147,7 +156,7 @@ def finish(prepared: Prepared, run: dict[str, Any], progress: Progress) -> Manif
         folder = prepared.place.folder
         sweep_uploads(prepared.place.root, {COMPLETE_KEY, *(folder + part["key"] for part in manifest["parts"])})
     if manifest is None or not commit_manifest(target, manifest, attempt=prepared.attempt):
-        raise Interrupted("another run added input or has not yet committed its shards")
+        raise Interrupted("another run added input, replaced a part or has not yet committed its shards")
     progress.told("done", rows=manifest["rows"], errors=manifest["error_rows"], parts=manifest["shards"])
     publish(prepared, progress)
     return manifest

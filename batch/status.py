@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch.commit import MANIFEST, is_finished, list_parts, read_plans, read_record
+from batch.commit import is_finished, list_parts, read_plans, read_record
 from batch.errors import InputNotFound
 from batch.parquet_source import PinnedFile
 from batch.stores.storage import Store, open_store
@@ -31,32 +30,14 @@ def open_output(output: str, **where: str | None) -> Store:
 
 
 def read_status(output: str, **where: str | None) -> dict[str, Any]:
-    """How far a job has come: shards and input rows, committed and planned; the manifest's counts once it is done."""
-    store = open_output(output, **where)
-    record = read_record(store)
-    assert record is not None
-    plans = read_plans(store)
-    parts = list_parts(store, record.fingerprint, plans)
-    shards = [shard for plan in plans for shard in plan.shards]
-    found: dict[str, Any] = {
-        "fingerprint": record.fingerprint,
-        "model": dict(record.model),
-        "shards": len(shards),
-        "shards_done": len(parts),
-        "rows": sum(shard.rows for shard in shards),
-        "rows_done": sum(shard.rows for shard in shards if shard.id in parts),
-        "finished": bool(plans) and is_finished(store, len(plans)),
-    }
-    if found["finished"]:
-        manifest = json.loads(store.read(MANIFEST))
-        found |= {
-            "output_rows": manifest["rows"],
-            "error_rows": manifest["error_rows"],
-            "errors": manifest["errors"],
-            "quality": manifest["quality"],
-            "digest": manifest["digest"],
-        }
-    return found
+    """How far a job has come, as `Watched.look` says it.
+
+    Raises:
+        InputNotFound: no job has begun there.
+    """
+    from batch.watch.watched import Watched
+
+    return Watched(output, **where).look()
 
 
 def read_head(output: str, rows: int, **where: str | None) -> pa.Table:

@@ -20,6 +20,8 @@ from batch.predict import PredictedRows, Spent, decode_rows, encode_rows, predic
 from batch.prepare import Prepared
 from batch.progress import Progress
 from batch.read import read_rows
+from batch.retry.again import find_again, read_again
+from batch.retry.replace_part import replace_part
 from batch.shard import Plan, Shard
 from batch.stop import Stop
 from batch.write import Part, write_part
@@ -88,7 +90,7 @@ def run_shards(
     for plan, shard in shards:
         if stop.asked:
             raise Interrupted(f"it was asked to stop by {stop.asked}")
-        if prepared.target.head(part_key(prepared.record.fingerprint, shard)) is not None:
+        if prepared.retry is None and prepared.target.head(part_key(prepared.record.fingerprint, shard)) is not None:
             progress.told("already committed", shard=shard.id)
             progress.advanced(shard.rows)
             continue
@@ -121,8 +123,13 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
     and as many as the bounds say ahead of the arithmetic and of writing, which runs here. Rows on their way and answers
     that wait to be written are bounded in bytes too. The threads have ended when this returns or raises. Every name on
     the left is the next line's input.
+
+    `tandem retry` carries a shard's error rows alone, and puts their answers into the part that is there.
     """
     job, columns = prepared.job, prepared.columns
+    key, again = part_key(prepared.record.fingerprint, shard), None
+    if prepared.retry is not None:
+        again = find_again(prepared.target, key, plan, shard, columns, classes=prepared.retry)
     read, encode, arithmetic, decode = QueueTime(), QueueTime(), QueueTime(), QueueTime()
     with ExitStack() as threads:
 
@@ -131,7 +138,10 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
 
         flight = InFlight(bounds.flight_bytes, windows=bounds.flight_windows, small_bytes=bounds.small_bytes)
         answers = InFlight(bounds.answered_bytes)
-        rows = read_rows(prepared.source, shard, columns, plan.schema, window_rows=job.window_rows, bounds=bounds)
+        if again is None:
+            rows = read_rows(prepared.source, shard, columns, plan.schema, window_rows=job.window_rows, bounds=bounds)
+        else:
+            rows = read_again(prepared.source, again, window_rows=job.window_rows, bounds=bounds)
         admitted = ahead(flight.admit(time_reading(rows), lambda window: window[0]), "read", read)
         encoded = encode_rows(model, admitted, column=columns.encoded, bounds=bounds)
         answered = predict_batches(model, ahead(encoded, "encode", encode, bounds.depth))
@@ -147,14 +157,17 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
             shard,
             columns,
             plan.schema,
-            key=part_key(prepared.record.fingerprint, shard),
+            key=key,
             path=Path(folder) / "part.parquet",
             lineage=lineage(prepared),
             group_bytes=bounds.group_bytes,
             microseconds=job.table == "delta",
         )
         written = time.perf_counter()
-        part = commit_part(prepared.target, part, attempt=prepared.attempt)
+        if again is None:
+            part = commit_part(prepared.target, part, attempt=prepared.attempt)
+        else:
+            part = replace_part(prepared.target, again, part, attempt=prepared.attempt)
         part.spent.write = written - started - decode.empty
         part.spent.commit = time.perf_counter() - written
         part.spent.encode_idle, part.spent.wait = read.empty, encode.empty

@@ -74,6 +74,22 @@ def name_sources(gathered: Sequence[pa.RecordBatch], written: pa.Schema) -> pa.T
     return pa.Table.from_arrays(list(columns.values()), schema=written)
 
 
+def open_writer(path: Path, written: pa.Schema, columns: JobColumns, *, microseconds: bool = False) -> pq.ParquetWriter:
+    """A file for the rows of a part; see write_part."""
+    return pq.ParquetWriter(
+        path,
+        written,
+        compression="zstd",
+        use_dictionary=repeating_columns(written, columns),
+        data_page_size=PAGE_BYTES,
+        dictionary_pagesize_limit=PAGE_BYTES,
+        coerce_timestamps="us" if microseconds else None,
+        allow_truncated_timestamps=microseconds,
+        write_page_index=True,
+        sorting_columns=pq.SortingColumn.from_ordering(written, [(SOURCE, "ascending"), (ROW, "ascending")]),
+    )
+
+
 def write_part(
     windows: Iterable[PredictedRows],
     shard: Shard,
@@ -111,19 +127,7 @@ def write_part(
     gathered: list[pa.RecordBatch] = []
     size = 0
     try:
-        repeating = repeating_columns(written, columns)
-        with pq.ParquetWriter(
-            path,
-            written,
-            compression="zstd",
-            use_dictionary=repeating,
-            data_page_size=PAGE_BYTES,
-            dictionary_pagesize_limit=PAGE_BYTES,
-            coerce_timestamps="us" if microseconds else None,
-            allow_truncated_timestamps=microseconds,
-            write_page_index=True,
-            sorting_columns=pq.SortingColumn.from_ordering(written, [(SOURCE, "ascending"), (ROW, "ascending")]),
-        ) as writer:
+        with open_writer(path, written, columns, microseconds=microseconds) as writer:
             for window in windows:
                 started = time.perf_counter()
                 tally.count(window, columns.label)

@@ -166,6 +166,7 @@ class Manifest(TypedDict):
     error_rows: Rows
     errors: Annotated[dict[str, Rows], Field(description="Error class -> rows.")]
     truncated: Rows
+    retries: NotRequired[Annotated[int, Field(ge=0, description="How often `tandem retry` replaced a part.")]]
     quality: Quality | None
     parity: Annotated[dict[str, Any] | None, Field(description="What comparing the variant with the reference found.")]
     digest: Annotated[str, Field(description="Over shard ids, row counts and error rows: alike for runs that agree.")]

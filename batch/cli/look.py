@@ -22,25 +22,30 @@ def store_options(command: Any) -> Any:
 
 @click.command()
 @click.argument("output")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object; with --watch one a line.")
+@click.option("--watch", is_flag=True, help="Look again until the job is finished; Ctrl-C ends it.")
+@click.option(
+    "--every", default=5.0, show_default=True, type=click.FloatRange(0.1), metavar="SECONDS", help="How often to look."
+)
 @store_options
-def status(output: str, as_json: bool, **where: str | None) -> None:
-    """Say how far an output has come: shards, rows, and whether it is finished."""
-    from batch.status import read_status
+def status(output: str, as_json: bool, watch: bool, every: float, **where: str | None) -> None:
+    """Say how far an output has come: shards, rows, errors, rate, time left, and whether it is finished.
 
-    found = read_status(output, **where)
+    Read from the store alone: from anywhere, also while the job runs elsewhere. The rate is that of the last commits.
+    """
+    from batch.watch.show import status_lines, watch_output
+    from batch.watch.watched import Watched
+
+    watched = Watched(output, **where)
+    if watch:
+        watch_output(watched, every_s=every, as_json=as_json)
+        return
+    found = watched.look()
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
-    click.echo(f"job       {found['fingerprint'][:8]}, model {found['model']['tag']} ({found['model']['variant']})")
-    click.echo(f"shards    {found['shards_done']} of {found['shards']}")
-    click.echo(f"rows      {found['rows_done']:,} of {found['rows']:,} input rows are in committed parts")
-    if found["finished"]:
-        click.echo(
-            f"finished  {found['output_rows']:,} rows, {found['error_rows']} error rows; digest {found['digest'][:12]}"
-        )
-    else:
-        click.echo("finished  no; run the same `tandem run` again to go on")
+    for line in status_lines(found):
+        click.echo(line)
 
 
 @click.command()

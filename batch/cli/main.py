@@ -20,6 +20,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("batch.cli.run:run", "Run a job, or what is left of it."),
     "plan": ("batch.cli.run:plan", "Say what a run would do, and change nothing."),
     "status": ("batch.cli.look:status", "Say how far an output has come, from the store alone."),
+    "errors": ("batch.cli.errors:errors", "Group an output's error rows by class, with examples."),
+    "retry": ("batch.cli.errors:retry", "Run an output's error rows again."),
     "head": ("batch.cli.look:head", "Show the first predicted rows as a table."),
     "promote": ("batch.cli.table:promote", "Let readers of a Delta table see a finished job."),
     "rollback": ("batch.cli.table:rollback", "Let readers of a Delta table see an earlier version again."),

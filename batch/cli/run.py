@@ -14,26 +14,30 @@ from batch.spec import JobSpec, read_job
 
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """A flag for each setting of JobSpec, with its description; flags win over the file."""
-    for name, field in reversed(JobSpec.model_fields.items()):
-        if name == "column":
-            option = click.option("--column", "column", multiple=True, metavar="MODEL=SOURCE", help=field.description)
-        elif field.annotation is bool:
-            option = click.option(f"--{name}/--no-{name}", name, default=None, help=field.description)
-        else:
-            kinds = list(simple_kinds(field.annotation))
-            choices = [kind for kind in kinds if isinstance(kind, str)]
-            number: Any = next((kind for kind in kinds if kind in (int, float)), None)
-            named = {int: "N", float: "NUMBER"}.get(number, "TEXT")
-            default = "" if field.default is None or field.is_required() else f" [{field.default}]"
-            option = click.option(
-                "--" + name.replace("_", "-"),
-                name,
-                type=str if choices and number else click.Choice(choices) if choices else number,
-                metavar="|".join([named, *choices]) if choices and number else None if choices else named,
-                help=f"{field.description}{default}",
-            )
-        command = option(command)
+    for name in reversed(JobSpec.model_fields):
+        command = setting_option(name)(command)
     return click.argument("file", required=False, type=click.Path(path_type=Path), metavar="[JOB.yaml]")(command)
+
+
+def setting_option(name: str) -> Callable[[Any], Any]:
+    """The flag of one setting of JobSpec."""
+    field = JobSpec.model_fields[name]
+    if name == "column":
+        return click.option("--column", "column", multiple=True, metavar="MODEL=SOURCE", help=field.description)
+    if field.annotation is bool:
+        return click.option(f"--{name}/--no-{name}", name, default=None, help=field.description)
+    kinds = list(simple_kinds(field.annotation))
+    choices = [kind for kind in kinds if isinstance(kind, str)]
+    number: Any = next((kind for kind in kinds if kind in (int, float)), None)
+    named = {int: "N", float: "NUMBER"}.get(number, "TEXT")
+    default = "" if field.default is None or field.is_required() else f" [{field.default}]"
+    return click.option(
+        "--" + name.replace("_", "-"),
+        name,
+        type=str if choices and number else click.Choice(choices) if choices else number,
+        metavar="|".join([named, *choices]) if choices and number else None if choices else named,
+        help=f"{field.description}{default}",
+    )
 
 
 def simple_kinds(annotation: Any) -> Iterator[Any]:

@@ -48,7 +48,7 @@ class LocalStore:
                         stat = path.stat()
                     except FileNotFoundError:  # removed since, or a link to nothing
                         continue
-                    found.append(ObjectInfo(key=key, size_bytes=stat.st_size, etag=_etag(stat)))
+                    found.append(ObjectInfo(key=key, size_bytes=stat.st_size, etag=_etag(stat), modified=stat.st_mtime))
         yield from sorted(found, key=lambda info: info.key)
 
     def head(self, key: str) -> ObjectHead | None:

@@ -8,6 +8,7 @@ from batch.stores.storage import Store
 
 PUT_KEY = "_tandem/probe-put"
 COMPLETE_KEY = "_tandem/probe-complete"
+_BODY = b"Tandem writes this key twice to see that the store refuses the second write.\n"
 
 
 @runtime_checkable
@@ -32,12 +33,22 @@ def check_conditional_puts(store: Store) -> None:
     _refuses_second(store.put_if_absent, store, PUT_KEY, "PUT")
 
 
+def check_replacing_puts(store: Store) -> None:
+    """See that the store refuses to replace an object by a PUT that names another version of it.
+
+    Raises:
+        ConditionIgnored: it replaced the object.
+    """
+    store.put_if_absent(PUT_KEY, _BODY, attempt=uuid4().hex)
+    if store.put_if_match(PUT_KEY, _BODY, etag="0" * 32, attempt=uuid4().hex):
+        raise ConditionIgnored(store.url_of(PUT_KEY), "PUT", condition="If-Match")
+
+
 class _Write(Protocol):
     def __call__(self, key: str, body: bytes, /, *, attempt: str) -> bool: ...
 
 
 def _refuses_second(write: _Write, store: Store, key: str, operation: str) -> None:
-    body = b"Tandem writes this key twice to see that the store refuses the second write.\n"
     # The first of the two may be accepted, since the key may be new; of the second there is no doubt.
-    if write(key, body, attempt=uuid4().hex) and write(key, body, attempt=uuid4().hex):
+    if write(key, _BODY, attempt=uuid4().hex) and write(key, _BODY, attempt=uuid4().hex):
         raise ConditionIgnored(store.url_of(key), operation)

@@ -81,6 +81,7 @@ class S3Store:
                         key=entry["Key"].removeprefix(self._prefix),
                         size_bytes=entry["Size"],
                         etag=entry["ETag"].strip('"'),
+                        modified=entry["LastModified"].timestamp(),
                     )
                     for entry in page.get("Contents", [])
                 ]

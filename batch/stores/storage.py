@@ -15,11 +15,12 @@ from batch.stores.source_names import WILDCARD, is_named
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectInfo:
-    """One line of a listing."""
+    """One line of a listing; `modified` is when it was written, in seconds since 1970 by the store's own clock."""
 
     key: str
     size_bytes: int
     etag: str
+    modified: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

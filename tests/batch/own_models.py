@@ -69,6 +69,43 @@ class PoisonModel(WordCount):
         return super().forward(micro_batch)
 
 
+class MendableModel(PoisonModel):
+    """Raises at thirteen words until MENDED is set: what was wrong with it was outside its files."""
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        if os.environ.get("MENDED"):
+            return WordCount.forward(self, micro_batch)
+        return super().forward(micro_batch)
+
+
+class QuotingModel(WordCount):
+    """Raises at every text, and says it."""
+
+    def encode(self, values: Values) -> Encoded:
+        encoded = super().encode(values)
+        said = {row: RowFault(kind="Said", message=str(value) * 9) for row, value in enumerate(values.to_pylist())}
+        rows = np.zeros(0, np.int64)
+        return replace(encoded, features={"words": []}, piece_rows=rows, lengths=rows, faults=said)
+
+
+class MendableVectors(MendableModel):
+    """Answers with a vector of three numbers, and raises at thirteen words until MENDED is set."""
+
+    spec = ModelSpec.model_validate(
+        {
+            "name": "vectors",
+            "family": "transformer",
+            "task": "text-embedding",
+            "inputs": [{"name": "text", "kind": "text"}],
+            "dimension": 3,
+        }
+    )
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        super().forward(micro_batch)
+        return {"vectors": micro_batch.inputs["words"] * np.array([1, 0.5, 1 / 3], np.float32)}
+
+
 class NanModel(WordCount):
     """Answers thirteen words with no number."""
 

@@ -1,0 +1,94 @@
+"""`tandem errors` and `tandem retry`: what went wrong with single rows, and once more."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from batch.cli.look import store_options
+from batch.cli.run import print_manifest, setting_option
+from batch.retry.settings import SETTINGS
+
+#: Characters of a message that a line shows; `--json` shows all.
+SHOWN = 160
+
+
+def retry_options(command: Any) -> Any:
+    """A flag for each setting that a retry may be told."""
+    for name in reversed(SETTINGS):
+        command = setting_option(name)(command)
+    return command
+
+
+class_option = click.option(
+    "--class", "classes", multiple=True, metavar="NAME", help="Only error rows of this class; may be repeated."
+)
+
+
+@click.command()
+@click.argument("output")
+@class_option
+@click.option("--limit", default=3, show_default=True, type=click.IntRange(0), help="Examples of each class.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object, with whole messages.")
+@store_options
+def errors(output: str, classes: tuple[str, ...], limit: int, as_json: bool, **where: str | None) -> None:
+    """Group an output's error rows by class, with examples and where they are: object, row group, row.
+
+    Read from the store alone, also while the job runs. All of them, in SQL:
+    SELECT _source, _row, error FROM 'OUTPUT/**/part-*.parquet' WHERE error IS NOT NULL.
+    """
+    from batch.retry.group_errors import group_errors
+
+    found = group_errors(output, classes=classes, limit=limit, **where)
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    done = "" if found["shards_done"] == found["shards"] else f" of {found['shards_done']} of {found['shards']} shards"
+    click.echo(f"{found['error_rows']:,} error rows among {found['rows']:,} rows{done}")
+    for group in found["classes"]:
+        click.echo(f"  {plain(group['class'])}: {group['rows']:,} rows")
+        for example in group["examples"]:
+            group_of = "" if example["row_group"] is None else f" row group {example['row_group']}"
+            tries = "" if example["attempts"] == 1 else f", tried {example['attempts']} times"
+            click.echo(f"    {plain(example['source'])}{group_of} row {example['row']}{tries}")
+            click.echo(f"      {shortened(example['message'])}")
+            click.echo(f"      in {plain(example['part'])}")
+    for name in classes:
+        if name not in {group["class"] for group in found["classes"]}:
+            click.echo(f"  {plain(name)}: no error rows")
+    if found["classes"]:
+        click.echo(f"run them again, when what was wrong is mended: tandem retry {output}")
+
+
+@click.command()
+@click.argument("output")
+@class_option
+@retry_options
+def retry(output: str, classes: tuple[str, ...], **flags: Any) -> None:
+    """Run the error rows of an output again, and put the answers into its parts.
+
+    Rows that fail again stay error rows, with their attempts counted up; nothing else changes. Model, input and
+    settings are the job's own, as its record keeps them. Safe beside a run, and beside another retry.
+    """
+    from batch.progress import BarProgress, on_terminal
+    from batch.retry.retry import retry_job
+
+    settings = {name: value for name, value in flags.items() if value is not None}
+    if on_terminal():
+        with BarProgress() as bar:
+            manifest = retry_job(output, classes=classes, progress=bar, **settings)
+    else:
+        manifest = retry_job(output, classes=classes, **settings)
+    print_manifest(manifest, output)
+
+
+def plain(text: str) -> str:
+    """Text from data on one line of a terminal: nothing that moves a cursor."""
+    return "".join(one if one.isprintable() else " " for one in str(text))
+
+
+def shortened(text: str) -> str:
+    words = " ".join(plain(text).split())
+    return words if len(words) <= SHOWN else words[: SHOWN - 3] + "..."

@@ -1,0 +1,50 @@
+"""Replace: a part by one with answers where it had errors, if it is still the one that was read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from batch.errors import InputChanged, StoreUnavailable
+from batch.retry.again import Again, part_there
+from batch.retry.merge_part import merge_part
+from batch.stores.storage import Store
+from batch.write import Part
+
+#: How often the part is looked at again, where other runs replaced it between our reading and our writing.
+LOOKS = 20
+
+
+def replace_part(store: Store, again: Again, part: Part, *, attempt: str) -> Part:
+    """Put the answers of rows that were run again into their part, by one PUT on the condition of its ETag.
+
+    Where another retry was quicker, the part is read again, and what that one has settled stays as it settled it. This
+    is the only place where anything of a finished part is written.
+
+    Args:
+        store: the output's.
+        again: which rows were run again.
+        part: their answers; its key is the part's.
+        attempt: this run.
+
+    Returns:
+        `part`, committed where at least one of its answers counts.
+
+    Raises:
+        StoreUnavailable: not known to be written, or the part is gone.
+    """
+    path = Path(f"{part.path}.merged")
+    for _ in range(LOOKS):
+        info = part_there(store, part.key)
+        try:
+            merged = merge_part(store, info, again, part.path, path)
+        except InputChanged:
+            continue
+        if not merged.applied:
+            return part
+        account = merged.account
+        counts = {"rows": account["rows"], "errors": sum(account["errors"].values()), "retries": account["retries"]}
+        metadata = {name: str(count) for name, count in counts.items()}
+        if store.put_if_match(part.key, path, etag=info.etag, attempt=attempt, metadata=metadata):
+            return replace(part, committed=True)
+    raise StoreUnavailable("replace", store.url_of(part.key), "other runs replaced it again and again")

@@ -1,0 +1,130 @@
+"""Retry: a job's error rows once more, and their answers into the parts that are there."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from batch.choose.gate import describe_parity
+from batch.commit import commit_manifest, withdraw
+from batch.errors import Interrupted, JobError
+from batch.prepare import Prepared
+from batch.profile import describe_run
+from batch.progress import LogProgress, Progress
+from batch.report import Manifest, build_manifest
+from batch.retry.find_errors import Survey
+from batch.retry.prepare_retry import chosen_shards, prepare_retry
+from batch.run import check_error_rate, find_flops, run_todo
+from batch.stop import Stop
+from batch.worker import Done, Shape
+from models.errors import ModelError
+from models.matmul import known_rate
+
+
+def retry_job(
+    output: str,
+    *,
+    classes: Sequence[str] = (),
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Manifest:
+    """Run the error rows of an output again, and replace each part concerned.
+
+    A row that is answered becomes a prediction; one that fails again stays an error row, with its attempts counted up.
+    Nothing else of a part changes. Safe beside runs and other retries: a part is replaced only as the version that was
+    read, and whoever comes second looks at what the first one left. `_SUCCESS` and the manifest are away meanwhile;
+    killed in between, the job is unfinished, and the same retry, or a run, makes it whole.
+
+    Args:
+        output: of a job; where model, input and settings are comes from its record.
+        classes: of the error rows to run again; all where none is named.
+        progress: who is told; None writes log lines.
+        settings: some of those in settings.py, as of a job.
+
+    Returns:
+        The manifest, as it is now, with this retry's own `run`.
+
+    Raises:
+        Interrupted: asked to stop; or some shards have no part yet, so that the job is not finished by this.
+        TooManyErrors: there are still more error rows than `max_error_rate` allows.
+        InputChanged: a row's object is no longer the one that was planned.
+        JobError, ModelError: as of run_job.
+    """
+    progress = progress or LogProgress()
+    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+    with Stop() as stop:
+        prepared, survey = prepare_retry(output, settings, classes=classes)
+        if prepared.parity is not None:
+            progress.told("compared", **describe_parity(prepared.parity))
+        todo = chosen_shards(survey, classes)
+        if todo or survey.manifest is None:
+            withdraw(prepared.target, plans=len(prepared.plans))
+        shape, done = Shape(), Done()
+        if todo:
+            progress.planned(shards=len(todo), rows=sum(shard.rows for _, shard in todo), done_rows=0)
+            with staying_finished(prepared, survey):
+                shape, done = run_todo(patient(prepared), todo, progress, stop)
+        else:
+            progress.told("nothing to retry", output=prepared.target.url)
+        run = describe_run(
+            started=started,
+            seconds=time.perf_counter() - clock,
+            done=done,
+            shape=shape,
+            spec=prepared.described.spec,
+            flops=find_flops(prepared, count=False),
+            matmul=known_rate,
+        )
+        return finish_retry(prepared, survey, run, progress, changed=bool(todo))
+
+
+def patient(prepared: Prepared) -> Prepared:
+    """The job as its error rows are run: that many of these fail again says nothing of the whole."""
+    workers = 1 if prepared.job.workers == "auto" else prepared.job.workers
+    return replace(prepared, job=prepared.job.model_copy(update={"max_error_rate": 1.0, "workers": workers}))
+
+
+@contextlib.contextmanager
+def staying_finished(prepared: Prepared, survey: Survey) -> Iterator[None]:
+    """A job that was finished is left finished by a retry that fails, with a manifest of what its parts are then."""
+    try:
+        yield
+    except (JobError, ModelError):
+        if survey.manifest is not None:
+            with contextlib.suppress(JobError):
+                built = build_manifest(prepared.target, prepared.record, prepared.plans, survey.manifest["run"])
+                if built is not None:
+                    commit_manifest(prepared.target, built, attempt=prepared.attempt)
+        raise
+
+
+def finish_retry(
+    prepared: Prepared, survey: Survey, run: dict[str, Any], progress: Progress, *, changed: bool
+) -> Manifest:
+    """Make manifest and `_SUCCESS` true again.
+
+    A job that was finished stays finished, also where more error rows are left than allowed: that is then said.
+
+    Raises:
+        Interrupted: some shards have no part yet, or a run or retry at the same time is not done.
+        TooManyErrors: over all parts.
+    """
+    target, most = prepared.target, prepared.job.max_error_rate
+    if survey.manifest is not None and not changed:
+        check_error_rate(survey.manifest, most)
+        return cast(Manifest, survey.manifest | {"run": run})
+    built = build_manifest(target, prepared.record, prepared.plans, run)
+    if built is None:
+        left = survey.shards - survey.shards_done
+        raise Interrupted(f"{left} of {survey.shards} shards are not committed yet, which is for `tandem run` to do")
+    if survey.manifest is None:
+        check_error_rate(built, most)
+    if not commit_manifest(target, built, attempt=prepared.attempt):
+        raise Interrupted("another run added input or replaced a part meanwhile")
+    progress.told("done", rows=built["rows"], errors=built["error_rows"], parts=built["shards"])
+    check_error_rate(built, most)
+    return built
