@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from batch.checks.disk import check_disk
 from batch.choose.gate import Account, check_rows, must_compare, record_parity
 from batch.choose.settle import load_for, resolve_variant, variant_of
 from batch.choose.trial import reference_of, take_trial
@@ -111,6 +112,8 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     agreed = [*plans, *([plan] if plan is not None else [])]
     if job.table == "delta":
         check_columns(place.root.url, agreed, columns)
+    if not idle:
+        check_input(job, source, target, plan, agreed, columns)
     settled = Settled(job=job)
     if before is None or before.settings.get("variant") != variant_of(job, described).digest:
         settled = weigh_job(asked, job, described, source, agreed, columns)
@@ -156,6 +159,20 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
         parity=parity,
         kept=settled.kept,
     )
+
+
+def check_input(
+    job: JobSpec, source: Store, target: Store, new: Plan | None, agreed: Sequence[Plan], columns: JobColumns
+) -> None:
+    """See that the input may be read and that the largest part of what is planned now fits on the disk.
+
+    Raises:
+        AccessDenied: what was planned before may be listed and not read.
+        StoreUnavailable, UsageError: see check_disk.
+    """
+    check_disk(job, source, target, [new] if new is not None else [], columns)
+    if new is None and (first := next((key for plan in agreed for key in plan.objects), None)) is not None:
+        source.head(first)  # planning reads the footers of what is new; of the rest nobody has read anything here
 
 
 def read_before(target: Store) -> JobRecord | None:

@@ -22,6 +22,8 @@ from batch.commit import (
     withdraw,
 )
 from batch.errors import Interrupted, TooManyErrors
+from batch.estimate.foresee import beside_truth, foresee_run
+from batch.estimate.limit import Limit, LimitedProgress, fitting_first
 from batch.observe.fan_out import observed
 from batch.prepare import Prepared, prepare_job
 from batch.profile import describe_run
@@ -93,8 +95,15 @@ def run_job(
         progress.planned(shards=len(todo), rows=rows, done_rows=rows - left)
         if not prepared.claimed:
             todo = rotated(todo)
-        shape, done = Shape(), Done()
+        shape, done, forecast = Shape(), Done(), None
         if todo:
+            prepared, forecast = foresee_run(prepared, todo, spent_s=time.perf_counter() - clock)
+            if spec.limit_s is not None:
+                expected = forecast.shards if forecast is not None and forecast.shards else None
+                todo = fitting_first(spec, todo, expected)
+                at_once = spec.workers if isinstance(spec.workers, int) else 1
+                limit = Limit(spec, todo, expected=expected, started=clock, at_once=at_once)
+                progress = LimitedProgress(progress, limit, stop)
             shape, done = run_todo(prepared, todo, progress, stop)
         seconds = time.perf_counter() - clock
         measure = profile or seconds > MEASURED_FROM_S
@@ -107,7 +116,7 @@ def run_job(
             flops=find_flops(prepared, count=measure),
             matmul=matmul_rate if measure else known_rate,
         )
-        return finish(prepared, run, progress)
+        return finish(prepared, run | {"estimate": beside_truth(forecast, run)}, progress)
 
 
 def describe_prepared(prepared: Prepared) -> dict[str, object]:

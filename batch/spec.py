@@ -97,6 +97,23 @@ class JobSpec(BaseModel):
     metrics_host: str = Field(
         "127.0.0.1", min_length=1, description="Address of that port; 0.0.0.0 lets other machines read it."
     )
+    price: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="What an hour of this machine costs, in any currency.",
+        examples=[0.34],
+    )
+    max_minutes: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="A run begins no shard that would not be done within so many minutes; exit code 75, and the same "
+        "command goes on.",
+    )
+    max_cost: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="The same for what a run costs; needs price.", examples=[5.0]
+    )
     endpoint_url: str | None = Field(None, description="S3 endpoint; by default as boto3 finds it.")
     region: str | None = Field(None, description="AWS region; by default as boto3 finds it.")
     aws_profile: str | None = Field(None, description="AWS profile; by default as boto3 finds it.")
@@ -155,6 +172,22 @@ class JobSpec(BaseModel):
         if self.input.rstrip("/") == self.output.rstrip("/"):
             raise ValueError(f"output must not be the input itself ({self.output})")
         return self
+
+    @model_validator(mode="after")
+    def _priced(self) -> JobSpec:
+        if self.max_cost is not None and self.price is None:
+            raise ValueError(
+                f"max_cost {self.max_cost:g} says nothing without price; give what an hour costs, such as --price 0.34"
+            )
+        return self
+
+    @property
+    def limit_s(self) -> float | None:
+        """Seconds that a run may take, by its minutes and its cost; None: as many as it takes."""
+        limits = [60 * self.max_minutes] if self.max_minutes is not None else []
+        if self.max_cost is not None and self.price is not None:
+            limits.append(3600 * self.max_cost / self.price)
+        return min(limits, default=None)
 
     @property
     def where_from(self) -> dict[str, str | None]:

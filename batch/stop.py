@@ -31,6 +31,10 @@ class Stop:
             signal.signal(number, handler)
         self.before = {}
 
+    def ask(self, reason: str) -> None:
+        """Ask as a signal does, unless somebody did."""
+        self.asked = self.asked or reason
+
     def _hear(self, number: int, frame: FrameType | None) -> None:
         self.asked = signal.Signals(number).name
         what = "the shard in hand is finished and committed first; once more ends at once"

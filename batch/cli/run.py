@@ -159,30 +159,22 @@ def print_quality(quality: Quality) -> None:
 @click.command()
 @job_options
 @click.option("--replace", is_flag=True, help="Plan as a run with --replace would.")
-def plan(file: Path | None, replace: bool, **flags: Any) -> None:
-    """Say what a run would do: files, rows, shards, and what it would skip. Nothing is written."""
-    from batch.commit import list_parts
-    from batch.prepare import prepare_job
+@click.option("--no-measure", is_flag=True, help="No estimate: footers only, and no model is loaded.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def plan(file: Path | None, replace: bool, no_measure: bool, as_json: bool, **flags: Any) -> None:
+    """Say what a run would do, what it would skip, and what it would take on this host. Nothing is written.
 
-    prepared = prepare_job(job_from(file, flags), replace=replace, dry=True)
-    parts = list_parts(prepared.target, prepared.record.fingerprint, list(prepared.plans))
-    shards = [shard for _, shard in prepared.shards]
-    skipped = [shard for shard in shards if shard.id in parts]
-    objects = sum(len(plan.objects) for plan in prepared.plans)
-    sizes = {piece.key: piece.size_bytes for shard in shards for piece in shard.pieces}
-    rows, rows_skipped = sum(shard.rows for shard in shards), sum(shard.rows for shard in skipped)
-    model = prepared.record.model
-    click.echo(f"model     {model['tag']} ({model['variant']}), {model['task']}, digest {model['digest'][:12]}")
-    if prepared.kept is not None:
-        short = prepared.kept
-        click.echo(
-            f"          the job is short: about {short.reference_s:.1f} s, with {short.variant}, its start and the "
-            f"comparison included, {short.variant_s:.1f} s"
-        )
-    click.echo(f"input     {prepared.job.input}: {objects} files, {rows:,} rows, {sum(sizes.values()):,} bytes")
-    click.echo(f"encoded   {prepared.columns.encoded} -> {prepared.described.spec.column}")
-    if prepared.job.where:
-        click.echo(f"condition {prepared.job.where} (rows are counted before it)")
-    click.echo(f"output    {prepared.target.url}: fingerprint {prepared.record.fingerprint[:8]}")
-    click.echo(f"shards    {len(shards)}; {len(skipped)} are committed and would be skipped ({rows_skipped:,} rows)")
-    click.echo(f"to do     {len(shards) - len(skipped)} shards, {rows - rows_skipped:,} rows")
+    Rows, tokens, time, memory, output and, with --price, cost are estimated from footers and a sample that goes through
+    the model for some seconds: one number, and the interval that holds it in nine of ten cases.
+    """
+    import json
+
+    from batch.estimate.describe import plan_lines
+    from batch.estimate.plan_job import plan_job
+
+    planned = plan_job(job_from(file, flags), replace=replace, measure=not no_measure)
+    if as_json:
+        click.echo(json.dumps(planned.to_json(), indent=1))
+        return
+    for line in plan_lines(planned):
+        click.echo(line)

@@ -1,0 +1,76 @@
+"""Describe: a plan and its estimate as the lines of `tandem plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from batch.estimate.estimate import Estimate
+from batch.estimate.extrapolate import Interval
+from batch.estimate.limit import limit_name, spell
+from batch.estimate.plan_job import Planned, input_bytes
+from batch.spec import JobSpec
+
+
+def plan_lines(planned: Planned) -> Iterator[str]:
+    """What a run would read, skip and do."""
+    prepared = planned.prepared
+    shards, todo = [shard for _, shard in prepared.shards], [shard for _, shard in planned.todo]
+    objects = sum(len(plan.objects) for plan in prepared.plans)
+    rows, left = sum(shard.rows for shard in shards), sum(shard.rows for shard in todo)
+    model = prepared.record.model
+    yield f"model     {model['tag']} ({model['variant']}), {model['task']}, digest {model['digest'][:12]}"
+    if prepared.kept is not None:
+        short = prepared.kept
+        yield (
+            f"          the job is short: about {short.reference_s:.1f} s, with {short.variant}, its start and the "
+            f"comparison included, {short.variant_s:.1f} s"
+        )
+    yield f"input     {prepared.job.input}: {objects} files, {rows:,} rows, {input_bytes(shards):,} bytes"
+    yield f"encoded   {prepared.columns.encoded} -> {prepared.described.spec.column}"
+    if prepared.job.where:
+        yield f"condition {prepared.job.where} (rows are counted before it)"
+    yield f"output    {prepared.target.url}: fingerprint {prepared.record.fingerprint[:8]}"
+    skipped = len(shards) - len(todo)
+    yield f"shards    {len(shards)}; {skipped} are committed and would be skipped ({rows - left:,} rows)"
+    yield f"to do     {len(todo)} shards, {left:,} rows"
+    if planned.estimate is not None:
+        yield from estimate_lines(planned.estimate, prepared.job)
+
+
+def estimate_lines(estimate: Estimate, job: JobSpec) -> Iterator[str]:
+    """What that takes on this host."""
+    sample = estimate.sample
+    yield "estimate  on this host, and in nine of ten cases from ... to ..."
+    if job.where:
+        yield f"  rows    {counted(estimate.rows)}"
+    yield f"  {estimate.unit:<8}{counted(estimate.units)}"
+    seconds = estimate.seconds
+    yield f"  time    {spell(seconds.value)} ({spell(seconds.low)} to {spell(seconds.high)})"
+    if (cost := estimate.cost) is not None:
+        yield f"  cost    {cost.value:.3g} ({cost.low:.3g} to {cost.high:.3g}) at {estimate.price:g} an hour"
+    yield f"  memory  {sized(estimate.memory_bytes)}"
+    yield f"  output  {sized(estimate.output_bytes)}"
+    if job.limit_s is not None and seconds.high > job.limit_s:
+        runs = max(1, -(-seconds.value // job.limit_s))
+        yield f"  limit   {limit_name(job)}: about {runs:.0f} runs of the same command"
+    yield (
+        f"  from    {sample['rows']:,} rows of {sample['row_groups']:,} row groups, {sample['answered']:,} answered; "
+        f"the estimate took {sample['seconds']:.1f} s"
+    )
+
+
+def counted(found: Interval) -> str:
+    if found.low == found.high:
+        return f"{found.value:,.0f}"
+    return f"{rounded(found.value):,} ({rounded(found.low):,} to {rounded(found.high):,})"
+
+
+def rounded(number: float) -> int:
+    """Three figures: more are not known."""
+    return int(float(f"{number:.3g}"))
+
+
+def sized(found: Interval) -> str:
+    """In the unit of the largest."""
+    factor, unit = next(((each, name) for each, name in ((1e9, "GB"), (1e6, "MB")) if found.value >= each), (1e3, "KB"))
+    return f"{found.value / factor:.3g} {unit} ({found.low / factor:.3g} to {found.high / factor:.3g})"

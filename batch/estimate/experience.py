@@ -1,0 +1,38 @@
+"""Experience: how far estimates were off on this host, so that the next ones say so."""
+
+from __future__ import annotations
+
+import math
+
+from batch.estimate.extrapolate import Total
+from models.host import recall, remember
+
+#: What two runs of one job differ by (standard deviation of the logarithm) on a host that nobody has seen yet, and how
+#: many runs that counts as.
+USUAL_SPREAD, USUAL_RUNS = 0.1, 6
+#: Runs that are remembered.
+RUNS = 20
+#: Shorter runs are mostly their start, and say nothing of longer ones.
+LEAST_S = 5.0
+
+
+def recall_ratios() -> list[float]:
+    """Seconds that runs took here, over those that were estimated; the oldest first."""
+    found = recall("estimates", "seconds")
+    ratios = found if isinstance(found, list) else []
+    return [float(ratio) for ratio in ratios if isinstance(ratio, int | float) and 0.05 < ratio < 20]
+
+
+def remember_ratio(*, estimated_s: float, seconds: float) -> None:
+    """Keep what came of an estimate."""
+    if estimated_s > 0 and seconds >= LEAST_S:
+        remember("estimates", "seconds", [*recall_ratios(), round(seconds / estimated_s, 4)][-RUNS:])
+
+
+def drift() -> Total:
+    """By what an estimate is multiplied, as those before were off on average, and what it may be off by besides."""
+    logs = [math.log(ratio) for ratio in recall_ratios()]
+    mean = sum(logs) / (len(logs) + USUAL_RUNS)
+    squares = sum((log - mean) ** 2 for log in logs)
+    spread = math.sqrt((USUAL_RUNS * USUAL_SPREAD**2 + squares) / (USUAL_RUNS + len(logs)))
+    return Total(value=math.exp(mean), error=math.exp(mean) * spread)

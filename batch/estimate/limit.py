@@ -1,0 +1,125 @@
+"""Limit: a run begins no shard that would not be done in its time; what it has in hand is finished and committed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from batch.errors import UsageError
+from batch.progress import Progress
+from batch.shard import Plan, Shard
+from batch.spec import JobSpec
+from batch.stop import Stop
+
+
+class Limit:
+    """The time that a run has, and what the next shard is expected to take.
+
+    Expected is what was estimated, times how much slower this run's shards were than that; without an estimate, the
+    shard's rows at the slowest pace of this run's shards, and nothing before the first. The first shards are begun in
+    any case: a run that does none would come to nothing however often it is made.
+
+    Args:
+        job: with a limit.
+        todo: the shards that are left, in the order in which they are begun.
+        expected: shard id -> seconds; None where nobody estimated them.
+        started: when the run began, on `clock`.
+        at_once: shards that are in hand at once.
+    """
+
+    def __init__(
+        self,
+        job: JobSpec,
+        todo: Sequence[tuple[Plan, Shard]],
+        *,
+        expected: Mapping[str, float] | None,
+        started: float,
+        at_once: int = 1,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        assert job.limit_s is not None
+        self.name = limit_name(job)
+        self._ends, self._clock, self._at_once = started + job.limit_s, clock, at_once
+        self._weights = {shard.id: expected[shard.id] if expected else float(shard.rows) for _, shard in todo}
+        self._left = list(self._weights)
+        self._slower = 1.0 if expected else 0.0
+
+    def saw(self, shard: str, seconds: float | None) -> None:
+        """A shard is committed: by this run, in so many seconds, or by another one."""
+        if shard in self._left:
+            if seconds is not None and self._weights[shard] > 0:
+                self._slower = max(self._slower, seconds / self._weights[shard])
+            self._left.remove(shard)
+
+    @property
+    def reached(self) -> str | None:
+        """Why the next shard is not to be begun; None where it would be done in time, or where there is none."""
+        waiting = self._left[self._at_once - 1 :]
+        if not waiting:
+            return None
+        expected_s, left_s = self._slower * self._weights[waiting[0]], self._ends - self._clock()
+        if left_s > 0 and expected_s <= left_s:
+            return None
+        return f"{self.name}: {spell(max(left_s, 0))} are left, and the next shard takes about {spell(expected_s)}"
+
+
+class LimitedProgress:
+    """Passes on what is told; asks the run to stop once its limit is reached."""
+
+    def __init__(self, progress: Progress, limit: Limit, stop: Stop) -> None:
+        self._progress, self._limit, self._stop = progress, limit, stop
+
+    def planned(self, *, shards: int, rows: int, done_rows: int) -> None:
+        self._progress.planned(shards=shards, rows=rows, done_rows=done_rows)
+
+    def advanced(self, rows: int) -> None:
+        self._progress.advanced(rows)
+
+    def told(self, event: str, **facts: object) -> None:
+        self._progress.told(event, **facts)
+        if event in ("committed", "already committed"):
+            seconds = facts.get("seconds")
+            self._limit.saw(str(facts["shard"]), seconds if isinstance(seconds, float) else None)
+            if (reason := self._limit.reached) is not None:
+                self._stop.ask(reason)
+
+
+def limit_name(job: JobSpec) -> str:
+    """How the limit that counts was given."""
+    if job.max_minutes is not None and job.limit_s == 60 * job.max_minutes:
+        return f"--max-minutes {job.max_minutes:g}"
+    return f"--max-cost {job.max_cost:g} at --price {job.price:g}"
+
+
+def fitting_first(
+    job: JobSpec, todo: Sequence[tuple[Plan, Shard]], expected: Mapping[str, float] | None
+) -> list[tuple[Plan, Shard]]:
+    """The shards that fit into the limit before those that do not; else in their order."""
+    limit_s = job.limit_s or float("inf")
+    return sorted(todo, key=lambda item: expected is not None and expected[item[1].id] > limit_s)
+
+
+def check_first_shard(job: JobSpec, *, least_s: float, shards: int) -> None:
+    """Refuse a run that could not do a single shard: it would cost, and would get nowhere however often it is made.
+
+    Args:
+        job: with a limit.
+        least_s: what the shortest of the shards takes at the least, start included.
+        shards: that are left.
+
+    Raises:
+        UsageError: that is more than the limit.
+    """
+    if job.limit_s is not None and least_s > job.limit_s:
+        raise UsageError(
+            f"{limit_name(job)} gives a run {spell(job.limit_s)}, and on this host the start and the shortest of "
+            f"{shards} shards take {spell(least_s)} or more. Allow more, or begin another output with a smaller "
+            f"--shard-mb than {job.shard_mb:g}."
+        )
+
+
+def spell(seconds: float) -> str:
+    """`4.2 s`, `7.5 min`, `12.3 h`."""
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,130 @@
+"""Row costs: what rows are expected to take, encoded and predicted, by the model's costs as they are known by now."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from batch.choose.draw import sizes_of
+from batch.estimate.look import Seen, even_rows
+from batch.predict import kept_promise
+from models.micro_batch import plan_micro_batches
+from models.model import Encoded, Model
+from models.window import predict_seconds
+
+#: Rows that are encoded to see how long they become, and what encoding may take.
+ROWS, SECONDS = 1536, 1.0
+#: Rows of each row group that say how dear encoding is.
+FIRST_ROWS = 2
+#: A window of so many pieces is cut as a job's are: in larger ones hardly less is padded.
+WINDOW_PIECES = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedSample:
+    """Rows of one row group, encoded.
+
+    Attributes:
+        seen: where they are from.
+        encoded: what the model makes of them.
+        weights: what encoding each takes goes by; shape (rows,).
+        row_bytes: of all their columns, a row on average.
+        seconds: that encoding took.
+    """
+
+    seen: Seen
+    encoded: Encoded
+    weights: NDArray[np.float64]
+    row_bytes: float
+    seconds: float
+
+
+def encode_samples(model: Model, seen: Sequence[Seen], column: str) -> list[EncodedSample]:
+    """Encode some rows of each row group, as many as ROWS and SECONDS allow.
+
+    Raises:
+        ContractBroken: the model raises for a row's sake.
+    """
+    found = [one for one in seen if one.rows is not None]
+    if not found:
+        return []
+    wanted = -(-ROWS // len(found))
+    started, looked_at = time.perf_counter(), 0
+    samples = []
+    for one in found:
+        samples.append(encode_some(model, one, column, FIRST_ROWS))
+        looked_at += samples[-1].encoded.rows
+    each_s = (time.perf_counter() - started) / looked_at
+    affordable = int(SECONDS / max(each_s, 1e-9) / len(found))
+    if affordable <= FIRST_ROWS:
+        return samples
+    return [encode_some(model, one, column, min(wanted, affordable)) for one in found]
+
+
+def encode_some(model: Model, seen: Seen, column: str, count: int) -> EncodedSample:
+    """Encode so many rows, evenly spread over those that were kept."""
+    assert seen.rows is not None
+    rows = seen.rows.take(pa.array(even_rows(seen.rows.num_rows, count)))
+    started = time.perf_counter()
+    with kept_promise(model, "encode"):
+        encoded = model.encode(rows.column(column))
+    seconds = time.perf_counter() - started
+    weights = encode_weights(model, encoded, rows.column(column))
+    return EncodedSample(
+        seen=seen, encoded=encoded, weights=weights, row_bytes=rows.nbytes / rows.num_rows, seconds=seconds
+    )
+
+
+def encode_weights(model: Model, encoded: Encoded, values: pa.Array) -> NDArray[np.float64]:
+    """What encoding each row takes goes by: an image's bytes, else how long it becomes; something for every row."""
+    if model.spec.inputs[0].kind == "image":
+        return (sizes_of(values) + 256).astype(np.float64)
+    return row_lengths(encoded) + 4.0
+
+
+def row_lengths(encoded: Encoded) -> NDArray[np.float64]:
+    """Tokens, steps or images of each row, all its pieces together."""
+    return np.bincount(encoded.piece_rows, weights=encoded.lengths, minlength=encoded.rows).astype(np.float64)
+
+
+def arithmetic_seconds(model: Model, encoded: Encoded) -> NDArray[np.float64]:
+    """What the arithmetic of each row is expected to add to a job, in windows as large as a job's; shape (rows,)."""
+    count = len(encoded.lengths)
+    if not count:
+        return np.zeros(encoded.rows)
+    times = max(1, -(-min(WINDOW_PIECES, 4 * model.max_rows) // count))
+    lengths = np.tile(model.padded_lengths(encoded.lengths), times)
+    pieces_s = np.zeros(len(lengths))
+    planned = cut(model, lengths)
+    for chosen, seconds in zip(planned, predict_seconds(model, lengths, planned), strict=True):
+        pieces_s[chosen] = seconds * lengths[chosen] / max(lengths[chosen].sum(), 1)
+    each_s = pieces_s.reshape(times, count).mean(axis=0) / streams_of(model)
+    return np.bincount(encoded.piece_rows, weights=each_s, minlength=encoded.rows).astype(np.float64)
+
+
+def window_seconds(model: Model, lengths: NDArray[np.int64]) -> float:
+    """What the arithmetic of a window is expected to take, its last calls beside idle streams included."""
+    if not len(lengths):
+        return 0.0
+    padded = model.padded_lengths(lengths)
+    busy_until = [0.0] * streams_of(model)
+    for seconds in predict_seconds(model, padded, cut(model, padded)):
+        heapq.heappush(busy_until, heapq.heappop(busy_until) + seconds)
+    return max(busy_until)
+
+
+def cut(model: Model, lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+    return plan_micro_batches(
+        lengths, costs=model.costs, max_rows=model.max_rows, max_padded=model.max_padded, pads=model.pads
+    )
+
+
+def streams_of(model: Model) -> int:
+    return max(1, min(model.streams, len(os.sched_getaffinity(0))))
