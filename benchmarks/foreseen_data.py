@@ -1,7 +1,7 @@
 """Twenty data sets whose jobs are foreseen: sizes, mixes and orders of lengths, files, filters, pictures, sequences.
 
-Each is a folder of Parquet and the settings of a job over it. Rows come from data.py and pictures.py; files, row groups and
-orders are made here.
+Each is a folder of Parquet and the settings of a job over it. Rows come from data.py and pictures.py; files, row groups
+and orders are made here.
 """
 
 from __future__ import annotations

@@ -72,13 +72,17 @@ def foresee_run(prepared: Prepared, todo: Todo, *, spent_s: float) -> tuple[Prep
         estimate = estimate_here(prepared, todo, model, start_s=start_s, measured=job.limit_s >= MEASURED_FROM_S)
         if estimate is None:
             return prepared, None
+        if not (estimate.measured or model.costs.calls):
+            return prepared, forecast(estimate)
         least = estimate.seconds.low / estimate.seconds.value if estimate.seconds.value else 1.0
         spent_s += time.perf_counter() - started
         check_first_shard(job, least_s=spent_s + least * min(estimate.shards.values()), shards=len(todo))
         return prepared, forecast(estimate)
     if (planned := recall_plan(prepared, todo)) is not None:
         return prepared, Forecast(by="plan", content=planned)
-    if job.workers != 1 or prepared.model is None or rough_seconds(prepared, todo, prepared.model) < WORTH_S:
+    if job.workers != 1 or prepared.model is None or not prepared.model.costs.are_known:
+        return prepared, None
+    if rough_seconds(prepared, todo, prepared.model) < WORTH_S:
         return prepared, None
     estimate = estimate_here(prepared, todo, prepared.model, start_s=spent_s, measured=False)
     return prepared, forecast(estimate) if estimate is not None else None

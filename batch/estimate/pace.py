@@ -40,6 +40,8 @@ UNDER_WAY = 3
 #: Rows of the first windows, and how much larger than the one before a window may be.
 FIRST_ROWS, GROWTH = 2, 4
 MOST_ROWS = 4096
+#: The rows go round so often at the most: of a short job that is all there is.
+MOST_TIMES = 4
 #: What windows' paces differ by without any other work beside them, and how many windows that counts as.
 USUAL_SPREAD, USUAL_WINDOWS = 0.08, 4
 #: Where no pace was found.
@@ -180,15 +182,16 @@ def standing_for(
 
 
 def deal(rows: pa.RecordBatch, pace: Pace, started: float) -> Iterator[pa.RecordBatch]:
-    """Hand out the rows, over and over, in windows of about WINDOW_S, until the time is over.
+    """Hand out the rows, again and again, in windows of about WINDOW_S, until the time is over.
 
     Small ones, until the first is done and it is known how much can be done in that time.
     """
-    at, size, dealt = 0, FIRST_ROWS, 0
+    at, size, dealt, dealt_rows = 0, FIRST_ROWS, 0, 0
     while True:
         elapsed = time.perf_counter() - started
         done = [window for window in pace.windows if window.done_s]
-        if dealt >= LEAST_WINDOWS and elapsed > SECONDS - UNDER_WAY * WINDOW_S:
+        is_over = elapsed > SECONDS - UNDER_WAY * WINDOW_S or dealt_rows >= MOST_TIMES * rows.num_rows
+        if dealt >= LEAST_WINDOWS and is_over:
             return
         if len(done) > 1:
             fitting = sum(window.rows for window in done[1:]) / max(done[-1].done_s - done[0].done_s, 1e-6) * WINDOW_S
@@ -198,7 +201,7 @@ def deal(rows: pa.RecordBatch, pace: Pace, started: float) -> Iterator[pa.Record
             if at + size <= rows.num_rows
             else rows.take(pa.array(np.arange(at, at + size) % rows.num_rows))
         )
-        at, dealt = (at + size) % rows.num_rows, dealt + 1
+        at, dealt, dealt_rows = (at + size) % rows.num_rows, dealt + 1, dealt_rows + size
 
 
 def noted(windows: Iterable[EncodedRows], pace: Pace, model: Model, column: str) -> Iterator[EncodedRows]:

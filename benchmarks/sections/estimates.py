@@ -137,12 +137,8 @@ def report(
     others = {what: sum(once.held(what) for once in every) for what in SHOWN if what != "seconds"}
     told = [[SHOWN[what][0], f"{held} of {len(every)}"] for what, held in others.items()]
     if off:
-        told.append(
-            [
-                "taken over planned time: least, median, largest",
-                f"{min(off):.2f}, {statistics.median(off):.2f}, {max(off):.2f}",
-            ]
-        )
+        spread_of = f"{min(off):.2f}, {statistics.median(off):.2f}, {max(off):.2f}"
+        told.append(["time taken over time planned: least, median, most", spread_of])
     result.lines.append({"title": "Besides", "columns": ["what", "found"], "rows": told})
     return result
 

@@ -11,6 +11,11 @@ import boto3
 import pyarrow as pa
 import pytest
 
+from batch.errors import AccessDenied
+from batch.prepare import prepare_job
+from batch.run import run_job
+from batch.spec import make_job
+from batch.stores.storage import open_store
 from tests.batch.command import Command, assert_refused, job, tandem
 from tests.batch.places import Bucket, parquet_bytes, put_table, read_output, texts
 from tests.fault_proxy import FaultProxy, Rule
@@ -41,9 +46,15 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dic
         s3.create_bucket(Bucket="guarded")
         s3.put_object(Bucket="guarded", Key="in/a.parquet", Body=parquet_bytes(pa.table({"steps": [[[0.5] * 12] * 9]})))
         users = {}
-        for user, allowed in {"reader": ["s3:GetObject", "s3:ListBucket"], "nobody": ["sts:GetCallerIdentity"]}.items():
+        output = ["arn:aws:s3:::guarded", "arn:aws:s3:::guarded/out/*"]
+        for user, (allowed, where) in {
+            "reader": (["s3:GetObject", "s3:ListBucket"], "*"),
+            "nobody": (["sts:GetCallerIdentity"], "*"),
+            "writer": (["s3:GetObject", "s3:ListBucket", "s3:PutObject", "s3:DeleteObject"], output),
+            "owner": (["s3:*"], "*"),
+        }.items():
             iam.create_user(UserName=user)
-            statement = {"Effect": "Allow", "Action": allowed, "Resource": "*"}
+            statement = {"Effect": "Allow", "Action": allowed, "Resource": where}
             document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
             iam.put_user_policy(UserName=user, PolicyName="its", PolicyDocument=document)
             key = iam.create_access_key(UserName=user)["AccessKey"]
@@ -63,6 +74,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dic
     [
         ("reader", "not allowed to write s3://guarded/out/_tandem/"),
         ("nobody", "not allowed to read s3://guarded/out/_tandem/job.json"),
+        ("writer", "not allowed to read s3://guarded/in/a.parquet"),
         ("stranger", "s3://guarded/out/_tandem/job.json"),
     ],
 )
@@ -81,6 +93,25 @@ def test_who_may_not_is_told_what_before_the_model_is_loaded(
         monkeypatch.setenv(name, value)
     words = ("--input", "s3://guarded/in/", "--output", "s3://guarded/out/", "--endpoint-url", url)
     assert_refused(command("run", "--model", unloadable, *words), 77, refused)
+
+
+def test_who_may_no_longer_read_what_was_planned_is_told_before_the_model_is_loaded(
+    guarded: tuple[str, dict[str, dict[str, str]]], vowels: Path, monkeypatch: pytest.MonkeyPatch, s3: str
+) -> None:
+    url, users = guarded
+    output = "s3://guarded/out/resumed/"
+    settings = {"model": str(vowels), "input": "s3://guarded/in/", "output": output, "endpoint_url": url}
+
+    def become(user: str) -> None:
+        for name, value in users[user].items():
+            monkeypatch.setenv(name, value)
+
+    become("owner")
+    (part,) = run_job(settings)["parts"]
+    open_store(output, endpoint_url=url).delete(part["key"])
+    become("writer")
+    with pytest.raises(AccessDenied, match=r"not allowed to read s3://guarded/in/a\.parquet"):
+        prepare_job(make_job(settings))
 
 
 def test_a_store_that_is_down_is_worth_another_try(

@@ -1,0 +1,177 @@
+"""--max-minutes, --max-cost: no shard is begun that would not be done, what is done stays, the same command goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from batch.errors import UsageError
+from batch.estimate.limit import Limit, check_first_shard, fitting_first, limit_name, spell
+from batch.shard import Plan, Shard, make_shard
+from batch.spec import JobSpec, make_job
+from tests.batch.command import Command, assert_refused, job
+from tests.batch.places import Folder, Place, part_keys, put_table, read_json, read_output, texts
+
+PLAN = Plan(number=0, objects={}, shards=(), schema=pa.schema([]))
+
+
+class Clock:
+    """A clock that goes when it is told to."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def todo_of(*rows: int) -> list[tuple[Plan, Shard]]:
+    return [(PLAN, make_shard(f"p={number}/", [], count)) for number, count in enumerate(rows)]
+
+
+def ids(todo: list[tuple[Plan, Shard]]) -> list[str]:
+    return [shard.id for _, shard in todo]
+
+
+def limited(**settings: Any) -> JobSpec:
+    return make_job({"model": "m", "input": "in", "output": "out", **settings})
+
+
+@pytest.mark.parametrize(
+    ("settings", "seconds", "name"),
+    [
+        ({"max_minutes": 2}, 120, "--max-minutes 2"),
+        ({"max_cost": 0.5, "price": 10}, 180, "--max-cost 0.5 at --price 10"),
+        ({"max_minutes": 2, "max_cost": 0.5, "price": 10}, 120, "--max-minutes 2"),
+        ({"max_minutes": 9, "max_cost": 0.5, "price": 10}, 180, "--max-cost 0.5 at --price 10"),
+        ({"price": 10}, None, None),
+    ],
+)
+def test_of_two_limits_the_narrower_counts(settings: dict[str, float], seconds: float | None, name: str | None) -> None:
+    found = limited(**settings)
+    assert found.limit_s == seconds
+    if name is not None:
+        assert limit_name(found) == name
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"max_cost": 5}, "says nothing without price"),
+        ({"max_minutes": 0}, "max_minutes"),
+        ({"price": -1}, "price"),
+        ({"max_minutes": float("inf")}, "max_minutes"),
+    ],
+)
+def test_a_limit_that_says_nothing_is_refused(settings: dict[str, float], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        limited(**settings)
+
+
+def test_a_shard_is_begun_only_if_it_will_be_done_in_time() -> None:
+    clock, todo = Clock(), todo_of(10, 10, 10)
+    first, second, third = ids(todo)
+    expected = {first: 20.0, second: 20.0, third: 25.0}
+    limit = Limit(limited(max_minutes=1), todo, expected=expected, started=100.0, clock=clock)
+    clock.now += 20
+    limit.saw(first, 20.0)
+    assert limit.reached is None
+    clock.now += 20
+    limit.saw(second, 20.0)
+    assert limit.reached == "--max-minutes 1: 20.0 s are left, and the next shard takes about 25.0 s"
+    limit.saw(third, None)
+    assert limit.reached is None, "nothing is left that could be begun"
+
+
+def test_a_shard_that_was_slower_than_expected_makes_the_next_ones_slower() -> None:
+    clock, todo = Clock(), todo_of(10, 10, 10)
+    first, second, third = ids(todo)
+    expected = dict.fromkeys((first, second, third), 10.0)
+    limit = Limit(limited(max_minutes=1), todo, expected=expected, started=100.0, clock=clock)
+    clock.now += 35
+    limit.saw(first, 35.0)
+    assert limit.reached is not None
+    assert "takes about 35.0 s" in limit.reached
+
+
+def test_without_an_estimate_the_pace_of_the_shards_so_far_is_held_against_the_time() -> None:
+    clock, todo = Clock(), todo_of(10, 30, 10)
+    first, _, _ = ids(todo)
+    limit = Limit(limited(max_minutes=1), todo, expected=None, started=100.0, clock=clock)
+    assert limit.reached is None, "the first is begun in any case"
+    clock.now += 20
+    limit.saw(first, 20.0)
+    assert limit.reached is not None
+    assert "takes about 60.0 s" in limit.reached
+
+
+def test_what_workers_have_in_hand_is_not_the_next_shard() -> None:
+    clock, todo = Clock(), todo_of(1, 1, 1, 1)
+    expected = dict(zip(ids(todo), [50.0, 50.0, 5.0, 500.0], strict=True))
+    limit = Limit(limited(max_minutes=1), todo, expected=expected, started=100.0, clock=clock, at_once=2)
+    limit.saw(ids(todo)[0], 50.0)
+    assert limit.reached is None, "the second is in hand, and the third fits"
+    limit.saw(ids(todo)[1], 50.0)
+    assert limit.reached is not None, "the third is in hand, and the fourth does not fit"
+
+
+def test_shards_that_fit_come_before_those_that_do_not() -> None:
+    todo = todo_of(1, 2, 3)
+    expected = dict(zip(ids(todo), [90.0, 10.0, 20.0], strict=True))
+    found = fitting_first(limited(max_minutes=1), todo, expected)
+    assert [shard.rows for _, shard in found] == [2, 3, 1]
+    assert fitting_first(limited(max_minutes=1), todo, None) == todo
+
+
+def test_a_run_that_could_not_do_a_single_shard_is_refused() -> None:
+    check_first_shard(limited(max_minutes=1), least_s=59.0, shards=4)
+    with pytest.raises(UsageError, match=r"--max-minutes 1 gives a run 60.0 s.*2.0 min or more.*--shard-mb"):
+        check_first_shard(limited(max_minutes=1), least_s=120.0, shards=4)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_job_that_ran_out_of_time_goes_on_by_the_same_command(place: Place, command: Command, workers: int) -> None:
+    shards = 5 * workers
+    for number in range(shards):
+        put_table(place, f"in/p={number}/a.parquet", texts(12))
+    # Every row takes 50 ms, and so a shard 0.6 s: after three there is no time for another one.
+    slow = ("--max-minutes", "0.03", "--window-rows", "1", "--workers", str(workers))
+    words = job(place, *slow, model="tests.batch.own_models:SlowArithmetic")
+    ends = []
+    for _ in range(shards):
+        ends.append(command(*words))
+        if ends[-1].code == 0:
+            break
+        assert ends[-1].code == 75, ends[-1].err
+        assert "--max-minutes 0.03" in ends[-1].complaint
+        assert "run the same command again" in ends[-1].complaint
+    assert ends[-1].code == 0, "a run did nothing"
+    assert len(ends) > 1, "one run did all, in more than its time"
+    assert len(part_keys(place)) == shards
+    assert read_output(place).num_rows == 12 * shards
+
+
+def test_a_limit_that_no_shard_fits_into_is_refused_before_anything_is_committed(
+    folder: Folder, command: Command, vowels: Path
+) -> None:
+    put_table(folder, "in/a.parquet", pa.table({"steps": [[[0.5] * 12] * 9] * 50}))
+    words = ("run", "--model", str(vowels), "--input", folder.url + "in/", "--output")
+    assert command(*words, folder.url + "first/").code == 0, "what the model takes here is known from now on"
+    end = command(*words, folder.url + "out/", "--max-cost", "0.0000001", "--price", "1")
+    assert_refused(end, 2, "--max-cost 1e-07 at --price 1 gives a run 0.0 s", "or more", "--shard-mb")
+    assert part_keys(folder) == []
+
+
+def test_a_limit_is_no_part_of_the_fingerprint(place: Place, command: Command) -> None:
+    put_table(place, "in/a.parquet", texts(30))
+    assert command(*job(place)).code == 0
+    assert command(*job(place, "--max-minutes", "90", "--price", "2")).code == 0
+    assert "max_minutes" not in read_json(place, "out/_tandem/job.json")["settings"]
+
+
+def test_times_are_spelt_in_a_fitting_unit() -> None:
+    assert [spell(seconds) for seconds in (4.2, 89, 90, 5399, 5400, 90_000)] == [
+        "4.2 s", "89.0 s", "1.5 min", "90.0 min", "1.5 h", "25.0 h",
+    ]  # fmt: skip
