@@ -18,7 +18,7 @@ from batch.observe.log_lines import asks_for_json, error_line, set_up_logging
 #: Command -> where it is, and its line in `tandem --help`. Nothing is imported for a command that is not called.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("batch.cli.run:run", "Run a job, or what is left of it."),
-    "plan": ("batch.cli.run:plan", "Say what a run would do, and change nothing."),
+    "plan": ("batch.cli.run:plan", "Say what a run would do and what it would take; nothing is written."),
     "status": ("batch.cli.look:status", "Say how far an output has come, from the store alone."),
     "errors": ("batch.cli.errors:errors", "Group an output's error rows by class, with examples."),
     "retry": ("batch.cli.errors:retry", "Run an output's error rows again."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import os
 import time
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from batch.choose.draw import sizes_of
 from batch.estimate.look import Seen, even_rows
 from batch.predict import kept_promise
-from models.micro_batch import plan_micro_batches
+from models.micro_batch import finished_at, plan_micro_batches
 from models.model import Encoded, Model
 from models.window import predict_seconds
 
@@ -114,15 +113,17 @@ def window_seconds(model: Model, lengths: NDArray[np.int64]) -> float:
     if not len(lengths):
         return 0.0
     padded = model.padded_lengths(lengths)
-    busy_until = [0.0] * streams_of(model)
-    for seconds in predict_seconds(model, padded, cut(model, padded)):
-        heapq.heappush(busy_until, heapq.heappop(busy_until) + seconds)
-    return max(busy_until)
+    return finished_at(np.asarray(predict_seconds(model, padded, cut(model, padded))), streams_of(model))
 
 
 def cut(model: Model, lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
     return plan_micro_batches(
-        lengths, costs=model.costs, max_rows=model.max_rows, max_padded=model.max_padded, pads=model.pads
+        lengths,
+        costs=model.costs,
+        max_rows=model.max_rows,
+        max_padded=model.max_padded,
+        pads=model.pads,
+        streams=model.streams,
     )
 
 
