@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from batch.estimate.extrapolate import (
+    FEW,
     Total,
     choose_groups,
     interval_of,
@@ -114,7 +115,8 @@ def test_what_was_looked_at_counts_as_it_was_found_and_the_rest_as_its_neighbour
     assert found.tolist() == [10.0, 20.0, 30.0, 40.0]
     total = sum_up(stand, np.asarray([1.0, 10.0, 10.0, 1.0]), np.asarray([3, 0]), np.asarray([40.0, 10.0]), np.zeros(2))
     assert total.value == 550.0
-    assert total.error == pytest.approx(20 * 30 / np.sqrt(2))
+    # Two row groups in one gap of 30: both as wrong as their neighbours, and each wrong by itself.
+    assert total.error == pytest.approx(np.sqrt(FEW * (20**2 + 2 * 10**2) * 30**2 / 2))
 
 
 def test_where_every_row_was_looked_at_nothing_is_uncertain() -> None:

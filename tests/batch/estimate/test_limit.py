@@ -131,9 +131,12 @@ def test_a_run_that_could_not_do_a_single_shard_is_refused() -> None:
         check_first_shard(limited(max_minutes=1), least_s=120.0, shards=4)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_job_that_ran_out_of_time_goes_on_by_the_same_command(place: Place, command: Command, workers: int) -> None:
-    shards = 5 * workers
+@pytest.mark.parametrize(("where", "workers"), [("folder", 1), ("s3_place", 1), ("folder", 2)])
+def test_a_job_that_ran_out_of_time_goes_on_by_the_same_command(
+    request: pytest.FixtureRequest, command: Command, where: str, workers: int
+) -> None:
+    place: Place = request.getfixturevalue(where)
+    shards = 5 if workers == 1 else 4
     for number in range(shards):
         put_table(place, f"in/p={number}/a.parquet", texts(12))
     # Every row takes 50 ms, and so a shard 0.6 s: after three there is no time for another one.
