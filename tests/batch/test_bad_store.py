@@ -108,7 +108,8 @@ def test_who_may_no_longer_read_what_was_planned_is_told_before_the_model_is_loa
 
     become("owner")
     (part,) = run_job(settings)["parts"]
-    open_store(output, endpoint_url=url).delete(part["key"])
+    for key in (part["key"], "_SUCCESS"):
+        open_store(output, endpoint_url=url).delete(key)
     become("writer")
     with pytest.raises(AccessDenied, match=r"not allowed to read s3://guarded/in/a\.parquet"):
         prepare_job(make_job(settings))
