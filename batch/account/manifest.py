@@ -120,6 +120,57 @@ class PartFacts(TypedDict):
 
 
 @CLOSED
+class Interval(TypedDict):
+    """What was expected: nine of ten cases lie between the other two."""
+
+    value: float
+    low: float
+    high: float
+
+
+@CLOSED
+class Sampled(TypedDict):
+    """What an estimate cost."""
+
+    rows: Rows
+    row_groups: Rows
+    bytes: Rows
+    answered: Annotated[int, Field(ge=0, description="Rows that went through the model for it.")]
+    seconds: Seconds
+
+
+@CLOSED
+class Truth(TypedDict):
+    """What became of an estimate."""
+
+    seconds: Seconds
+    rows: Rows
+    memory_bytes: Annotated[int | None, Field(description="At the peak; none where several processes worked.")]
+    seconds_within: Annotated[bool, Field(description="Whether the seconds lie between those expected.")]
+
+
+@CLOSED
+class Expected(TypedDict):
+    """What the run was expected to take, before it began, beside what it took."""
+
+    by: Annotated[Literal["plan", "run"], Field(description="Who made it: `tandem plan` on this host, or the run.")]
+    confidence: Share
+    rows: Interval
+    tokens: NotRequired[Interval]
+    steps: NotRequired[Interval]
+    images: NotRequired[Interval]
+    seconds: Interval
+    output_bytes: Interval
+    memory_bytes: Interval
+    price_per_hour: float | None
+    cost: Interval | None
+    measured: Annotated[bool, Field(description="Whether rows went through the model, or its known costs counted.")]
+    corrected_by: Annotated[float, Field(description="By what the seconds are multiplied: what this host has learnt.")]
+    sample: Sampled
+    truth: Truth
+
+
+@CLOSED
 class Run(TypedDict):
     """The run that finished the job: its own rows only, and where its time went."""
 
@@ -148,6 +199,7 @@ class Run(TypedDict):
     matmul_gflop_per_s: NotRequired[float | None]
     arithmetic_share: NotRequired[float | None]
     versions: dict[str, str]
+    estimate: NotRequired[Expected | None]
 
 
 @CLOSED
