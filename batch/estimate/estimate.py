@@ -16,7 +16,7 @@ from batch.estimate.experience import drift
 from batch.estimate.extrapolate import Interval, Total, interval_of
 from batch.estimate.look import look_at
 from batch.estimate.memory import estimate_memory
-from batch.estimate.output import PART_BYTES, written_again
+from batch.estimate.output import PART_BYTES, row_bytes, written_again
 from batch.estimate.pace import Pace, try_pace
 from batch.estimate.row_costs import EncodedSample, arithmetic_seconds, encode_samples, row_lengths
 from batch.estimate.sums import PARTS_SPREAD, Sums
@@ -143,7 +143,7 @@ def estimate_job(
     seconds = steps.plus(Total(value=besides_s, error=PARTS_SPREAD * besides_s))
     by_group = sums.every(work) * survey.weights
     kept_ratio, number_bytes = written_again(source, survey.groups[0], columns) if seen else (1.0, 0.0)
-    answers = rows.times(pace.answer_bytes + number_bytes)
+    answers = rows.times(row_bytes(pace.answers) + number_bytes)
     written = sums.kept().times(kept_ratio).plus(answers).plus(Total(value=PART_BYTES * len(todo)))
     bounds = share_memory(prepared.job.memory)
     return Estimate(

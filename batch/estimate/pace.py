@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from batch.bounds import share_memory
@@ -22,7 +21,6 @@ from batch.estimate.look import Seen
 from batch.estimate.row_costs import encode_weights, window_seconds
 from batch.estimate.survey import Survey
 from batch.overlap import overlap
-from batch.parquet_source import wanted_leaves
 from batch.predict import EncodedRows, PredictedRows, decode_rows, encode_rows, predict_batches, time_reading
 from batch.spec import JobSpec
 from batch.write import write_part
@@ -44,6 +42,8 @@ MOST_ROWS = 4096
 MOST_TIMES = 4
 #: What windows' paces differ by without any other work beside them, and how many windows that counts as.
 USUAL_SPREAD, USUAL_WINDOWS = 0.08, 4
+#: Answers that are kept, to see what they take when they are written.
+MOST_ANSWERS = 2048
 #: Where no pace was found.
 UNKNOWN_SPREAD = 0.5
 SEED = 0
@@ -73,12 +73,12 @@ class Pace:
 
     Attributes:
         windows: in their order.
-        answer_bytes: of the prediction columns as they are written, a row.
+        answers: some of the prediction columns.
         seconds: that it took in all.
     """
 
     windows: list[Window] = field(default_factory=list)
-    answer_bytes: float = 0.0
+    answers: list[pa.RecordBatch] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -133,19 +133,16 @@ def try_pace(job: JobSpec, model: Model, columns: JobColumns, survey: Survey, se
         answered = ahead(predict_batches(model, encoded), "arithmetic")
         decoded = ahead(decode_rows(model, answered), "decode")
         folder = threads.enter_context(tempfile.TemporaryDirectory(prefix="tandem-plan-"))
-        path = Path(folder) / "part.parquet"
         write_part(
-            stamped(decoded, pace, started),
+            stamped(decoded, pace, started, answers=min(rows.num_rows, MOST_ANSWERS)),
             first.shard,
             columns,
             first.plan.schema,
             key="",
-            path=path,
+            path=Path(folder) / "part.parquet",
             lineage={},
             group_bytes=bounds.group_bytes,
         )
-        answers = [field.name for field in columns.predictions]
-        pace.answer_bytes = written_bytes(pq.read_metadata(path), answers) / max(pace.rows, 1)
     pace.seconds = time.perf_counter() - started
     return pace
 
@@ -219,15 +216,10 @@ def noted(windows: Iterable[EncodedRows], pace: Pace, model: Model, column: str)
         yield window
 
 
-def stamped(windows: Iterable[PredictedRows], pace: Pace, started: float) -> Iterator[PredictedRows]:
-    """Note of each window when it was answered."""
+def stamped(windows: Iterable[PredictedRows], pace: Pace, started: float, *, answers: int) -> Iterator[PredictedRows]:
+    """Note of each window when it was answered, and keep so many of the answers: the same ones again are no more."""
     for number, window in enumerate(windows):
         pace.windows[number].done_s = time.perf_counter() - started
+        if (room := answers - sum(batch.num_rows for batch in pace.answers)) > 0:
+            pace.answers.append(window.predictions.slice(0, room))
         yield window
-
-
-def written_bytes(footer: pq.FileMetaData, columns: Sequence[str]) -> int:
-    """What these columns take in a file."""
-    leaves = wanted_leaves(footer, columns)
-    groups = (footer.row_group(number) for number in range(footer.num_row_groups))
-    return sum(group.column(leaf).total_compressed_size for group in groups for leaf in leaves)

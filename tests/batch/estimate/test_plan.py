@@ -21,7 +21,7 @@ WAITING = "tests.batch.own_models:SlowArithmetic"
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TANDEM_MEASURED", str(tmp_path / "measured"))
-    monkeypatch.setattr(pace, "SECONDS", 0.8)
+    monkeypatch.setattr(pace, "SECONDS", 1.5)
 
 
 def words(place: Place, *more: str, model: str = WORD_COUNT) -> tuple[str, ...]:
