@@ -17,7 +17,7 @@ from batch.page.gather import gather
 from batch.page.html import escape, tag
 from batch.page.page import draw_page
 from batch.run import run_job
-from tests.batch.browser import CHROMIUM, MISSING, look, take_picture
+from tests.batch.browser import CHROMIUM, MISSING, look, measure, take_picture
 from tests.batch.command import Command, assert_refused
 from tests.batch.places import WORD_COUNT, Folder, Place, part_keys, put_table, read_json, texts
 
@@ -237,6 +237,17 @@ def test_a_browser_shows_it_asks_for_nothing_and_complains_of_nothing(folder: Fo
         picture = tmp_path / f"{width}.png"
         take_picture(page.as_uri(), picture, width=width, height=1400)
         assert picture.stat().st_size > 20_000, "the page is not blank"
+
+
+@needs_chromium
+def test_it_fits_a_telephone_and_what_is_wider_scrolls_by_itself(folder: Folder, tmp_path: Path) -> None:
+    """Names without a place to break at are the widest that data brings."""
+    fill(folder)
+    put_table(folder, f"in/p=y/{'long' * 40}.parquet", pa.table({"id": [1], "text": [None], "truth": ["few" * 60]}))
+    run(folder, label="truth")
+    for width in (1280, 500, 400):
+        page, window = measure(page_of(folder), "[document.body.scrollWidth, innerWidth]", tmp_path, width=width)
+        assert page <= window <= max(width, 500)
 
 
 @needs_chromium
