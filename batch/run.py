@@ -68,7 +68,7 @@ def run_job(
     spec = make_job(job) if isinstance(job, dict) else job
     progress = progress or LogProgress()
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    with Stop() as stop, observed(spec, progress) as progress:
+    with Stop() as stop, observed(progress, port=spec.metrics_port, host=spec.metrics_host) as progress:
         prepared = prepare_job(spec, replace=replace)
         progress.told("prepared", **describe_prepared(prepared))
         if prepared.kept is not None:

@@ -76,7 +76,7 @@ def retry(output: str, classes: tuple[str, ...], **flags: Any) -> None:
     from batch.retry.retry import retry_job
 
     settings = {name: value for name, value in flags.items() if value is not None}
-    if on_terminal():
+    if on_terminal() and settings.get("log") != "json":
         with BarProgress() as bar:
             manifest = retry_job(output, classes=classes, progress=bar, **settings)
     else:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from batch.progress import Progress
-from batch.spec import JobSpec
 
 
 class FanOut:
@@ -30,18 +29,23 @@ class FanOut:
 
 
 @contextmanager
-def observed(job: JobSpec, progress: Progress) -> Iterator[Progress]:
+def observed(progress: Progress, *, port: int | None, host: str) -> Iterator[Progress]:
     """The progress of a run, seen by whom the job and the environment name; costs nothing where they name nobody.
+
+    Args:
+        progress: who is told in any case.
+        port: for Prometheus; None is none.
+        host: the address that the port is on.
 
     Raises:
         UsageError: the port is taken, or what is asked for is not installed; nothing has been done by then.
     """
     with ExitStack() as observers:
         each = [progress]
-        if job.metrics_port is not None:
+        if port is not None:
             from batch.observe.metrics import MetricsProgress
 
-            metrics = observers.enter_context(MetricsProgress(port=job.metrics_port, host=job.metrics_host))
+            metrics = observers.enter_context(MetricsProgress(port=port, host=host))
             progress.told("metrics", url=metrics.url)
             each.append(metrics)
         if asks_for_spans(os.environ):

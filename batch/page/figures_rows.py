@@ -182,7 +182,7 @@ def errors(found: Findings) -> Figure:
     return Figure(
         name="errors",
         title=title,
-        note="All of them: column `error` of the output.",
+        note=f"All of them: tandem errors {found.output}. Run them again: tandem retry {found.output}.",
         picture=tag("div", listed, class_="wide", tabindex="0", role="region", aria_label="Errors by class"),
         width="wide",
     )

@@ -26,6 +26,8 @@ def lineage(found: Findings) -> Html:
         "compared": compared(found),
         "looked at": moment(found.looked.isoformat()),
     }
+    if manifest.get("retries"):
+        facts["retried"] = f"{count(manifest['retries'], 'part')} replaced by tandem retry"
     work = manifest.get("work")
     if work and work["began"]:
         facts["first part begun"], facts["last part written"] = moment(work["began"]), moment(work["ended"])

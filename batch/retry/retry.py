@@ -12,13 +12,14 @@ from typing import Any, cast
 from batch.choose.gate import describe_parity
 from batch.commit import commit_manifest, withdraw
 from batch.errors import Interrupted, JobError
+from batch.observe.fan_out import observed
 from batch.prepare import Prepared
 from batch.profile import describe_run
 from batch.progress import LogProgress, Progress
 from batch.report import Manifest, build_manifest
 from batch.retry.find_errors import Survey
 from batch.retry.prepare_retry import chosen_shards, prepare_retry
-from batch.run import check_error_rate, find_flops, run_todo
+from batch.run import check_error_rate, describe_prepared, find_flops, run_todo
 from batch.stop import Stop
 from batch.worker import Done, Shape
 from models.errors import ModelError
@@ -56,8 +57,10 @@ def retry_job(
     """
     progress = progress or LogProgress()
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    with Stop() as stop:
+    port, host = settings.get("metrics_port"), settings.get("metrics_host") or "127.0.0.1"
+    with Stop() as stop, observed(progress, port=port, host=host) as progress:
         prepared, survey = prepare_retry(output, settings, classes=classes)
+        progress.told("prepared", **describe_prepared(prepared))
         if prepared.parity is not None:
             progress.told("compared", **describe_parity(prepared.parity))
         todo = chosen_shards(survey, classes)
