@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 from batch.bounds import Bounds, share_memory
@@ -22,6 +20,7 @@ from batch.progress import Progress
 from batch.read import read_rows
 from batch.retry.again import find_again, read_again
 from batch.retry.replace_part import replace_part
+from batch.scratch import open_scratch
 from batch.shard import Plan, Shard
 from batch.stop import Stop
 from batch.write import Part, write_part
@@ -150,7 +149,7 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
         predicted = ahead(waiting, "decode", decode, bounds.answered)
         for each in (flight, answers):
             threads.callback(each.close)  # before the threads are waited for
-        folder = threads.enter_context(tempfile.TemporaryDirectory(prefix="tandem-"))
+        path = threads.enter_context(open_scratch())
         started = time.perf_counter()
         part = write_part(
             flight.release(answers.release(counted(predicted, progress))),
@@ -158,7 +157,7 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
             columns,
             plan.schema,
             key=key,
-            path=Path(folder) / "part.parquet",
+            path=path,
             lineage=lineage(prepared),
             group_bytes=bounds.group_bytes,
             microseconds=job.table == "delta",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -144,7 +145,7 @@ def write_part(
             writer.add_key_value_metadata({FOOTER_KEY.decode(): json.dumps(account, sort_keys=True)})
     except OSError as error:  # reading and the model raise errors of their own
         reason = f"{error.strerror or first_line(error)}; free some space, or name a roomier folder as TMPDIR"
-        raise StoreUnavailable("write", str(path), reason) from error
+        raise StoreUnavailable("write", f"a part in {tempfile.gettempdir()}", reason) from error
     return Part(
         key=key,
         path=path,

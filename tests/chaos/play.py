@@ -111,6 +111,8 @@ def play(case: Case, reference: Reference, client: S3Client, upstream: str, fold
         for number, one in enumerate(case.rounds):
             play_round(stage, one, reference, played, alone=number > 0)
         finish(stage, played)
+        left = [path.name for path in (folder / "tmp").iterdir() if not path.name.startswith("pymp-")]
+        assert left == [], f"left on the disk: {left}"
         assert_complete(stage.place, reference.digest)
         twice = computed_twice(stage.place, stage.notes)
         if all(one.runs == 1 for one in case.rounds) and not case.fault_rate:
