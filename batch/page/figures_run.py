@@ -173,15 +173,26 @@ def time_spent(found: Findings) -> Figure:
         if step in spent
     ]
     seconds = {step: [name, f"{spent[step]:.3f} s"] for step, name in STEPS.items() if step in spent}
+    beside = expected(found)
     machine = f" {count(run['workers'], 'worker')} with {count(run['threads'], 'thread')} each." if run else ""
     return Figure(
         name="time",
         title=f"Most work is {STEPS[slowest]}: {lasted(spent[slowest])} of {lasted(total)}",
         note="Seconds of work in all parts. Steps run side by side, so they may be more than passed on the clock; "
-        f"loading the model is not among them.{machine}",
+        f"loading the model is not among them.{machine}{beside}",
         picture=bars(rows, label="Seconds of work by step"),
         data=Html(table(["step", "worked"], list(seconds.values())) + profile(found)),
     )
+
+
+def expected(found: Findings) -> str:
+    """What the last run was expected to take, beside what it took."""
+    estimate = found.manifest["run"].get("estimate")
+    if not estimate:
+        return ""
+    seconds, took = estimate["seconds"], estimate["truth"]["seconds"]
+    range_ = f"{lasted(seconds['low'])} to {lasted(seconds['high'])}"
+    return f" The last run was expected to take {lasted(seconds['value'])} ({range_}), and took {lasted(took)}."
 
 
 def profile(found: Findings) -> Html:

@@ -132,6 +132,28 @@ def test_a_stretch_in_which_nobody_worked_is_told_from_work(folder: Folder) -> N
     assert "0.54 rows/s while it worked" in page
 
 
+def test_what_was_expected_stands_beside_what_it_took(folder: Folder) -> None:
+    fill(folder)
+    run(folder)
+    manifest = read_json(folder, OUT + MANIFEST)
+    about = {"value": 12.0, "low": 9.0, "high": 15.0}
+    manifest["run"]["estimate"] = {
+        **{
+            "by": "plan",
+            "confidence": 0.9,
+            "price_per_hour": None,
+            "cost": None,
+            "measured": True,
+            "corrected_by": 1.0,
+        },
+        **dict.fromkeys(("rows", "seconds", "output_bytes", "memory_bytes"), about),
+        "sample": {"rows": 64, "row_groups": 2, "bytes": 9000, "answered": 64, "seconds": 0.5},
+        "truth": {"seconds": 11.0, "rows": 162, "memory_bytes": None, "seconds_within": True},
+    }
+    folder.put(OUT + MANIFEST, json.dumps(manifest).encode())
+    assert "expected to take 12 s (9 s to 15 s), and took 11 s" in page_of(folder)
+
+
 def test_an_unfinished_jobs_page_says_so_and_counts_what_is_there(place: Place) -> None:
     fill(place)
     run(place)
@@ -244,9 +266,11 @@ def test_it_fits_a_telephone_and_what_is_wider_scrolls_by_itself(folder: Folder,
     """Names without a place to break at are the widest that data brings."""
     fill(folder)
     put_table(folder, f"in/p=y/{'long' * 40}.parquet", pa.table({"id": [1], "text": [None], "truth": ["few" * 60]}))
-    run(folder, label="truth")
+    output = f"{folder.url}{'wide' * 50}/"
+    run(folder, label="truth", output=output)
+    report = draw_page(gather(output))
     for width in (1280, 500, 400):
-        page, window = measure(page_of(folder), "[document.body.scrollWidth, innerWidth]", tmp_path, width=width)
+        page, window = measure(report, "[document.body.scrollWidth, innerWidth]", tmp_path, width=width)
         assert page <= window <= max(width, 500)
 
 
