@@ -138,14 +138,12 @@ def test_what_was_expected_stands_beside_what_it_took(folder: Folder) -> None:
     manifest = read_json(folder, OUT + MANIFEST)
     about = {"value": 12.0, "low": 9.0, "high": 15.0}
     manifest["run"]["estimate"] = {
-        **{
-            "by": "plan",
-            "confidence": 0.9,
-            "price_per_hour": None,
-            "cost": None,
-            "measured": True,
-            "corrected_by": 1.0,
-        },
+        "by": "plan",
+        "confidence": 0.9,
+        "price_per_hour": None,
+        "cost": None,
+        "measured": True,
+        "corrected_by": 1.0,
         **dict.fromkeys(("rows", "seconds", "output_bytes", "memory_bytes"), about),
         "sample": {"rows": 64, "row_groups": 2, "bytes": 9000, "answered": 64, "seconds": 0.5},
         "truth": {"seconds": 11.0, "rows": 162, "memory_bytes": None, "seconds_within": True},
