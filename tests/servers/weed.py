@@ -111,15 +111,17 @@ class Weed:
             self._server.wait(timeout=20)
             self._server = None
 
-    def client(self, keys: tuple[str, str] = ADMIN) -> S3Client:
-        """boto3's client for one of its identities, which asks once and does not wait long."""
-        access, secret = keys
-        config = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=10)
+    def client(self, *, attempts: int = 10) -> S3Client:
+        """boto3's client, patient: for seconds after a kill a volume may not answer that is not yet known again."""
+        access, secret = ADMIN
+        config = Config(
+            retries={"mode": "standard", "total_max_attempts": attempts}, connect_timeout=2, read_timeout=10
+        )
         session = boto3.Session(aws_access_key_id=access, aws_secret_access_key=secret, region_name="us-east-1")
         return session.client("s3", endpoint_url=self.url, config=config)
 
     def _wait_until_it_writes(self, deadline: float) -> None:
-        client = self.client()
+        client = self.client(attempts=1)
         try:
             while True:
                 assert self._server is not None
