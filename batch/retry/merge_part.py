@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def merge_part(store: Store, info: ObjectInfo, again: Again, found: Path, path: 
             writer.add_key_value_metadata(kept | {FOOTER_KEY: json.dumps(account, sort_keys=True).encode()})
         except OSError as error:
             reason = f"{error.strerror or first_line(error)}; free some space, or name a roomier folder as TMPDIR"
-            raise StoreUnavailable("write", str(path), reason) from error
+            raise StoreUnavailable("write", f"a part in {tempfile.gettempdir()}", reason) from error
     return Merged(path=path, applied=count.applied, account=account)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from batch.errors import InputChanged, StoreUnavailable
 from batch.retry.again import Again, part_there
 from batch.retry.merge_part import merge_part
+from batch.scratch import open_scratch
 from batch.stores.storage import Store
 from batch.write import Part
 
@@ -33,18 +33,18 @@ def replace_part(store: Store, again: Again, part: Part, *, attempt: str) -> Par
     Raises:
         StoreUnavailable: not known to be written, or the part is gone.
     """
-    path = Path(f"{part.path}.merged")
-    for _ in range(LOOKS):
-        info = part_there(store, part.key)
-        try:
-            merged = merge_part(store, info, again, part.path, path)
-        except InputChanged:
-            continue
-        if not merged.applied:
-            return part
-        account = merged.account
-        counts = {"rows": account["rows"], "errors": sum(account["errors"].values()), "retries": account["retries"]}
-        metadata = {name: str(count) for name, count in counts.items()}
-        if store.put_if_match(part.key, path, etag=info.etag, attempt=attempt, metadata=metadata):
-            return replace(part, committed=True)
-    raise StoreUnavailable("replace", store.url_of(part.key), "other runs replaced it again and again")
+    with open_scratch() as path:
+        for _ in range(LOOKS):
+            info = part_there(store, part.key)
+            try:
+                merged = merge_part(store, info, again, part.path, path)
+            except InputChanged:
+                continue
+            if not merged.applied:
+                return part
+            account = merged.account
+            counts = {"rows": account["rows"], "errors": sum(account["errors"].values()), "retries": account["retries"]}
+            metadata = {name: str(count) for name, count in counts.items()}
+            if store.put_if_match(part.key, path, etag=info.etag, attempt=attempt, metadata=metadata):
+                return replace(part, committed=True)
+        raise StoreUnavailable("replace", store.url_of(part.key), "other runs replaced it again and again")
