@@ -165,6 +165,13 @@ def test_an_unfinished_jobs_page_says_so_and_counts_what_is_there(place: Place) 
     assert "1 row of 122 has no prediction" in "\n".join(read.headings)
 
 
+def test_of_a_table_the_job_that_readers_see_is_reported(folder: Folder) -> None:
+    fill(folder)
+    run(folder, table="delta")
+    run(folder, table="delta", limit=50)
+    assert Reader(page_of(folder)).headings[0] == "word-count: 50 rows predicted, none failed"
+
+
 def test_a_job_that_has_no_part_yet_has_a_page(folder: Folder) -> None:
     fill(folder)
     run(folder)
