@@ -66,7 +66,10 @@ class JobRecord:
     @classmethod
     def from_json(cls, body: bytes) -> JobRecord:
         content = json.loads(body)
-        return cls(settings=content["settings"], model=content["model"], begun=content.get("begun", {}))
+        record = cls(settings=content["settings"], model=content["model"], begun=content.get("begun", {}))
+        if not all(isinstance(part, dict) for part in (record.settings, record.model, record.begun)):
+            raise TypeError("each of them is a mapping")
+        return record
 
 
 def read_record(store: Store) -> JobRecord | None:

@@ -70,7 +70,8 @@ def retry(output: str, classes: tuple[str, ...], **flags: Any) -> None:
     """Run the error rows of an output again, and put the answers into its parts.
 
     Rows that fail again stay error rows, with their attempts counted up; nothing else changes. Model, input and
-    settings are the job's own, as its record keeps them. Safe beside a run, and beside another retry.
+    settings are the job's own, as its record keeps them; a class of yours is named again with --model, as no code is
+    run because an output names it. Safe beside a run, and beside another retry.
     """
     from batch.progress import BarProgress, on_terminal
     from batch.retry.retry import retry_job

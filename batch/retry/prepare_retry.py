@@ -24,7 +24,7 @@ from batch.stores.probe import check_replacing_puts
 from batch.stores.storage import Store, open_store
 from batch.table.place import Place
 from models.choose import device_of
-from models.load import describe_model
+from models.load import describe_model, is_class_name
 
 
 def prepare_retry(output: str, settings: dict[str, Any], *, classes: Sequence[str] = ()) -> tuple[Prepared, Survey]:
@@ -80,12 +80,19 @@ def job_of(owner: JobRecord, output: str, target: Store, settings: dict[str, Any
     """The job's settings, as its record keeps them, and those that this retry is told.
 
     Raises:
-        UsageError: the record is of a version that did not keep enough.
+        UsageError: the record is of a version that did not keep enough, or names a class, which is code: whoever runs
+            it names it, and not an output.
     """
     if not {"model", "source"} <= owner.begun.keys():
         raise UsageError(
             f"{target.url} was begun by a version of Tandem that did not note where its model and input are. "
             "Run the job anew into another --output."
+        )
+    named = str(owner.begun["model"])
+    if settings.get("model") is None and is_class_name(named):
+        raise UsageError(
+            f"the model of {target.url} is the class {named!r}, and code is not run because an output names it. "
+            f"If it is yours, name it with --model."
         )
     kept = {name: value for name, value in owner.settings.items() if name in JobSpec.model_fields}
     if "part_size" in kept:
@@ -95,7 +102,7 @@ def job_of(owner: JobRecord, output: str, target: Store, settings: dict[str, Any
         if owner.model.get("reference") is not None:
             kept[name] = owner.model[name]
     told = {name: value for name, value in settings.items() if value is not None}
-    return make_job(kept | {"model": owner.begun["model"], "output": output} | told)
+    return make_job(kept | {"model": named, "output": output} | told)
 
 
 def compared(prepared: Prepared) -> Prepared:

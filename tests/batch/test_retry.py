@@ -26,6 +26,7 @@ from tests.batch.places import Bucket, Folder, Place, part_keys, put_table, read
 from tests.fault_proxy import FaultProxy, Rule
 
 MODELS = "tests.batch.own_models"
+OWN = ("--model", f"{MODELS}:MendableModel")
 THIRTEEN = " ".join(["word"] * 13)
 #: Of each object's 40 rows, in row groups of ten: two that the model raises at, and one null.
 BAD, NULL = (7, 31), 20
@@ -49,8 +50,10 @@ def run(place: Place, model: str = "MendableModel", *, output: str = "out/", **s
     return run_job({"model": f"{MODELS}:{model}", **places, **settings})
 
 
-def retry(place: Place, *, output: str = "out/", **settings: Any) -> Manifest:
-    return retry_job(f"{place.url}{output}", **settings)
+def retry(
+    place: Place, model: str | None = f"{MODELS}:MendableModel", *, output: str = "out/", **more: Any
+) -> Manifest:
+    return retry_job(f"{place.url}{output}", model=model, **more)
 
 
 def errors_of(place: Place) -> Counter[tuple[str, int]]:
@@ -128,7 +131,7 @@ def test_vectors_are_put_into_their_place(folder: Folder, monkeypatch: pytest.Mo
     put_input(folder)
     run(folder, "MendableVectors", keep=["id"])
     monkeypatch.setenv("MENDED", "yes")
-    retry(folder)
+    retry(folder, f"{MODELS}:MendableVectors")
     run(folder, "MendableVectors", keep=["id"], output="whole/")
     whole = without_footer(folder, "whole/")
     for key, table in without_footer(folder, "out/").items():
@@ -210,7 +213,7 @@ def test_a_retry_killed_between_two_parts_leaves_an_unfinished_job_that_either_c
 ) -> None:
     rule = proxy.add(Rule(fault="hold", method="PUT", path="/p=1/part-"))
     output = f"{finished_s3.url}out/"
-    with started("retry", output, AWS_ENDPOINT_URL=proxy.url, MENDED="yes") as process:
+    with started("retry", output, *OWN, AWS_ENDPOINT_URL=proxy.url, MENDED="yes") as process:
         rule.wait_until_held()
         process.send_signal(signal.SIGKILL)
         assert process.wait(timeout=20) == -signal.SIGKILL
@@ -238,7 +241,7 @@ def test_input_that_changed_is_refused_by_name_and_the_output_stays_finished(
         put_table(place, "in/p=0/a.parquet", pa.table({"id": [1], "text": ["another"], "truth": ["few"]}))
     else:
         place.delete("in/p=0/a.parquet")
-    assert_refused(command("retry", f"{place.url}out/"), 3, "in/p=0/a.parquet changed after it was planned")
+    assert_refused(command("retry", f"{place.url}out/", *OWN), 3, "in/p=0/a.parquet changed after it was planned")
     assert read_status(f"{place.url}out/")["finished"]
     assert read_output(place).drop(["error"]).equals(before.drop(["error"]))
 
@@ -252,7 +255,7 @@ def test_another_model_is_refused(folder: Folder, vowels: Path) -> None:
     put_input(folder)
     run(folder)
     with pytest.raises(FingerprintMismatch, match="model: "):
-        retry(folder, model=str(vowels))
+        retry(folder, str(vowels))
 
 
 def test_a_model_named_by_a_relative_folder_is_found_from_elsewhere(
@@ -263,7 +266,7 @@ def test_a_model_named_by_a_relative_folder_is_found_from_elsewhere(
     job = {"model": f"./{vowels.name}", "input": f"{folder.url}in/", "output": f"{folder.url}out/"}
     assert run_job(job)["error_rows"] == 1
     monkeypatch.chdir(tmp_path)
-    assert retry(folder)["error_rows"] == 1
+    assert retry(folder, None)["error_rows"] == 1
     assert errors_of(folder) == {("NullValue", 2): 1}
 
 
@@ -271,7 +274,7 @@ def test_a_finished_job_without_error_rows_is_left_alone(place: Place, command: 
     put_table(place, "in/a.parquet", pa.table({"text": ["one", "two words"]}))
     run(place)
     before = place.etags()
-    end = command("retry", f"{place.url}out/")
+    end = command("retry", f"{place.url}out/", *OWN)
     assert end.code == 0, end.err
     assert "0 error rows" in end.out
     assert "nothing was left to do" in end.out
@@ -313,7 +316,7 @@ def test_parts_of_an_unfinished_job_are_retried_and_the_run_goes_on_beside(
 def test_sigterm_leaves_what_is_done_and_a_finished_output(finished_s3: Bucket, proxy: FaultProxy) -> None:
     rule = proxy.add(Rule(fault="hold", method="PUT", path="/p=0/part-"))
     output = f"{finished_s3.url}out/"
-    with started("retry", output, AWS_ENDPOINT_URL=proxy.url, MENDED="yes") as process:
+    with started("retry", output, *OWN, AWS_ENDPOINT_URL=proxy.url, MENDED="yes") as process:
         rule.wait_until_held()
         process.send_signal(signal.SIGTERM)
         rule.release()
@@ -343,7 +346,7 @@ class OvertakenStore(LocalStore):
         if key == SUCCESS:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("MENDED", "yes")
-                retry_job(self.url)
+                retry_job(self.url, model=OWN[1])
         return put
 
 
@@ -396,10 +399,23 @@ def test_an_output_of_a_version_without_these_notes_is_refused(folder: Folder) -
         retry(folder)
 
 
+def test_a_class_is_not_imported_because_an_output_names_it(
+    folder: Folder, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_input(folder)
+    run(folder)
+    (tmp_path / "theirs.py").write_text("raise AssertionError('their code runs here')")
+    monkeypatch.syspath_prepend(tmp_path)
+    record = read_json(folder, "out/_tandem/job.json")
+    record["begun"]["model"] = "theirs:Model"
+    folder.put("out/_tandem/job.json", json.dumps(record).encode())
+    assert_refused(command("retry", f"{folder.url}out/"), 2, "is the class 'theirs:Model'", "name it with --model")
+
+
 def test_the_command_says_what_came_of_it(finished_s3: Bucket) -> None:
-    end = tandem("retry", f"{finished_s3.url}out/", MENDED="yes")
+    end = tandem("retry", f"{finished_s3.url}out/", *OWN, MENDED="yes")
     assert end.code == 0, end.err
     assert "80 rows in 2 parts, 2 error rows" in end.out
     assert "this run: 6 rows" in end.out
-    again = tandem("retry", f"{finished_s3.url}nowhere/")
+    again = tandem("retry", f"{finished_s3.url}nowhere/", *OWN)
     assert_refused(again, 2, "no job has begun here")

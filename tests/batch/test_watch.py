@@ -228,7 +228,7 @@ def test_parts_that_a_retry_replaced_say_nothing_of_the_rate(folder: Folder) -> 
 
     put_shards(folder, 3, nulls=1)
     run(folder)
-    retry_job(f"{folder.url}out/")
+    retry_job(f"{folder.url}out/", model=WORD_COUNT)
     lose(folder, 2)
     found = read_status(f"{folder.url}out/")
     assert (found["shards_done"], found["error_rows"], found["rows_per_s"]) == (2, 2, None)
