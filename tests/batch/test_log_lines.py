@@ -59,14 +59,13 @@ def test_workers_lines_are_objects_too(folder: Folder) -> None:
 def test_a_retry_speaks_as_a_run_does(folder: Folder) -> None:
     put_table(folder, "in/a.parquet", pa.table({"id": [1, 2], "text": ["a", None]}))
     assert tandem(*job(folder)).code == 0
-    end = tandem("retry", f"{folder.url}out/", "--log", "json", "--metrics-port", "0")
+    retry = ("retry", f"{folder.url}out/", "--model", f"{OWN}WordCount", "--log", "json")
+    end = tandem(*retry, "--metrics-port", "0")
     assert end.code == 0, end.err
     lines = objects(end)
     assert [line["event"] for line in lines] == ["metrics", "prepared", "planned", "committed", "done"]
     assert lines[3]["errors_by_class"] == {"NullValue": 1}
-    assert (
-        objects(tandem("retry", f"{folder.url}out/", "--log", "json", "--metrics-port", "70000"))[-1]["exit_code"] == 2
-    )
+    assert objects(tandem(*retry, "--metrics-port", "70000"))[-1]["exit_code"] == 2
 
 
 def test_the_job_file_may_ask_for_it(folder: Folder, tmp_path: Path) -> None:
