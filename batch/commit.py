@@ -4,6 +4,7 @@
     _tandem/parity.json     its variant answered some of its rows as the reference does; not where it is the reference
     _tandem/plan-0.json     which shards there are; whoever is first plans
     PARTITION/part-F-S.parquet     the answers of shard S under fingerprint F: the part is its own receipt
+    PARTITION/part-F-S-r1.parquet  in a table, the same after a retry, which replaces no part there
     _tandem/manifest.json   what the finished job says of itself
     _SUCCESS                every planned shard has its part
 
@@ -18,6 +19,7 @@ import contextlib
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -32,6 +34,8 @@ Looked = TypeVar("Looked")
 Covers = tuple[int, int]
 
 OURS = "_tandem/"
+#: In a part's key, how often a retry has put it anew; parts of a table are never replaced.
+REVISION = re.compile(r"-r([0-9]+)(?=\.parquet$)")
 JOB, PARITY, MANIFEST, SUCCESS = f"{OURS}job.json", f"{OURS}parity.json", f"{OURS}manifest.json", "_SUCCESS"
 
 
@@ -195,10 +199,32 @@ def list_parts(store: Store, fingerprint: str, plans: list[Plan]) -> dict[str, O
     return pick_parts({info.key: info for info in store.list()}, fingerprint, plans)
 
 
+def newest_parts(infos: Iterable[ObjectInfo]) -> dict[str, ObjectInfo]:
+    """The key that a part was first put at -> the part; in a table the last that a retry has put beside it."""
+    newest: dict[str, ObjectInfo] = {}
+    for info in infos:
+        key = REVISION.sub("", info.key)
+        if key not in newest or revision(info.key) > revision(newest[key].key):
+            newest[key] = info
+    return newest
+
+
+def revision(key: str) -> int:
+    """How often a part was put anew beside itself."""
+    found = REVISION.search(key)
+    return int(found[1]) if found else 0
+
+
+def next_key(key: str) -> str:
+    """Where a part is put anew beside itself: 412 there says that another retry was first."""
+    return REVISION.sub("", key).removesuffix(".parquet") + f"-r{revision(key) + 1}.parquet"
+
+
 def pick_parts(there: Mapping[str, ObjectInfo], fingerprint: str, plans: Sequence[Plan]) -> dict[str, ObjectInfo]:
     """The parts among what a listing found; see list_parts."""
+    newest = newest_parts(there.values())
     shards = (shard for plan in plans for shard in plan.shards)
-    return {shard.id: there[key] for shard in shards if (key := part_key(fingerprint, shard)) in there}
+    return {shard.id: newest[key] for shard in shards if (key := part_key(fingerprint, shard)) in newest}
 
 
 def look_again(look: Callable[[], Looked], *, url: str) -> Looked:
@@ -236,17 +262,18 @@ def commit_manifest(store: Store, manifest: Mapping[str, Any], *, attempt: str) 
     success = json.dumps({"plans": plans} | ({"retries": retries} if retries else {})).encode()
     if not put_newest(store, SUCCESS, success, attempt=attempt):
         return False
-    if count_plans(store) == plans and tells_of(manifest, {info.key: info for info in store.list()}):
+    if count_plans(store) == plans and tells_of(manifest, newest_parts(store.list()).values()):
         return True
     withdraw(store, covers=covers)
     return False
 
 
-def tells_of(manifest: Mapping[str, Any], there: Mapping[str, ObjectInfo]) -> bool:
-    """Whether the parts that a manifest names are there, each of the size that it says.
+def tells_of(manifest: Mapping[str, Any], parts: Iterable[ObjectInfo]) -> bool:
+    """Whether the parts that a manifest names are among these, each of the size that it says.
 
     By size, not by ETag: a finished output that was copied elsewhere is still one.
     """
+    there = {info.key: info for info in parts}
     try:
         return all(
             part["key"] in there and there[part["key"]].size_bytes == part["size_bytes"] for part in manifest["parts"]
@@ -289,7 +316,7 @@ def read_manifest(store: Store, plans: int, parts: Iterable[ObjectInfo]) -> dict
         return None
     with contextlib.suppress(InputNotFound, ValueError):
         manifest: dict[str, Any] = json.loads(store.read(MANIFEST))
-        return manifest if tells_of(manifest, {info.key: info for info in parts}) else None
+        return manifest if tells_of(manifest, parts) else None
     return None
 
 

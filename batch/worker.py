@@ -128,7 +128,9 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
     job, columns = prepared.job, prepared.columns
     key, again = part_key(prepared.record.fingerprint, shard), None
     if prepared.retry is not None:
-        again = find_again(prepared.target, key, plan, shard, columns, classes=prepared.retry)
+        again = find_again(
+            prepared.target, key, plan, shard, columns, classes=prepared.retry, beside=job.table == "delta"
+        )
     read, encode, arithmetic, decode = QueueTime(), QueueTime(), QueueTime(), QueueTime()
     with ExitStack() as threads:
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from batch.bounds import Bounds
 from batch.columns import OWN_ROW, ROW, SOURCE, JobColumns
-from batch.commit import look_again
+from batch.commit import look_again, newest_parts
 from batch.errors import InputChanged, InputNotFound, StoreUnavailable
 from batch.parquet_source import read_footer
 from batch.read import gather_windows, read_piece
@@ -30,12 +30,14 @@ class Again:
         plan, shard: whose part it is.
         columns: see only_encoded.
         tried: as read_error_rows found them; what they were then decides whether an answer still counts.
+        beside: the part is a table's: it stays as it is, and the new one is put beside it.
     """
 
     plan: Plan
     shard: Shard
     columns: JobColumns
     tried: pa.Table
+    beside: bool = False
 
 
 def only_encoded(columns: JobColumns) -> JobColumns:
@@ -46,12 +48,14 @@ def only_encoded(columns: JobColumns) -> JobColumns:
     return replace(columns, keep=(columns.label,) if columns.label else (), where=None)
 
 
-def part_there(store: Store, key: str) -> ObjectInfo:
-    """The part as it lies there now.
+def part_there(store: Store, key: str, *, beside: bool = False) -> ObjectInfo:
+    """The part as it lies there now; of a table, with `beside`, the last of those put beside each other.
 
     Raises:
         StoreUnavailable: it was removed.
     """
+    if beside and (newest := newest_parts(store.list(key.removesuffix(".parquet"))).get(key)) is not None:
+        return newest
     head = store.head(key)
     if head is None:
         raise StoreUnavailable("replace", store.url_of(key), "another run removed it")
@@ -59,7 +63,14 @@ def part_there(store: Store, key: str) -> ObjectInfo:
 
 
 def find_again(
-    store: Store, key: str, plan: Plan, shard: Shard, columns: JobColumns, *, classes: Collection[str]
+    store: Store,
+    key: str,
+    plan: Plan,
+    shard: Shard,
+    columns: JobColumns,
+    *,
+    classes: Collection[str],
+    beside: bool = False,
 ) -> Again:
     """Read from a part which of its rows are to be run again.
 
@@ -69,9 +80,14 @@ def find_again(
         plan, shard: whose part it is.
         columns: of the job, as only_encoded made them.
         classes: of errors; all where none is named.
+        beside: see Again.
     """
-    tried = look_again(lambda: read_error_rows(store, part_there(store, key), classes=classes), url=store.url_of(key))
-    return Again(plan=plan, shard=shard, columns=columns, tried=tried)
+
+    def look() -> pa.Table:
+        return read_error_rows(store, part_there(store, key, beside=beside), classes=classes)
+
+    tried = look_again(look, url=store.url_of(key))
+    return Again(plan=plan, shard=shard, columns=columns, tried=tried, beside=beside)
 
 
 def read_again(store: Store, again: Again, *, window_rows: int, bounds: Bounds) -> Iterator[pa.RecordBatch]:

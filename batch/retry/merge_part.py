@@ -65,7 +65,7 @@ def merge_part(store: Store, info: ObjectInfo, again: Again, found: Path, path: 
         answers = open_answers(again, found, files)
         schema = parquet.schema_arrow.remove_metadata()
         try:
-            writer = files.enter_context(open_writer(path, schema, again.columns))
+            writer = files.enter_context(open_writer(path, schema, again.columns, microseconds=again.beside))
             start = 0
             for group in range(parquet.num_row_groups):
                 with readable(url):

@@ -12,7 +12,7 @@ from batch.choose.settle import load_for, resolve_variant, variant_of
 from batch.choose.trial import take_trial
 from batch.columns import job_columns
 from batch.commit import JobRecord, look_again, read_plans, read_record, refuse_other_job
-from batch.errors import TableRefused, UsageError
+from batch.errors import UsageError
 from batch.lean import leave_pandas_out
 from batch.prepare import Prepared, make_record
 from batch.retry.again import only_encoded
@@ -22,7 +22,7 @@ from batch.spec import JobSpec, make_job
 from batch.status import open_output
 from batch.stores.probe import check_replacing_puts
 from batch.stores.storage import Store, open_store
-from batch.table.place import Place
+from batch.table.place import place_of
 from models.choose import device_of
 from models.load import describe_model, is_class_name
 
@@ -48,8 +48,6 @@ def prepare_retry(output: str, settings: dict[str, Any], *, classes: Sequence[st
     target = open_output(output, **where, profile=settings.get("aws_profile"))
     owner = read_record(target)
     assert owner is not None
-    if owner.begun.get("table") == "delta":
-        raise TableRefused(target.url, "its parts are never replaced", advice="Begin anew with tandem run --replace.")
     job = job_of(owner, output, target, settings)
     described = describe_model(job.model, **job.where_from)
     job = resolve_variant(job, described, owner)
@@ -65,7 +63,7 @@ def prepare_retry(output: str, settings: dict[str, Any], *, classes: Sequence[st
         record=owner,
         source=source,
         target=target,
-        place=Place(root=target, target=target),
+        place=place_of(target, owner, **job.where_from),
         plans=tuple(plans),
         attempt=uuid.uuid4().hex,
         retry=tuple(classes),
@@ -102,7 +100,8 @@ def job_of(owner: JobRecord, output: str, target: Store, settings: dict[str, Any
         if owner.model.get("reference") is not None:
             kept[name] = owner.model[name]
     told = {name: value for name, value in settings.items() if value is not None}
-    return make_job(kept | {"model": named, "output": output} | told)
+    places = {"model": named, "output": output, "table": owner.begun.get("table", "none")}
+    return make_job(kept | places | told)
 
 
 def compared(prepared: Prepared) -> Prepared:

@@ -19,8 +19,9 @@ from batch.progress import LogProgress, Progress
 from batch.report import Manifest, build_manifest
 from batch.retry.find_errors import Survey
 from batch.retry.prepare_retry import chosen_shards, prepare_retry
-from batch.run import check_error_rate, describe_prepared, find_flops, run_todo
+from batch.run import check_error_rate, describe_prepared, find_flops, publish, run_todo
 from batch.stop import Stop
+from batch.table.place import current_folder
 from batch.worker import Done, Shape
 from models.errors import ModelError
 from models.matmul import known_rate
@@ -118,6 +119,7 @@ def finish_retry(
     """
     target, most = prepared.target, prepared.job.max_error_rate
     if survey.manifest is not None and not changed:
+        republish(prepared, progress)
         check_error_rate(survey.manifest, most)
         return cast(Manifest, survey.manifest | {"run": run})
     built = build_manifest(target, prepared.record, prepared.plans, run)
@@ -129,5 +131,13 @@ def finish_retry(
     if not commit_manifest(target, built, attempt=prepared.attempt):
         raise Interrupted("another run added input or replaced a part meanwhile")
     progress.told("done", rows=built["rows"], errors=built["error_rows"], parts=built["shards"])
+    republish(prepared, progress)
     check_error_rate(built, most)
     return built
+
+
+def republish(prepared: Prepared, progress: Progress) -> None:
+    """Where readers of a table see this job, let them see its new parts; a job that they do not see stays unseen."""
+    place = prepared.place
+    if place.folder and current_folder(place.root) == place.folder:
+        publish(prepared, progress)

@@ -124,6 +124,14 @@ def take_place(place: Place, record: JobRecord, *, anew: bool, attempt: str, **w
     return Place(root=place.root, target=target, folder=folder, asked=place.asked)
 
 
+def place_of(target: Store, record: JobRecord, **where: str | None) -> Place:
+    """Where a job that has begun writes; a table is the folder above its own."""
+    if record.begun.get("table") != "delta":
+        return Place(root=target, target=target)
+    above, _, name = target.url.rstrip("/").rpartition("/")
+    return Place(root=open_store(f"{above}/", **where), target=target, folder=f"{name}/")
+
+
 def folder_of(record: JobRecord) -> str:
     return f"job-{record.fingerprint[:8]}"
 
