@@ -12,6 +12,7 @@ EVERY = [
     (2, errors.InputNotFound("s3://b/in/")),
     (2, errors.UnreadableParquet("s3://b/f", "it is empty (0 bytes)")),
     (2, errors.WhereError("n = ", "this is no SQL condition")),
+    (2, errors.TableRefused("s3://b/out/", "it is append-only", advice="Name another --output.")),
     (2, errors.ConditionIgnored("s3://b/f", "PUT")),
     (3, errors.ModelProblem("no model minilm")),
     (3, errors.RuntimeMissing("openvino", "it is not installed", advice="pip install tandem-inference[openvino]")),
