@@ -34,7 +34,7 @@ def error_ids(place: Place, version: int | None = None) -> list[int]:
 
 def test_a_retry_adds_files_and_moves_readers_by_one_commit(faulty: Place) -> None:
     old = {key: faulty.etags("out/")[key] for key in part_keys(faulty)}
-    manifest = retry_job(faulty.url + "out/")
+    manifest = retry_job(faulty.url + "out/", model=MENDABLE)
     assert (manifest["rows"], manifest["error_rows"]) == (25, 0)
     assert {key: etag for key, etag in faulty.etags("out/").items() if key in old} == old
     assert len(part_keys(faulty)) == 5
@@ -48,7 +48,7 @@ def test_a_retry_adds_files_and_moves_readers_by_one_commit(faulty: Place) -> No
 
 
 def test_after_a_retry_the_job_is_done_and_grows_as_before(faulty: Place) -> None:
-    retry_job(faulty.url + "out/")
+    retry_job(faulty.url + "out/", model=MENDABLE)
     assert run(faulty, MENDABLE, **SMALL)["run"]["rows"] == 0
     assert opened(faulty).version() == 1
     put_table(faulty, "in/c.parquet", texts(5, first=25))
@@ -64,7 +64,7 @@ def test_rows_that_fail_again_are_counted_up_in_a_file_of_their_own(
 ) -> None:
     monkeypatch.setenv("MENDED", "")
     for attempts in (2, 3):
-        retry_job(faulty.url + "out/")
+        retry_job(faulty.url + "out/", model=MENDABLE)
         found = [row["error"]["attempts"] for row in rows(faulty).to_pylist() if row["error"] is not None]
         assert found == [attempts] * 3
     assert opened(faulty).version() == 2
@@ -72,7 +72,7 @@ def test_rows_that_fail_again_are_counted_up_in_a_file_of_their_own(
 
 def test_two_retries_at_once_make_one_table(faulty: Place) -> None:
     with ThreadPoolExecutor(2) as pool:
-        retries = [pool.submit(retry_job, faulty.url + "out/") for _ in range(2)]
+        retries = [pool.submit(retry_job, faulty.url + "out/", model=MENDABLE) for _ in range(2)]
         for one in retries:
             one.result(timeout=60)
     assert error_ids(faulty) == []
@@ -84,7 +84,7 @@ def test_two_retries_at_once_make_one_table(faulty: Place) -> None:
 def test_the_retry_of_a_job_that_readers_do_not_see_moves_nobody(faulty: Place) -> None:
     folder = part_keys(faulty)[0].split("/")[1]
     run(faulty, CONTRARY, **SMALL)
-    retry_job(f"{faulty.url}out/{folder}/")
+    retry_job(f"{faulty.url}out/{folder}/", model=MENDABLE)
     assert opened(faulty).version() == 1
     assert len(part_keys(faulty)) == 8
 
@@ -99,8 +99,8 @@ def test_killed_before_the_log_the_same_command_moves_readers(
         once.setenv("AWS_MAX_ATTEMPTS", "1")
         proxy.add(Rule(fault="error", method="PUT", path="_delta_log/", times=None))
         with pytest.raises(StoreUnavailable):
-            retry_job(s3_place.url + "out/", endpoint_url=proxy.url)
+            retry_job(s3_place.url + "out/", model=MENDABLE, endpoint_url=proxy.url)
     assert error_ids(s3_place) == [6]
-    retry_job(s3_place.url + "out/")
+    retry_job(s3_place.url + "out/", model=MENDABLE)
     assert error_ids(s3_place) == []
     assert len(entries(s3_place)) == 2
