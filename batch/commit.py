@@ -194,6 +194,11 @@ def part_key(fingerprint: str, shard: Shard) -> str:
     return f"{shard.folder}part-{fingerprint[:8]}-{shard.id}.parquet"
 
 
+def is_part(key: str, fingerprint: str) -> bool:
+    """Whether the key is named as a part of that job is, in whatever folder."""
+    return re.fullmatch(f"part-{fingerprint[:8]}-[0-9a-f]{{20}}[.]parquet", key.rpartition("/")[2]) is not None
+
+
 def list_parts(store: Store, fingerprint: str, plans: list[Plan]) -> dict[str, ObjectInfo]:
     """Shard id -> its part, for every planned shard that has one. One listing, whatever the number of shards."""
     return pick_parts({info.key: info for info in store.list()}, fingerprint, plans)

@@ -21,6 +21,7 @@ from batch.commit import (
     agree_on_job,
     agree_on_plan,
     is_finished,
+    is_part,
     read_plans,
     read_record,
     refuse_other_job,
@@ -102,7 +103,7 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     if owner is not None:
         refuse_other_job(target, owner, make_record(job, described))
     plans = [] if replace else read_plans(target)
-    source, infos = list_input(job, place.root, plans)
+    source, infos = list_input(job, place.root, plans, before)
     check_unchanged(source, infos, plans)
     attempt = uuid.uuid4().hex
     idle = bool(plans) and not uncovered(infos, plans, limit=job.limit) and is_finished(target, len(plans))
@@ -272,8 +273,13 @@ def normal_url(url: str) -> str:
     return str(Path(url.removeprefix("file://")).absolute())
 
 
-def list_input(job: JobSpec, target: Store, plans: Sequence[Plan]) -> tuple[Store, list[ObjectInfo]]:
+def list_input(
+    job: JobSpec, target: Store, plans: Sequence[Plan], owner: JobRecord | None
+) -> tuple[Store, list[ObjectInfo]]:
     """List the input; where the output lies inside it, what lies there is no input.
+
+    Nor are parts of the output's owner by their names, for a link, a mount or an access point may lead to them by
+    another path than the output's own.
 
     Raises:
         InputChanged: there was input when the job was planned, and now there is none.
@@ -293,9 +299,14 @@ def list_input(job: JobSpec, target: Store, plans: Sequence[Plan]) -> tuple[Stor
             f"--output {job.output} is the folder of the input itself; give the output a folder of its own, "
             "which may lie inside the input's."
         )
-    if target.url.startswith(source.url):
-        inside = target.url.removeprefix(source.url)
-        infos = [info for info in infos if not info.key.startswith(inside)]
+    inside = target.url.removeprefix(source.url) if target.url.startswith(source.url) else None
+    if inside is not None or owner is not None:
+        infos = [
+            info
+            for info in infos
+            if not (inside is not None and info.key.startswith(inside))
+            and not (owner is not None and is_part(info.key, owner.fingerprint))
+        ]
         if not infos:
             raise InputNotFound(job.input, "everything there is this job's own output")
     return source, infos

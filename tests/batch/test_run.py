@@ -232,6 +232,14 @@ def test_output_inside_the_input_is_no_input_of_its_own(place: Place) -> None:
     assert (again["plans"], again["rows"], again["run"]["rows"]) == (1, 4, 0)
 
 
+def test_a_link_to_the_output_among_the_input_brings_no_part_in(folder: Folder, tmp_path: Path) -> None:
+    put_table(folder, "in/a.parquet", texts(4))
+    (tmp_path / "place/in/elsewhere").symlink_to(tmp_path / "place/out", target_is_directory=True)
+    assert run(folder, keep=["text"])["rows"] == 4
+    again = run(folder, keep=["text"])
+    assert (again["plans"], again["rows"], again["run"]["rows"]) == (1, 4, 0)
+
+
 def test_output_that_is_the_inputs_own_folder_is_refused(folder: Folder) -> None:
     put_table(folder, "in/a.parquet", texts(4))
     for source in ("in/*.parquet", "in/a.parquet", "in/../in"):

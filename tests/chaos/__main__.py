@@ -55,9 +55,13 @@ def main() -> int:
         client = boto3.client("s3", endpoint_url=url)
         (Path(name) / "reference").mkdir()
         reference = measure(client, url, Path(name) / "reference")
-        with ThreadPoolExecutor(LANES) as pool:
-            until = began + 60 * MINUTES
-            found = list(pool.map(lambda seed: play_one(seed, reference, client, url, until), range(SEED, SEED + RUNS)))
+        until = began + 60 * MINUTES
+        pool = ThreadPoolExecutor(LANES)
+        try:
+            playing = [pool.submit(play_one, seed, reference, client, url, until) for seed in range(SEED, SEED + RUNS)]
+            found = [one.result() for one in playing]
+        finally:
+            pool.shutdown(cancel_futures=True)  # where somebody interrupts, only the cases under way are waited for
     good = [played for played in found if played is not None]
     moments = Counter(blow for played in good for blow in played.blows)
     for moment, times in sorted(moments.items()):

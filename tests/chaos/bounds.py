@@ -6,6 +6,7 @@ Prints a line for each; the exit code is 1 where a bound does not hold. A busy m
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import sys
 import tempfile
@@ -38,15 +39,22 @@ def words(place: Place, *more: str) -> tuple[str, ...]:
     return ("run", "--model", WORD_COUNT, *places, *more)
 
 
+def cpu_s() -> float:
+    """What the processes that were waited for have computed."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def plan_many(folder: Path) -> Iterator[Line]:
     """Ten thousand objects in a folder, and a file of ten gigabytes."""
     link_files(folder / "many", FILES)
     (folder / "large").mkdir()
     large_file(folder / "large/a.parquet", row_groups=10_000, row_group_bytes=MIB)
     for what, source in {"10,000 objects in a folder": "many/a", "one object of 10.5 GB": "large"}.items():
-        began = time.monotonic()
+        began, computed = time.monotonic(), cpu_s()
         held, _ = plan_command(folder / source, folder / "out")
-        yield f"plan: {what}", time.monotonic() - began, None, f"{held / MIB:.0f} MiB at most"
+        more = f"{cpu_s() - computed:.1f} s of CPU, {held / MIB:.0f} MiB at most"
+        yield f"plan: {what}", time.monotonic() - began, None, more
 
 
 def plan_bucket(client: S3Client, url: str) -> Iterator[Line]:
@@ -57,10 +65,11 @@ def plan_bucket(client: S3Client, url: str) -> Iterator[Line]:
     body = place.get("in/000000.parquet")
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: place.put(f"in/{number:06}.parquet", body), range(1, FILES)))
-    began = time.monotonic()
+    began, computed = time.monotonic(), cpu_s()
     end = tandem("plan", *words(place)[1:], within_s=600, AWS_ENDPOINT_URL=url)
     assert "10000 files, 200,000 rows" in end.out, end.err
-    yield "plan: 10,000 objects in a bucket (moto)", time.monotonic() - began, None, ""
+    more = f"{cpu_s() - computed:.1f} s of CPU"
+    yield "plan: 10,000 objects in a bucket (moto)", time.monotonic() - began, None, more
 
 
 def resume(place: Place, url: str, where: str) -> Iterator[Line]:
@@ -72,17 +81,18 @@ def resume(place: Place, url: str, where: str) -> Iterator[Line]:
     assert len(part_keys(place)) == PARTS
     took = []
     for _ in range(3):
-        began = time.monotonic()
+        began, computed = time.monotonic(), cpu_s()
         end = tandem(*words(place, "--shard-mb", "0.00001"), AWS_ENDPOINT_URL=url)
-        took.append(time.monotonic() - began)
+        took.append((time.monotonic() - began, cpu_s() - computed))
         assert "nothing was left to do" in end.out, end.err
     asked = ""
     if isinstance(place, Bucket):
         with FaultProxy(url) as proxy:
             end = tandem(*words(place, "--shard-mb", "0.00001"), AWS_ENDPOINT_URL=proxy.url)
-            asked = f"{len(proxy.seen)} requests, {len(proxy.requests('GET', '/in/'))} GETs of inputs"
+            asked = f"; {len(proxy.seen)} requests, {len(proxy.requests('GET', '/in/'))} GETs of inputs"
             assert not proxy.requests("GET", "/in/[0-9]")
-    yield f"resume: a finished job of {PARTS:,} parts, {where}", sorted(took)[1], RESUME_S, asked
+    seconds, computed = sorted(took)[1]
+    yield f"resume: a finished job of {PARTS:,} parts, {where}", seconds, RESUME_S, f"{computed:.1f} s of CPU{asked}"
 
 
 def give_up(client: S3Client, url: str, fault: Any, after: str) -> Line:
