@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
@@ -9,7 +10,12 @@ from typing import Annotated, Any, get_args, get_origin
 import click
 
 from batch.account.manifest import Manifest, Quality
+from batch.errors import UsageError
+from batch.observe.log_lines import set_up_logging
 from batch.spec import JobSpec, read_job
+
+#: In a job file that may be no YAML at all.
+ASKS_FOR_JSON = re.compile(rb"^[ \t{,]*log[ \t]*:[ \t]*[\"']?json\b", re.MULTILINE)
 
 
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,7 +58,13 @@ def simple_kinds(annotation: Any) -> Iterator[Any]:
 
 
 def job_from(file: Path | None, flags: dict[str, Any]) -> JobSpec:
-    return read_job(file, {name: value for name, value in flags.items() if value not in (None, ())})
+    """The job; where its file has a mistake and asks for JSON lines, the mistake is one too."""
+    try:
+        return read_job(file, {name: value for name, value in flags.items() if value not in (None, ())})
+    except UsageError:
+        if file is not None and flags.get("log") is None and file.is_file() and ASKS_FOR_JSON.search(file.read_bytes()):
+            set_up_logging("json")
+        raise
 
 
 @click.command()
@@ -72,7 +84,6 @@ def run(file: Path | None, replace: bool, profile: bool, **flags: Any) -> None:
     A request that the store fails is tried again for a minute; a store that fails them all ends the job within three,
     with exit code 75: the same command again goes on.
     """
-    from batch.observe.log_lines import set_up_logging
     from batch.profile import profile_lines
     from batch.progress import BarProgress, on_terminal
     from batch.run import run_job

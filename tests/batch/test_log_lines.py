@@ -84,6 +84,14 @@ def test_a_mistake_is_one_object_with_its_exit_code(words: tuple[str, ...]) -> N
     assert line["message"].startswith("No such option '--frobnicate'")
 
 
+@pytest.mark.parametrize("mistake", ["frobnicate: 1", "model: [", "limit: many"])
+def test_a_mistake_in_a_job_file_that_asks_for_it_is_an_object(tmp_path: Path, mistake: str) -> None:
+    (tmp_path / "job.yaml").write_text(f"log: json\n{mistake}\n")
+    (line,) = objects(tandem("run", str(tmp_path / "job.yaml")))
+    assert (line["event"], line["exit_code"]) == ("failed", 2)
+    assert "job.yaml: " in line["message"]
+
+
 def test_a_failed_job_ends_in_an_object(folder: Folder) -> None:
     put_table(folder, "in/a.parquet", pa.table({"body": ["a"]}))
     end = tandem(*job(folder, "--log", "json"))
