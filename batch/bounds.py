@@ -33,6 +33,7 @@ class Bounds:
         ahead_bytes: fetched and not yet read, while the reader need not wait,
         most_ahead_bytes: where it had to, as a distant store asks for.
         group_bytes: gathered to a row group and not yet written.
+        page_bytes: unpacked pages of Parquet that took hardly anything in the file.
         read_rows: unpacked at once.
         depth: windows that wait for the arithmetic; one waits between any other two steps before writing.
         answered: windows that wait to be written, so that nobody stands still while a row group is,
@@ -49,6 +50,7 @@ class Bounds:
     ahead_bytes: int = 2 * MIB
     most_ahead_bytes: int = 16 * MIB
     group_bytes: int = 4 * MIB
+    page_bytes: int = 256 * MIB
     read_rows: int = 4096
     depth: int = 2
     answered: int = 16
@@ -118,6 +120,7 @@ def share_memory(memory: str | None) -> Bounds:
         ahead_bytes=min(int(AHEAD_SHARE * left), default.ahead_bytes),
         most_ahead_bytes=min(int(AHEAD_SHARE * left), default.most_ahead_bytes),
         group_bytes=min(int(GROUP_SHARE * left), default.group_bytes),
+        page_bytes=min(int(ROWS_SHARE * left), default.page_bytes),
         read_rows=1024,
         depth=1,
         answered=1,

@@ -86,7 +86,7 @@ def read_record(store: Store) -> JobRecord | None:
         return None
     try:
         return JobRecord.from_json(store.read(JOB))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise not_ours(store, JOB, "record of a job") from None
 
 
@@ -163,7 +163,7 @@ def read_plan(store: Store, number: int) -> Plan:
     key = plan_key(number)
     try:
         return Plan.from_json(store.read(key))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise not_ours(store, key, "plan") from None
 
 
@@ -351,5 +351,5 @@ def covered(account: bytes | Mapping[str, Any]) -> Covers:
     try:
         content = json.loads(account) if isinstance(account, bytes) else account
         return int(content["plans"]), int(content.get("retries", 0))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return 0, 0

@@ -7,7 +7,8 @@
     │   ├── UnreadableParquet       plan, read: truncated, empty, or no Parquet at all
     │   ├── WhereError              plan: --where says what we do not understand
     │   ├── TableRefused            plan, commit: a Delta table that cannot be read or written as asked
-    │   └── ConditionIgnored        commit: the store overwrites where it was told not to
+    │   ├── ConditionIgnored        commit: the store overwrites where it was told not to
+    │   └── EncryptionRefused       commit: the store does not encrypt as --sse asks
     ├── ModelProblem            3   the model and the job do not go together
     │   ├── RuntimeMissing          plan: this host lacks the runtime that the job was begun with
     │   └── ReferenceMissing        plan: this host cannot run what the job's variant is to be compared with
@@ -127,6 +128,17 @@ class ConditionIgnored(UsageError):
         self.url, self.operation, self.found = url, operation, found
 
 
+class EncryptionRefused(UsageError):
+    """The store cannot encrypt as it was asked to, or says nothing and does not."""
+
+    def __init__(self, url: str, sse: str, *, found: str) -> None:
+        super().__init__(
+            f"the store behind {url} does not encrypt as --sse {sse} asks: {found}. "
+            "Use a store and a key that do, or leave --sse out where the bucket encrypts by itself."
+        )
+        self.url, self.sse, self.found = url, sse, found
+
+
 class ModelProblem(JobError):
     """The model cannot be loaded, verified, or used for this job."""
 
@@ -214,10 +226,14 @@ class Interrupted(JobError):
 
 
 class AccessDenied(JobError):
-    """The store knows us not, no longer, or does not let us."""
+    """The store knows us not, no longer, or does not let us.
+
+    `is_about_credentials` where it is so of every object, as with those that have expired.
+    """
 
     exit_code = 77
 
-    def __init__(self, operation: str, url: str, *, code: str, advice: str) -> None:
+    def __init__(self, operation: str, url: str, *, code: str, advice: str, is_about_credentials: bool = False) -> None:
         super().__init__(f"not allowed to {operation} {url}: {code}. {advice}")
         self.operation, self.url, self.code = operation, url, code
+        self.is_about_credentials = is_about_credentials

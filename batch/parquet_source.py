@@ -15,6 +15,8 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from batch.claims.footer import FalseClaim, check_chunks, check_schema
+from batch.claims.pages import PageWatch
 from batch.errors import InputChanged, InputNotFound, UnreadableParquet
 from batch.stores.storage import ObjectInfo, Store
 
@@ -38,7 +40,7 @@ def read_footer(store: Store, info: ObjectInfo) -> pq.FileMetaData:
     """The footer of one version of an object, by one request, or by two where it is longer than 64 KiB.
 
     Raises:
-        UnreadableParquet: empty, truncated, encrypted, or no Parquet.
+        UnreadableParquet: empty, truncated, encrypted, no Parquet, or one that claims what cannot be.
         InputChanged: the object is no longer the one that was listed.
         InputNotFound: it is gone.
     """
@@ -57,12 +59,13 @@ def read_footer(store: Store, info: ObjectInfo) -> pq.FileMetaData:
     if footer_bytes > len(tail):
         tail = store.read(info.key, etag=info.etag, start=size - footer_bytes, stop=size)
     try:
+        check_schema(tail[-footer_bytes:-8])
         footer = pq.read_metadata(pa.BufferReader(b"PAR1" + tail[-footer_bytes:]))
-    except (pa.ArrowException, OSError) as error:
+        check_chunks(footer, end=size - footer_bytes)
+    except FalseClaim as error:
+        raise UnreadableParquet(url, str(error)) from None
+    except (pa.ArrowException, OSError, ValueError) as error:  # a name that is no UTF-8 is a ValueError
         raise UnreadableParquet(url, f"its footer is damaged ({_first_line(error)})") from error
-    end = max((stop for _, stop in column_ranges(footer, range(footer.num_row_groups)[-1:])), default=0)
-    if end > size - footer_bytes:
-        raise UnreadableParquet(url, f"its last row group should end at byte {end:,} and the object has {size:,} bytes")
     return footer
 
 
@@ -139,6 +142,7 @@ class PinnedFile:
 
     Attributes:
         ahead_bytes: what `prefetch` may hold; grows up to `most_ahead_bytes` while the reader has to wait for it.
+        watch: is shown everything that is read before pyarrow gets it, and may refuse it.
     """
 
     def __init__(
@@ -153,6 +157,7 @@ class PinnedFile:
         self._most_ahead_bytes = max(most_ahead_bytes, ahead_bytes)
         self._streams = 0
         self._is_first = True
+        self.watch: PageWatch | None = None
         self.closed = False
 
     def prefetch(self, ranges: Sequence[Range]) -> None:
@@ -198,6 +203,11 @@ class PinnedFile:
         if body is None:
             body = self._request(start, stop)
         self._position = stop
+        if self.watch is not None:
+            try:
+                self.watch.see(start, body)
+            except FalseClaim as error:
+                raise UnreadableParquet(self._store.url_of(self._info.key), str(error)) from None
         return body
 
     def _read_fetched(self, start: int, stop: int) -> bytes | None:

@@ -13,10 +13,11 @@ from itertools import islice
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from batch.claims.footer import FalseClaim, check_types
 from batch.columns import JobColumns
-from batch.errors import SchemaMismatch, UsageError
+from batch.errors import SchemaMismatch, UnreadableParquet, UsageError
 from batch.parquet_source import read_footer, wanted_leaves
-from batch.read import matching_rows
+from batch.read import first_line, matching_rows
 from batch.shard import Piece, Plan, Shard, make_shard, partition_of, partition_values
 from batch.stores.storage import ObjectInfo, Store
 from batch.where import check_where
@@ -127,9 +128,16 @@ def source_schema(url: str, metadata: pq.FileMetaData) -> pa.Schema:
     """The columns of one object, without what differs between writers: metadata, and that nulls are ruled out.
 
     Raises:
+        UnreadableParquet: Arrow has no such types.
         UsageError: two columns have one name, so no name says which is meant.
     """
-    schema = metadata.schema.to_arrow_schema()
+    try:
+        schema = metadata.schema.to_arrow_schema()
+        check_types(schema)
+    except FalseClaim as error:
+        raise UnreadableParquet(url, str(error)) from None
+    except (pa.ArrowException, ValueError) as error:  # a type that Arrow does not have, a name that is no UTF-8
+        raise UnreadableParquet(url, f"its schema is not understood ({first_line(error)})") from None
     if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
         raise UsageError(f"{url} has more than one column named {twice[0]!r}; write it with names that differ.")
     return pa.schema([pa.field(field.name, field.type) for field in schema])

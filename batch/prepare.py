@@ -42,6 +42,9 @@ from models.choose import device_of
 from models.load import Described, describe_model
 from models.model import Model
 
+#: What a retry does as the first run did, though it changes no answer. Not `allow_uri`: no output opens files to rows.
+NOTED = ("sse", "sse_key_id")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
@@ -95,7 +98,7 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     leave_pandas_out()
     described = describe_model(job.model, **job.where_from)
     columns = job_columns(job, described.spec)
-    place = find_place(job.output, asked_settings(job, described), **job.where_from)
+    place = find_place(job.output, asked_settings(job, described), **job.output_from)
     target = place.target
     before = read_before(target) if replace else read_record(target)
     owner = None if replace else before
@@ -134,7 +137,7 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     if replace and not dry and plan is not None and job.table == "none":
         clear_output(target, record, plan)
     if owner is None and not dry:
-        taken = take_place(place, record, anew=replace, attempt=attempt, **job.where_from)
+        taken = take_place(place, record, anew=replace, attempt=attempt, **job.output_from)
         if taken is None or not claim(asked, taken.target, record, attempt=attempt):
             # Another run settled auto otherwise at the same time, and its choice counts. Two models are held no longer.
             settled, trial, model = Settled(job=job), None, None
@@ -216,6 +219,7 @@ def make_record(job: JobSpec, described: Described, *, source: Store | None = No
     begun: dict[str, Any] = {}
     if source is not None:
         begun = {"model": lasting_name(described), "source": source.url, "table": job.table}
+        begun |= {name: value for name in NOTED if (value := getattr(job, name))}
     return JobRecord(settings=settings, model=model, begun=begun)
 
 

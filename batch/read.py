@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batch.bounds import MIB, Bounds
+from batch.claims.pages import PageWatch, TooWide
 from batch.columns import OWN_ROW, OWN_SOURCE, JobColumns
 from batch.errors import SchemaMismatch, UnreadableParquet
 from batch.parquet_source import BUFFER_BYTES, PinnedFile, Range, column_ranges, wanted_leaves
@@ -23,6 +24,8 @@ FIRST_ROWS = 128
 #: Rows to which windows grow whatever the model; further ones grow while each is taken within so many seconds and holds
 #: so many bytes at most: where a row costs a microsecond, what a window costs besides is most of it.
 USUAL_ROWS, QUICK_S, QUICK_BYTES = 4096, 0.05, 2 * MIB
+#: Rows unpacked at once where values are stored as what they do not share with the one before.
+DELTA_ROWS = 256
 
 
 def read_rows(
@@ -132,8 +135,7 @@ def read_piece(
             leaves = wanted_leaves(metadata, names)
             for group in fetched_ahead(file, metadata, groups, names):
                 row = int(starts[group])
-                rows_at_once = fitting_rows(metadata.row_group(group), leaves, bounds)
-                for batch in parquet.iter_batches(rows_at_once, row_groups=[group], columns=names, use_threads=False):
+                for batch in group_batches(file, parquet, group, names, leaves, bounds):
                     numbers = np.arange(row, row + batch.num_rows, dtype=np.int64)
                     row += batch.num_rows
                     complete = let_in(complete_batch(batch, wanted, values, url, numbers), columns, piece.stop_row)
@@ -141,8 +143,33 @@ def read_piece(
                         yield complete
                     if piece.stop_row is not None and row >= piece.stop_row:
                         return
-        except (pa.ArrowInvalid, OSError, pa.ArrowNotImplementedError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError, TooWide) as error:
             raise UnreadableParquet(url, first_line(error)) from None
+
+
+def group_batches(
+    file: PinnedFile, parquet: pq.ParquetFile, group: int, names: Sequence[str], leaves: Sequence[int], bounds: Bounds
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a row group, so many at once as may be held, its pages looked at before they are unpacked.
+
+    Raises:
+        TooWide: behind the first rows, where no writer puts a dictionary.
+    """
+    metadata = parquet.metadata
+    rows = fitting_rows(metadata, group, leaves, bounds)
+    is_first = True
+    while True:
+        file.watch = PageWatch(most_bytes=bounds.page_bytes, expanded_bytes=8 * bounds.window_bytes, rows=rows)
+        file.watch.follow(metadata.row_group(group), metadata, leaves)
+        try:
+            for batch in parquet.iter_batches(rows, row_groups=[group], columns=names, use_threads=False):
+                is_first = False
+                yield batch
+            return
+        except TooWide as found:
+            if not is_first:
+                raise
+            rows = found.rows
 
 
 def matching_groups(
@@ -198,10 +225,19 @@ def size_of(ranges: Iterable[Range]) -> int:
     return sum(stop - start for start, stop in ranges)
 
 
-def fitting_rows(group: pq.RowGroupMetaData, leaves: Sequence[int], bounds: Bounds) -> int:
-    """How many of a row group's rows are unpacked at once, so that they hold no more than a window, by its mean row."""
-    size = sum(group.column(leaf).total_uncompressed_size for leaf in leaves)
-    return max(1, min(bounds.read_rows, int(bounds.window_bytes / max(size / max(group.num_rows, 1), 1))))
+def fitting_rows(metadata: pq.FileMetaData, number: int, leaves: Sequence[int], bounds: Bounds) -> int:
+    """How many of a row group's rows are unpacked at once, so that they hold no more than a window, by its mean row.
+
+    Where every value is as wide as the type says, or holds what the one before it began with, the mean says nothing.
+    """
+    group = metadata.row_group(number)
+    mean = sum(group.column(leaf).total_uncompressed_size for leaf in leaves) / max(group.num_rows, 1)
+    kinds = [metadata.schema.column(leaf) for leaf in leaves]
+    fixed = sum(kind.length for kind in kinds if kind.physical_type == "FIXED_LEN_BYTE_ARRAY")
+    most = int(bounds.window_bytes / max(mean, fixed, 1))
+    if any("DELTA_BYTE_ARRAY" in group.column(leaf).encodings for leaf in leaves):
+        most = min(most, DELTA_ROWS)
+    return max(1, min(bounds.read_rows, most))
 
 
 def complete_batch(

@@ -102,7 +102,7 @@ def read_account(store: Store, info: ObjectInfo) -> Account:
     """What a part's footer says of it."""
     try:
         account: Account = json.loads(read_footer(store, info).metadata[FOOTER_KEY])
-    except (KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise not_ours(store, info.key, "part") from None
     return account
 

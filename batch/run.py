@@ -183,7 +183,7 @@ def publish(prepared: Prepared, progress: Progress) -> None:
     if not prepared.job.promote:
         progress.told("held back", output=place.target.url)
         return
-    published = publish_job(place.root, place.folder, where=prepared.job.where_from)
+    published = publish_job(place.root, place.folder, where=prepared.job.output_from)
     if published is None:
         raise Interrupted("another run added input")
     version, made = published

@@ -6,11 +6,11 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from batch.errors import UsageError
 from batch.sizes import parse_size
+from models.plain_yaml import NotPlain, read_plain
 
 
 class JobSpec(BaseModel):
@@ -39,12 +39,16 @@ class JobSpec(BaseModel):
         None, description="Source columns to keep; by default all but the encoded one.", examples=[["id", "date"]]
     )
     where: str | None = Field(None, description="SQL condition on source columns.", examples=["lang = 'en'"])
-    limit: int | None = Field(None, ge=1, description="At most so many rows, in input order, after the condition.")
+    limit: int | None = Field(
+        None, ge=1, le=1 << 53, description="At most so many rows, in input order, after the condition."
+    )
     label: str | None = Field(None, description="Source column with the true label: accuracy goes to the manifest.")
     on_long: Literal["truncate", "error", "chunk"] = Field(
         "truncate", description="What happens to a text longer than the model takes."
     )
-    top_k: int | None = Field(None, ge=1, description="Scores kept a row; by default all up to 20 labels, else 5.")
+    top_k: int | None = Field(
+        None, ge=1, le=1 << 20, description="Scores kept a row; by default all up to 20 labels, else 5."
+    )
     shard_mb: float = Field(
         128,
         gt=0,
@@ -70,12 +74,14 @@ class JobSpec(BaseModel):
     )
     device: Literal["auto", "cpu", "cuda", "tensorrt"] = Field("auto", description="Where the arithmetic is done.")
     compile: bool = Field(False, description="Whether torch.compile makes kernels of the model; for long jobs on GPUs.")
-    threads: int | None = Field(None, ge=1, description="Threads of the arithmetic; by default every core.")
+    threads: int | None = Field(None, ge=1, le=1024, description="Threads of the arithmetic; by default every core.")
     workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(
         1,
         description="Worker processes on this machine, each with a model of its own; auto measures how many.",
     )
-    window_rows: int = Field(16384, ge=1, description="Rows among which micro-batches are planned, at most.")
+    window_rows: int = Field(
+        16384, ge=1, le=1 << 24, description="Rows among which micro-batches are planned, at most."
+    )
     memory: str | None = Field(
         None,
         description="What the job may hold in memory on this machine, model and workers included, such as 1.5GB.",
@@ -114,6 +120,20 @@ class JobSpec(BaseModel):
     max_cost: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="The same for what a run costs; needs price.", examples=[5.0]
     )
+    allow_uri: list[str] = Field(
+        default_factory=list,
+        description="Place that a column of URIs may name beside the input's own bucket or folder; may be repeated.",
+        examples=[["s3://pictures/2024/"]],
+    )
+    sse: Literal["AES256", "aws:kms"] | None = Field(
+        None, description="Encryption at rest that is asked of S3 with every object written."
+    )
+    sse_key_id: str | None = Field(
+        None,
+        min_length=1,
+        description="KMS key for --sse aws:kms; by default the bucket's own.",
+        examples=["alias/data"],
+    )
     endpoint_url: str | None = Field(None, description="S3 endpoint; by default as boto3 finds it.")
     region: str | None = Field(None, description="AWS region; by default as boto3 finds it.")
     aws_profile: str | None = Field(None, description="AWS profile; by default as boto3 finds it.")
@@ -137,6 +157,22 @@ class JobSpec(BaseModel):
         """`id,date` is taken beside a list."""
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
+    @field_validator("allow_uri", mode="after")
+    @classmethod
+    def _allow_uri(cls, value: list[str]) -> list[str]:
+        for place in value:
+            if not place or ("://" in place and not place.startswith(("s3://", "file://"))):
+                raise ValueError(f"expected s3://bucket/prefix/, s3:// or a folder, found {place!r}")
+        return value
+
+    @field_validator("endpoint_url", mode="after")
+    @classmethod
+    def _endpoint_url(cls, value: str | None) -> str | None:
+        """A secret in a url would be said by whatever fails there, and S3 takes none from it."""
+        if value is not None and "@" in value.partition("://")[2].partition("/")[0]:
+            raise ValueError("expected a url without name and password, found one with; credentials come the boto3 way")
+        return value
+
     @field_validator("workers", mode="before")
     @classmethod
     def _workers(cls, value: Any) -> Any:
@@ -144,7 +180,7 @@ class JobSpec(BaseModel):
         if isinstance(value, str) and value.isdecimal():
             value = int(value)
         if value != "auto" and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 256):
-            raise ValueError(f"expected 1 to 256 processes or auto, found {value!r}")
+            raise ValueError(f"expected 1 to 256 processes or auto, found {shown(value)}")
         return value
 
     @field_validator("tolerance", mode="before")
@@ -156,8 +192,8 @@ class JobSpec(BaseModel):
         try:
             if isinstance(value, bool) or not 0 < float(value) < math.inf:
                 raise ValueError
-        except (TypeError, ValueError):
-            raise ValueError(f"expected a number above 0 or int8, found {value!r}") from None
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(f"expected a number above 0 or int8, found {shown(value)}") from None
         return float(value)
 
     @field_validator("memory", "part_size", mode="before")
@@ -181,6 +217,14 @@ class JobSpec(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _encrypted(self) -> JobSpec:
+        if self.sse_key_id is not None and self.sse != "aws:kms":
+            raise ValueError("sse_key_id names a key of KMS; it goes with sse: aws:kms")
+        if self.sse is not None and not self.output.startswith("s3://"):
+            raise ValueError(f"sse is asked of S3, and the output is no s3:// prefix ({self.output})")
+        return self
+
     @property
     def limit_s(self) -> float | None:
         """Seconds that a run may take, by its minutes and its cost; None: as many as it takes."""
@@ -194,6 +238,11 @@ class JobSpec(BaseModel):
         """The settings of the store's client."""
         return {"endpoint_url": self.endpoint_url, "region": self.region, "profile": self.aws_profile}
 
+    @property
+    def output_from(self) -> dict[str, str | None]:
+        """The settings of the client that writes the output: the same, and how it is encrypted."""
+        return self.where_from | {"sse": self.sse, "sse_key_id": self.sse_key_id}
+
 
 def read_job(path: Path | None, flags: dict[str, Any]) -> JobSpec:
     """Join a job file with flags; flags win.
@@ -204,11 +253,11 @@ def read_job(path: Path | None, flags: dict[str, Any]) -> JobSpec:
     settings: dict[str, Any] = {}
     if path is not None:
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be read ({error.strerror}).") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path}: is not YAML ({str(error).splitlines()[0]}).") from None
+            content = read_plain(path)
+        except NotPlain as error:
+            raise UsageError(f"{path}: is not YAML that a job file may hold ({error}).") from None
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}).") from None
         if not isinstance(content, dict):
             raise UsageError(f"{path}: expected settings such as 'model: minilm', found {type(content).__name__}.")
         settings = content
@@ -224,6 +273,15 @@ def make_job(settings: dict[str, Any], *, where: str = "") -> JobSpec:
         raise UsageError(where + explain(error)) from None
 
 
+def shown(value: Any) -> str:
+    """What was found, as far as it fits a line; a number of thousands of digits cannot even be written."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return f"a {type(value).__name__} of thousands of digits"
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
 def explain(error: ValidationError) -> str:
     """A validation's problems in one line: setting, rule, what was found, and the settings there are."""
     parts = []
@@ -232,9 +290,9 @@ def explain(error: ValidationError) -> str:
         if item["type"] == "missing":
             parts.append(f"{key} is missing; name it as --{key.replace('_', '-')} or in the job file")
         elif item["type"] == "extra_forbidden":
-            parts.append(f"{key} is no setting; there are: {', '.join(JobSpec.model_fields)}")
+            parts.append(f"{key[:100]} is no setting; there are: {', '.join(JobSpec.model_fields)}")
         else:
             said = isinstance(item["input"], dict) or ", found " in item["msg"]
-            found = "" if said else f", found {item['input']!r}"
+            found = "" if said else f", found {shown(item['input'])}"
             parts.append(f"{key + ': ' if key else ''}{item['msg'].removeprefix('Value error, ')}{found}")
     return "; ".join(parts) + "."

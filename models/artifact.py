@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from models.errors import ArtifactRefused, DigestMismatch, SpecInvalid
+from models.named_files import find_fault
 
 DIGEST_FILE = "digest.json"
 #: BentoML writes model.yaml of its own into the store; variants have digests of their own.
@@ -17,7 +18,9 @@ VARIANTS = "variants"
 #: Files that are hashed at once.
 HASHERS = 4
 
-PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill"})
+PICKLES = frozenset({
+    ".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill", ".h5", ".keras", ".npy", ".npz", ".mar",
+})  # fmt: skip
 CODE = frozenset({".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".sh"})
 
 
@@ -31,7 +34,7 @@ def model_files(folder: Path) -> Iterator[Path]:
 
 
 def refuse_unsafe(folder: Path) -> None:
-    """Refuse a folder whose loading could run somebody else's code, or read files elsewhere.
+    """Refuse a folder whose loading could run somebody else's code, or read files elsewhere, before any of it is read.
 
     Raises:
         ArtifactRefused: names the first file and says what to do.
@@ -61,6 +64,13 @@ def refuse_unsafe(folder: Path) -> None:
                 file=name,
                 why="an artifact holds no code",
                 remedy="Remove it; a model that needs its own code is named as --model package.module:Class instead.",
+            )
+        if path.is_file() and (why := find_fault(path)):
+            raise ArtifactRefused(
+                str(folder),
+                file=name,
+                why=why,
+                remedy="Take the model from whoever made it again, or save it anew.",
             )
 
 
@@ -121,9 +131,9 @@ def verify_digest(folder: Path, *, called: str = "") -> str:
         return digest
     try:
         content = json.loads(record.read_text(encoding="utf-8"))
-        expected: dict[str, str] = dict(content["files"])
+        expected = {name: str(sha) for name, sha in dict(content["files"]).items()}
         recorded = str(content["digest"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise SpecInvalid(str(record), f"is not a digest record ({error})") from None
     for name in sorted(expected.keys() | files.keys()):
         if expected.get(name) != files.get(name):

@@ -10,16 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from threading import BoundedSemaphore
 from typing import Any
-from urllib.parse import unquote, unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from models.model import Encoded, Feature, RowFault, Values
-from models.open_image import open_image
-from models.pixels import ImageTooLarge, image_to_pixels
+from models.open_image import open_image, stand_upright, unpacking
+from models.pixels import ImageTooLarge, LevelsNotFinite, image_to_pixels
+from models.say import hide_secrets
 from models.spec import Preprocess
+from models.uris import UriRefused, path_of
 from models.values import FaultFound, cut, describe, is_null, iterate_values, null_value, wrong_type
 
 Fetch = Callable[[str], bytes]
@@ -36,8 +38,8 @@ SMALL_BYTES = 16_384
 def encode_images(values: Values, preprocess: Preprocess, fetch: Fetch | None = None) -> Encoded:
     """Read, decode and prepare images; a row that cannot be is a fault, never an exception.
 
-    A value is the bytes of an image file (any format, size and mode that Pillow reads; upright by its EXIF orientation;
-    the first frame), an array (see `models.open_image`), a URI, a `data:` URI, a Pillow image, or the
+    A value is the bytes of an image file (PNG, JPEG, WebP, ... of any mode; upright by its EXIF orientation; the first
+    frame), an array (see `models.open_image` for both), a URI, a `data:` URI, a Pillow image, or the
     `{"bytes": ..., "path": ...}` that Hugging Face datasets write. Rows are worked on in a few threads, since
     Pillow decodes outside the GIL; URIs are read `READERS` at a time.
 
@@ -95,11 +97,12 @@ def encode_image(
     except FaultFound as error:
         return error.fault
     try:
-        with decoding:
-            return image_to_pixels(open_image(source), preprocess)
+        image = open_image(source)
+        with decoding, unpacking(image):
+            return image_to_pixels(stand_upright(image), preprocess)
     except FaultFound as error:
         return error.fault
-    except ImageTooLarge as error:
+    except (ImageTooLarge, LevelsNotFinite) as error:
         return RowFault(kind="UndecodableImage", message=str(error))
     except Exception as error:  # Pillow's decoders raise a dozen types of their own for damaged files
         why = f"{type(error).__name__}: {cut(str(error), 200)}"
@@ -122,8 +125,11 @@ def read_source(value: Any, fetch: Fetch) -> Any:
         try:
             value = read_data_uri(value) if value.startswith("data:") else fetch(value)
         except (OSError, ValueError) as error:
-            why = f"{type(error).__name__}: {cut(str(error), 200)}"
-            raise FaultFound("UnreadableUri", f"cannot read {cut(value)!r}: {why}") from None
+            uri = cut(hide_secrets(value))
+            if isinstance(error, UriRefused):
+                raise FaultFound("RefusedUri", f"{uri!r} is not read: {cut(str(error), 200)}") from None
+            why = f"{type(error).__name__}: {cut(hide_secrets(str(error)), 200)}"
+            raise FaultFound("UnreadableUri", f"cannot read {uri!r}: {why}") from None
     if isinstance(value, bytes | bytearray | memoryview | list | tuple | np.ndarray | Image.Image):
         return value
     raise wrong_type(EXPECTED, value)
@@ -139,7 +145,7 @@ def read_local(uri: str) -> bytes:
     scheme = uri.split("://", 1)[0] if "://" in uri else ""
     if scheme not in ("", "file"):
         raise ValueError(f"no reader for {scheme}:// was given; only local paths can be read here")
-    with open(unquote(urlsplit(uri).path) if scheme else uri, "rb") as file:
+    with open(path_of(uri) if scheme else uri, "rb") as file:
         return file.read()
 
 

@@ -11,13 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.artifact import DIGEST_FILE, verify_digest
+from models.artifact import DIGEST_FILE, VARIANTS, verify_digest
 from models.carry_variants import bring_variants
 from models.errors import ModelNotFound, SpecInvalid
+from models.named_files import is_plain_path
 from models.s3_faults import open_client, s3_faults
 from models.spec import SPEC_FILE
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
+VARIANT = re.compile(r"[a-z0-9]+-[a-z0-9]+")
+#: A name or version in the store.
+TAG_PART = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,128}")
+#: Of a digest.json that is fetched.
+MOST_RECORD_BYTES = 16 << 20
 #: Hex digits of the digest that name a version.
 VERSION_LENGTH = 12
 
@@ -54,9 +60,13 @@ def locate_model(name: str, **s3: str | None) -> Located:
     """
     if name.startswith("s3://"):
         return Located(folder=fetch_model(name, **s3), version=None)
-    folder = Path(name).expanduser()
-    if (folder / SPEC_FILE).is_file():
-        return Located(folder=folder, version=None)
+    try:
+        folder = Path(name).expanduser()
+        if (folder / SPEC_FILE).is_file():
+            return Located(folder=folder, version=None)
+    except (OSError, RuntimeError) as error:  # a name that is too long, a folder that may not be read, nobody's home
+        why = getattr(error, "strerror", None) or error
+        raise ModelNotFound(name[:200], looked_in=[f"the folder of that name ({why})"]) from None
     if "/" in name or name.startswith((".", "~")):
         if folder.is_dir():
             raise SpecInvalid(
@@ -70,16 +80,17 @@ def locate_model(name: str, **s3: str | None) -> Located:
 def locate_tag(tag: str) -> Located:
     """Find `name` (its latest version) or `name:version` in the store's folder layout."""
     name, _, wanted = tag.partition(":")
-    for home in store_homes():
+    is_tag = bool(TAG_PART.fullmatch(name))
+    for home in store_homes() if is_tag else []:
         version = wanted if wanted and wanted != "latest" else latest_version(home / name)
         folder = home / name / version
-        if version and (folder / SPEC_FILE).is_file():
+        if TAG_PART.fullmatch(version) and (folder / SPEC_FILE).is_file():
             return Located(folder=folder, version=version)
     for folder in zoo_folders():
         if folder.name == name and wanted in ("", "latest", version := recorded_version(folder)):
             return Located(folder=folder, version=version)
     known = [*known_tags(), *(folder.name for folder in zoo_folders())]
-    raise ModelNotFound(tag, looked_in=[f"the model store {store_home()}", "the zoo"], known=known)
+    raise ModelNotFound(tag[:200], looked_in=[f"the model store {store_home()}", "the zoo"], known=known)
 
 
 def store_homes(package: Path = Path(__file__).parent) -> list[Path]:
@@ -127,7 +138,7 @@ def fetch_model(url: str, **s3: str | None) -> Path:
     prefix = prefix.rstrip("/") + "/" if prefix else ""
     client = open_client(url, **s3)
     with s3_faults(url, "fetch", DIGEST_FILE):
-        record = client.get_object(Bucket=bucket, Key=prefix + DIGEST_FILE)["Body"].read()
+        record = client.get_object(Bucket=bucket, Key=prefix + DIGEST_FILE)["Body"].read(MOST_RECORD_BYTES)
     names, digest, variants = read_record(record, url)
     target = cache_home() / "models" / digest
 
@@ -150,8 +161,6 @@ def fetch_model(url: str, **s3: str | None) -> Path:
     try:
         for name in [*names, DIGEST_FILE]:
             path = arriving / name
-            if not path.resolve().is_relative_to(arriving.resolve()):
-                raise SpecInvalid(url, f"digest.json names a file outside the model: {name!r}")
             path.parent.mkdir(parents=True, exist_ok=True)
             bring(name, path)
             path.chmod(0o644)
@@ -173,13 +182,21 @@ def read_record(record: bytes, url: str) -> tuple[list[str], str, dict[str, dict
     """
     try:
         content = json.loads(record)
-        names, digest = [str(name) for name in content["files"]], content["digest"]
+        names, digest = [str(name) for name in dict(content["files"])], str(content["digest"])
+        if strange := [name for name in names if not is_plain_path(name)]:
+            raise ValueError(f"it names a file outside the model: {strange[0][:100]!r}")
         if not DIGEST.fullmatch(digest):
             raise ValueError(f"its digest is {digest[:80]!r}")
         variants = {
             str(name): {"digest": str(entry["digest"]), "files": [str(file) for file in entry["files"]]}
             for name, entry in dict(content.get("variants", {})).items()
         }
-    except (ValueError, KeyError, TypeError) as error:
+        for name, entry in variants.items():
+            prefix = f"{VARIANTS}/{name}/"
+            if not VARIANT.fullmatch(name) or not all(
+                file.startswith(prefix) and is_plain_path(file) for file in entry["files"]
+            ):
+                raise ValueError(f"its variant {name[:100]!r} has files elsewhere")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise SpecInvalid(f"{url.rstrip('/')}/{DIGEST_FILE}", f"is not a digest record ({error})") from None
     return names, digest, variants

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -22,10 +24,16 @@ ORIENTATIONS = {
     8: Image.Transpose.ROTATE_90,
 }
 EXIF_ORIENTATION = 0x0112
+#: Formats that are read: those that Pillow has at hand, and those that it has to import.
+USUAL = ("PNG", "JPEG", "GIF", "BMP", "DIB", "PPM")
+RARER = ("WEBP", "TIFF", "JPEG2000", "AVIF", "ICO")
+#: From so many pixels on an image is large: the largest that is let in takes 360 MB, whatever its file took.
+LARGE_PIXELS = 1 << 24
+ONE_LARGE = threading.Lock()
 
 
 def open_image(source: Any) -> Image.Image:
-    """Decode, upright.
+    """The image, which is decoded where its pixels are first asked for.
 
     Raises:
         FaultFound: no format that Pillow knows, more pixels than its MAX_IMAGE_PIXELS, or an array of no image's shape.
@@ -33,9 +41,9 @@ def open_image(source: Any) -> Image.Image:
     if isinstance(source, list | tuple | np.ndarray):
         return array_to_image(source)
     if isinstance(source, Image.Image):
-        return stand_upright(source)
+        return source
     try:
-        image = Image.open(io.BytesIO(source))
+        return read_header(source)
     except UnidentifiedImageError:
         raise FaultFound(
             "UndecodableImage", f"expected an image that Pillow reads (PNG, JPEG, WebP, ...), found {describe(source)}"
@@ -43,12 +51,29 @@ def open_image(source: Any) -> Image.Image:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         bound = f"the {Image.MAX_IMAGE_PIXELS} pixels that Pillow's MAX_IMAGE_PIXELS allows"
         raise FaultFound("UndecodableImage", f"expected at most {bound}, found {describe(source)} with more") from None
-    image.load()
-    return stand_upright(image)
+
+
+def read_header(source: Any) -> Image.Image:
+    """Find out format and size.
+
+    Of what Pillow knows, formats that run a program (EPS runs Ghostscript), hold no pixels, or are recognised by next
+    to nothing are not read.
+    """
+    try:
+        return Image.open(io.BytesIO(source), formats=USUAL)
+    except UnidentifiedImageError:
+        Image.init()  # imports the other formats, which takes a while the first time
+        return Image.open(io.BytesIO(source), formats=[name for name in RARER if name in Image.OPEN])
+
+
+def unpacking(image: Image.Image) -> AbstractContextManager[Any]:
+    """What to hold while an image is decoded and worked on: large ones go one at a time."""
+    return ONE_LARGE if image.width * image.height >= LARGE_PIXELS else nullcontext()
 
 
 def stand_upright(image: Image.Image) -> Image.Image:
-    """Turn an image as its EXIF orientation says; one whose EXIF data are damaged stays as it is."""
+    """Decode, and turn as the EXIF orientation says; an image whose EXIF data are damaged stays as it is."""
+    image.load()
     try:
         method = ORIENTATIONS.get(image.getexif().get(EXIF_ORIENTATION, 1))
     except Exception:  # damaged metadata say nothing of the pixels

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,14 @@ from models.spec import EDGE, Preprocess
 
 #: From this size on ConvNeXT's processor warps to a square instead of cropping one.
 WARPS_FROM = 384
+
+
+#: Pixels whose levels are held as 64-bit numbers at once.
+STRIP_PIXELS = 1 << 20
+
+
+class LevelsNotFinite(Exception):
+    """A level of an image is no number, or infinite."""
 
 
 class ImageTooLarge(Exception):
@@ -61,14 +71,26 @@ def convert_mode(image: Image.Image, mode: str) -> Image.Image:
     if image.mode == mode:
         return image
     if image.mode == "I" or image.mode.startswith("I;16"):
-        levels = np.asarray(image).astype(np.int64).clip(0, 65535)
-        image = Image.fromarray((levels >> 8).astype(np.uint8))
+        image = Image.fromarray(in_strips(image, lambda part: part.astype(np.int64).clip(0, 65535) >> 8))
     elif image.mode == "F":
-        levels = np.asarray(image, dtype=np.float64)
-        image = Image.fromarray(np.rint(levels * 255 if levels.max() <= 1 else levels).clip(0, 255).astype(np.uint8))
+        highest = np.asarray(image).max()  # NaN where any level is
+        if not np.isfinite(highest):
+            raise LevelsNotFinite(f"expected levels that are numbers, found {highest}")
+        scale = 255.0 if highest <= 1 else 1.0
+        image = Image.fromarray(in_strips(image, lambda part: np.rint(part.astype(np.float64) * scale).clip(0, 255)))
     elif image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # straight to RGB, Pillow warns
     return image.convert(mode)
+
+
+def in_strips(image: Image.Image, to_bytes: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[np.uint8]:
+    """An image's levels as bytes, a few rows after another: wide numbers of a large image are never held whole."""
+    levels = np.asarray(image)
+    found = np.empty(levels.shape, np.uint8)
+    step = max(1, STRIP_PIXELS // max(levels.shape[1], 1))
+    for row in range(0, len(levels), step):
+        found[row : row + step] = to_bytes(levels[row : row + step])
+    return found
 
 
 def resized_size(height: int, width: int, preprocess: Preprocess) -> tuple[int, int] | None:

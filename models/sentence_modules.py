@@ -94,7 +94,7 @@ def read_steps(folder: Path) -> list[tuple[str, Path]]:
     try:
         items = json.loads(path.read_text(encoding="utf-8"))
         steps = [(str(item["type"]).rsplit(".", 1)[-1], folder / str(item["path"])) for item in items]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise SpecInvalid(str(path), f"is no list of modules ({error})") from None
     for kind, place in steps:
         if not place.resolve().is_relative_to(folder.resolve()):

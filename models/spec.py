@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import pyarrow as pa
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.errors import SpecInvalid
+from models.plain_yaml import NotPlain, read_plain
 
 Family = Literal["transformer", "cnn", "rnn"]
 Task = Literal[
@@ -25,6 +26,8 @@ TASKS: tuple[str, ...] = get_args(Task)
 SPEC_FILE = "tandem.yaml"
 #: Pixels of an image's edge, where nothing says.
 EDGE = 224
+#: Of a tandem.yaml; ImageNet's 21,841 labels take half of one.
+MOST_BYTES = 2 << 20
 
 #: Which tasks a family answers.
 FAMILY_TASKS: Mapping[str, tuple[str, ...]] = {
@@ -52,17 +55,24 @@ class InputColumn(Strict):
     kind: Literal["text", "image", "sequence"]
 
 
+#: Pixels of an image's edge; rows of larger ones would fill the memory, whatever a spec says.
+Edge = Annotated[int, Field(ge=1, le=8192)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
 class Preprocess(Strict):
     """How an image becomes numbers, in the order in which it is done."""
 
     mode: Literal["RGB", "L"] = "RGB"
-    resize: tuple[int, int] | int | None = Field(None, description="(height, width), or the shortest edge")
-    resample: int = Field(2, description="Pillow's filter number: 2 bilinear, 3 bicubic")
-    crop: tuple[int, int] | None = Field(None, description="centre crop, (height, width)")
-    crop_pct: float | None = Field(None, description="resize to size / crop_pct first, as ConvNeXT's processor does")
-    rescale: float | None = Field(1 / 255, description="factor; None leaves 0..255")
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
+    resize: tuple[Edge, Edge] | Edge | None = Field(None, description="(height, width), or the shortest edge")
+    resample: int = Field(2, ge=0, le=5, description="Pillow's filter number: 2 bilinear, 3 bicubic")
+    crop: tuple[Edge, Edge] | None = Field(None, description="centre crop, (height, width)")
+    crop_pct: float | None = Field(
+        None, ge=0.1, le=1, description="resize to size / crop_pct first, as ConvNeXT's processor does"
+    )
+    rescale: Finite | None = Field(1 / 255, description="factor; None leaves 0..255")
+    mean: tuple[Finite, ...] | None = None
+    std: tuple[Finite, ...] | None = None
 
 
 class Accuracy(Strict):
@@ -82,10 +92,12 @@ class ModelSpec(Strict):
     task: Task
     inputs: tuple[InputColumn, ...] = Field(min_length=1, max_length=1)
     labels: tuple[str, ...] = ()
-    dimension: int | None = Field(None, description="length of an embedding")
-    tolerance: float = Field(1e-4, gt=0, description="largest difference of an answer between runtimes and batch-mates")
+    dimension: int | None = Field(None, ge=1, le=1 << 20, description="length of an embedding")
+    tolerance: float = Field(
+        1e-4, gt=0, allow_inf_nan=False, description="largest difference of an answer between runtimes and batch-mates"
+    )
     architecture: Literal["hugging-face", "recurrent", "efficientnet-lite0", "onnx"] = "onnx"
-    max_length: int | None = Field(None, description="tokens, special ones included, or steps", gt=0)
+    max_length: int | None = Field(None, description="tokens, special ones included, or steps", gt=0, le=1 << 24)
     pooling: Literal["mean", "cls", "max", "none"] = Field(
         "none", description="of an ONNX file that returns token vectors"
     )
@@ -149,15 +161,17 @@ def read_spec(folder: Path) -> ModelSpec:
     """
     path = folder / SPEC_FILE
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = read_plain(path, most_bytes=MOST_BYTES)
     except FileNotFoundError:
         raise SpecInvalid(
             str(folder),
             f"has no {SPEC_FILE}",
             remedy="A Hugging Face folder becomes a model with: tandem model add FOLDER --name NAME.",
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecInvalid(str(path), f"is not YAML ({str(error).splitlines()[0]})") from None
+    except NotPlain as error:
+        raise SpecInvalid(str(path), f"is not YAML that a spec may be ({error})") from None
+    except OSError as error:
+        raise SpecInvalid(str(path), f"cannot be read ({error.strerror})") from None
     return parse_spec(data, where=str(path))
 
 

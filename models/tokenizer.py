@@ -137,7 +137,7 @@ def read_json(path: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SpecInvalid(str(path), f"is not JSON ({str(error)[:120]})") from None
     if not isinstance(content, dict):
         raise SpecInvalid(str(path), f"expected a JSON object, found {type(content).__name__}")

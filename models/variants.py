@@ -159,7 +159,7 @@ def read_record(path: Path) -> dict[str, Any]:
                 raise ValueError(f"{key}: expected one of {', '.join(known)}, found {content[key]!r}")
         if path.parent.name != variant_name(content["runtime"], content["precision"]):
             raise ValueError(f"it is of {variant_name(content['runtime'], content['precision'])}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SpecInvalid(
             str(path),
             f"is not the record of a variant ({error})",

@@ -114,14 +114,16 @@ def count_values(values: pa.Array) -> dict[str, int]:
 def count_pairs(truth: pa.Array, found: pa.Array) -> dict[tuple[str, str], int]:
     """How many rows have each (true label, predicted label); those that lack one count nowhere."""
     both = pc.and_(truth.is_valid(), found.is_valid())
-    expected = truth.filter(both).cast(pa.string()).dictionary_encode()
+    # As bytes: a label that is no UTF-8 counts under what can be shown of it.
+    expected = truth.filter(both).cast(pa.string()).cast(pa.binary()).dictionary_encode()
     predicted = found.filter(both).dictionary_encode()
     width = max(len(predicted.dictionary), 1)
     codes, rows = np.unique(
         expected.indices.to_numpy().astype(np.int64) * width + predicted.indices.to_numpy(), return_counts=True
     )
-    names = expected.dictionary.to_pylist(), predicted.dictionary.to_pylist()
-    return {
-        (names[0][code // width], names[1][code % width]): count
-        for code, count in zip(codes.tolist(), rows.tolist(), strict=True)
-    }
+    labels = [label.decode("utf-8", "replace") for label in expected.dictionary.to_pylist()]
+    answers = predicted.dictionary.to_pylist()
+    counted: Counter[tuple[str, str]] = Counter()
+    for code, count in zip(codes.tolist(), rows.tolist(), strict=True):
+        counted[labels[code // width], answers[code % width]] += count
+    return counted

@@ -9,7 +9,7 @@ from batch.commit import JobRecord
 from batch.errors import RuntimeMissing
 from batch.lean import give_freed_back
 from batch.spec import JobSpec
-from batch.uris import UriReader
+from batch.uris import uri_reader
 from models.choose import check_tolerance, check_variant, choose_variant, find_variant
 from models.errors import ModelError, RuntimeUnavailable
 from models.footprint import bound_micro_batches, reset_peak
@@ -115,7 +115,7 @@ def load_for(job: JobSpec, described: Described, *, streams: int | None = None) 
         threads=job.threads,
         compiled=job.compile,
         streams=streams,
-        fetch=UriReader(**job.where_from),
+        fetch=uri_reader(job),
     )
     if described.own is None and job.device in ("auto", "cpu") and not job.compile:
         # The least counts: the disk was cold, or several loaded at once.

@@ -14,7 +14,7 @@ from batch.errors import ReferenceMissing
 from batch.shard import Plan
 from batch.spec import JobSpec
 from batch.stores.storage import Store
-from batch.uris import UriReader
+from batch.uris import uri_reader
 from models.errors import MissingExtra, RuntimeUnavailable
 from models.footprint import bound_micro_batches
 from models.load import Described, load_model
@@ -100,7 +100,7 @@ def load_reference(job: JobSpec, described: Described) -> Model:
             device="cpu",
             options=options_of(job),
             threads=job.threads,
-            fetch=UriReader(**job.where_from),
+            fetch=uri_reader(job),
         )
     except (RuntimeUnavailable, MissingExtra, ModuleNotFoundError) as error:
         name = f"{job.runtime}-{job.precision}"

@@ -57,8 +57,10 @@ def head(output: str, rows: int, columns: str | None, **where: str | None) -> No
     """Show the first predicted rows as a table."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from batch.status import read_head
+    from models.say import printable
 
     table = read_head(output, rows, **where)
     names = [name.strip() for name in columns.split(",") if name.strip()] if columns else fitting(table.column_names)
@@ -66,9 +68,12 @@ def head(output: str, rows: int, columns: str | None, **where: str | None) -> No
         raise InputNotFound(
             output, f"it has no column {unknown[0]!r}", advice=f"There are: {', '.join(table.column_names)}."
         )
-    shown = Table(*names, show_lines=False)
+    # As Text: what stands in the data, [brackets] too, is shown and not obeyed.
+    shown = Table(show_lines=False)
+    for name in names:
+        shown.add_column(Text(printable(name)))
     for row in table.select(names).to_pylist():
-        shown.add_row(*(cell(row[name]) for name in names))
+        shown.add_row(*(Text(printable(cell(row[name]))) for name in names))
     Console().print(shown)
 
 

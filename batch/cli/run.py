@@ -14,6 +14,8 @@ from batch.errors import UsageError
 from batch.observe.log_lines import set_up_logging
 from batch.spec import JobSpec, read_job
 
+#: Settings that are given once for each of their values, and what such a value is called.
+REPEATED = {"column": "MODEL=SOURCE", "allow_uri": "PREFIX"}
 #: In a job file that may be no YAML at all.
 ASKS_FOR_JSON = re.compile(rb"^[ \t{,]*log[ \t]*:[ \t]*[\"']?json\b", re.MULTILINE)
 
@@ -28,8 +30,9 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def setting_option(name: str) -> Callable[[Any], Any]:
     """The flag of one setting of JobSpec."""
     field = JobSpec.model_fields[name]
-    if name == "column":
-        return click.option("--column", "column", multiple=True, metavar="MODEL=SOURCE", help=field.description)
+    if name in REPEATED:
+        flag = "--" + name.replace("_", "-")
+        return click.option(flag, name, multiple=True, metavar=REPEATED[name], help=field.description)
     if field.annotation is bool:
         return click.option(f"--{name}/--no-{name}", name, default=None, help=field.description)
     kinds = list(simple_kinds(field.annotation))

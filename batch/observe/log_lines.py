@@ -6,11 +6,12 @@ import json
 import logging
 import sys
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 Form = Literal["text", "json"]
 
@@ -30,7 +31,7 @@ def set_up_logging(form: Form) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("tandem").setLevel(logging.INFO)
     logging.captureWarnings(form == "json")
-    sys.excepthook = log_crash if form == "json" else sys.__excepthook__
+    sys.excepthook = log_crash if form == "json" else show_crash
 
 
 def asks_for_json(words: Sequence[str]) -> bool:
@@ -46,7 +47,7 @@ class Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         if _form == "text":
             clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-            line = f"{clock} {record.levelname} {record.getMessage()}"
+            line = f"{clock} {record.levelname} {said(record.getMessage())}"
             return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
         event = getattr(record, "event", None)
         facts: dict[str, object] = dict(getattr(record, "facts", {}))
@@ -56,12 +57,25 @@ class Lines(logging.Formatter):
             facts["traceback"] = self.formatException(record.exc_info)
         return json_line(record.levelname, str(event), facts, at=record.created)
 
+    def formatException(self, ei: Any) -> str:  # noqa: N802  (logging's name)
+        return said(super().formatException(ei), whole=True)
+
+
+def said(text: str, *, whole: bool = False) -> str:
+    """A text as it may go out, without secrets and without what a terminal obeys; in one line, or `whole`."""
+    try:
+        from models.say import hide_secrets, one_line
+    except ImportError:  # another package named models, which is what is to be said
+        return " ".join(text.split())
+    return hide_secrets(text) if whole else one_line(text)
+
 
 def json_line(level: str, event: str, facts: Mapping[str, object], *, at: float | None = None) -> str:
     """One object: time, level, event, then the facts; a fact that has one of the three names does not hide it."""
     moment = datetime.fromtimestamp(time.time() if at is None else at, UTC)
     opening = {"time": moment.isoformat(timespec="milliseconds"), "level": level.lower(), "event": event}
-    return json.dumps({**opening, **{name: fact for name, fact in facts.items() if name not in opening}}, default=str)
+    line = json.dumps({**opening, **{name: fact for name, fact in facts.items() if name not in opening}}, default=str)
+    return said(line, whole=True)
 
 
 def warning_line(message: str) -> str:
@@ -73,7 +87,7 @@ def warning_line(message: str) -> str:
 
 def error_line(message: str, *, exit_code: int) -> str:
     """The last line of a command that failed."""
-    message = " ".join(message.split())
+    message = said(message)
     if _form == "json":
         return json_line("error", "failed", {"exit_code": exit_code, "message": message})
     return f"tandem: {message}"
@@ -82,6 +96,11 @@ def error_line(message: str, *, exit_code: int) -> str:
 def log_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """What nobody caught, as one line instead of many."""
     logging.getLogger("tandem").critical("%s", error, exc_info=(kind, error, trace))
+
+
+def show_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The traceback of a mistake of ours, but no secret in it."""
+    sys.stderr.write(said("".join(traceback.format_exception(kind, error, trace)), whole=True))
 
 
 def in_words(facts: Mapping[str, object]) -> str:

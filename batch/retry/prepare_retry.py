@@ -14,7 +14,7 @@ from batch.columns import job_columns
 from batch.commit import JobRecord, look_again, read_plans, read_record, refuse_other_job
 from batch.errors import UsageError
 from batch.lean import leave_pandas_out
-from batch.prepare import Prepared, make_record
+from batch.prepare import NOTED, Prepared, make_record
 from batch.retry.again import only_encoded
 from batch.retry.find_errors import Survey, survey_parts
 from batch.shard import Plan, Shard
@@ -49,6 +49,7 @@ def prepare_retry(output: str, settings: dict[str, Any], *, classes: Sequence[st
     owner = read_record(target)
     assert owner is not None
     job = job_of(owner, output, target, settings)
+    target = open_store(target.url, **job.output_from)
     described = describe_model(job.model, **job.where_from)
     job = resolve_variant(job, described, owner)
     record = make_record(job, described)
@@ -63,7 +64,7 @@ def prepare_retry(output: str, settings: dict[str, Any], *, classes: Sequence[st
         record=owner,
         source=source,
         target=target,
-        place=place_of(target, owner, **job.where_from),
+        place=place_of(target, owner, **job.output_from),
         plans=tuple(plans),
         attempt=uuid.uuid4().hex,
         retry=tuple(classes),
@@ -99,7 +100,8 @@ def job_of(owner: JobRecord, output: str, target: Store, settings: dict[str, Any
     for name in ("runtime", "precision"):
         if owner.model.get("reference") is not None:
             kept[name] = owner.model[name]
-    told = {name: value for name, value in settings.items() if value is not None}
+    kept |= {name: owner.begun[name] for name in NOTED if name in owner.begun}
+    told = {name: value for name, value in settings.items() if value not in (None, ())}
     places = {"model": named, "output": output, "table": owner.begun.get("table", "none")}
     return make_job(kept | places | told)
 

@@ -116,6 +116,8 @@ class LocalStore:
     def _path(self, key: str) -> Path:
         if ".." in key.split("/") or key.startswith("/"):
             raise UsageError(f"{key!r} leaves the folder {self.url}; keys are relative to it.")
+        if "\0" in key:
+            raise UsageError(f"{key!r} has a NUL character in it, which no file's name has.")
         return self._root / key
 
     @contextmanager

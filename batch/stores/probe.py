@@ -12,6 +12,13 @@ _BODY = b"Tandem writes this key twice to see that the store refuses the second 
 
 
 @runtime_checkable
+class EncryptingStore(Protocol):
+    """A store that can be asked to encrypt what is written."""
+
+    def check_encryption(self) -> None: ...
+
+
+@runtime_checkable
 class MultipartStore(Protocol):
     """A store that has a second way to write, whose condition has to hold too."""
 
@@ -27,7 +34,10 @@ def check_conditional_puts(store: Store) -> None:
 
     Raises:
         ConditionIgnored: a second write was accepted.
+        EncryptionRefused: encryption was asked for, and is not done.
     """
+    if isinstance(store, EncryptingStore):
+        store.check_encryption()
     if isinstance(store, MultipartStore) and store.head(PUT_KEY) is None:
         _refuses_second(store.complete_if_absent, store, COMPLETE_KEY, "a multipart Complete")
     _refuses_second(store.put_if_absent, store, PUT_KEY, "PUT")

@@ -22,7 +22,7 @@ def upload_parts(
     body: bytes | Path,
     condition: Mapping[str, Any],
     *,
-    metadata: Mapping[str, str],
+    settings: Mapping[str, Any],
     part_size_bytes: int,
 ) -> None:
     """Upload `body` in parts; the object is there, whole, when the conditional Complete is answered, and not before.
@@ -34,10 +34,11 @@ def upload_parts(
         ask: makes a request of the client's, and makes it again where the store fails it.
         place: Bucket and Key.
         condition: of Complete: {"IfNoneMatch": "*"} or {"IfMatch": etag}.
+        settings: of the upload: its metadata and how it is encrypted.
     """
     size_bytes = len(body) if isinstance(body, bytes) else body.stat().st_size
     part_size_bytes = max(part_size_bytes, -(-size_bytes // _MAX_PARTS))
-    upload = {**place, "UploadId": ask(client.create_multipart_upload, **place, Metadata=metadata)["UploadId"]}
+    upload = {**place, "UploadId": ask(client.create_multipart_upload, **place, **settings)["UploadId"]}
 
     def upload_part(number: int) -> dict[str, Any]:
         start = (number - 1) * part_size_bytes

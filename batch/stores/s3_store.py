@@ -5,12 +5,13 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from urllib3.exceptions import HTTPError
 
-from batch.errors import ConditionIgnored, InputChanged, StoreUnavailable, UsageError
+from batch.errors import ConditionIgnored, EncryptionRefused, InputChanged, StoreUnavailable, UsageError
 from batch.stores.patience import PATIENCE_S, Patience
 from batch.stores.s3_errors import S3_FAULTS, as_job_error, code_of, is_transient, status_of
 from batch.stores.s3_multipart import upload_parts
@@ -42,6 +43,8 @@ class S3Store:
         endpoint_url: str | None = None,
         region: str | None = None,
         profile: str | None = None,
+        sse: str | None = None,
+        sse_key_id: str | None = None,
         multipart_threshold_bytes: int = 64 * MIB,
         part_size_bytes: int = 16 * MIB,
         max_attempts: int | None = None,
@@ -53,6 +56,8 @@ class S3Store:
         self._prefix = prefix if not prefix or prefix.endswith("/") else prefix + "/"
         self._session: dict[str, str | None] = {"profile": profile, "region": region}
         self._endpoint_url = endpoint_url
+        asked_for = {"ServerSideEncryption": sse, "SSEKMSKeyId": sse_key_id}
+        self._encryption: dict[str, Any] = {name: value for name, value in asked_for.items() if value is not None}
         self._multipart_threshold_bytes = multipart_threshold_bytes
         self._part_size_bytes = part_size_bytes
         # boto3's own variable; where it says nothing, time alone is the bound: nothing is lost by patience.
@@ -164,6 +169,26 @@ class S3Store:
         mark = {"tandem-attempt": attempt}
         return self._put(key, body, {"IfNoneMatch": "*"}, mark=mark, metadata=None, multipart=True)
 
+    def check_encryption(self) -> None:
+        """See that the store encrypts where it is asked to; where it is not asked, no request is made.
+
+        Writes a key of its own, which only this ever writes: what lies there was asked to be encrypted.
+
+        Raises:
+            EncryptionRefused: the store says that it cannot, or takes the request and does not.
+        """
+        if (sse := self._encryption.get("ServerSideEncryption")) is None:
+            return
+        key = f"_tandem/probe-{sse.replace(':', '-')}"
+        self.put_if_absent(key, b"Tandem asks the store to encrypt this.\n", attempt=uuid4().hex)
+        try:
+            there = self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
+        except S3_FAULTS as error:
+            raise as_job_error(error, "read", self.url_of(key)) from error
+        if (found := there.get("ServerSideEncryption")) != sse:
+            said = f"with {found}" if found else "unencrypted"
+            raise EncryptionRefused(self.url_of(key), sse, found=f"it was stored {said}")
+
     def _put(
         self,
         key: str,
@@ -182,9 +207,10 @@ class S3Store:
                 self._write(key, body, condition, {**(metadata or {}), **mark}, multipart=multipart)
                 return True
             except S3_FAULTS as error:
-                if code_of(error) == "NotImplemented":
+                sse = self._encryption.get("ServerSideEncryption")
+                if code_of(error) == "NotImplemented" and sse is None:
                     raise ConditionIgnored(url, "writes", found="it answered NotImplemented") from error
-                fault = as_job_error(error, "write", url)
+                fault = as_job_error(error, "write", url, sse=sse)
                 is_contested = status_of(error) in _CONTESTED or code_of(error) in ("NoSuchUpload", "NoSuchKey")
                 if not is_contested and not isinstance(fault, StoreUnavailable):
                     raise fault from error
@@ -209,12 +235,12 @@ class S3Store:
     ) -> None:
         place: dict[str, Any] = {"Bucket": self._bucket, "Key": self._prefix + key}
         if multipart:
-            size_bytes = self._part_size_bytes
-            upload_parts(self._client, self._ask, place, body, condition, metadata=metadata, part_size_bytes=size_bytes)
+            size_bytes, settings = self._part_size_bytes, {**self._encryption, "Metadata": metadata}
+            upload_parts(self._client, self._ask, place, body, condition, settings=settings, part_size_bytes=size_bytes)
         elif isinstance(body, Path):
-            self._ask(self._put_file, body, **place, **condition, Metadata=metadata)
+            self._ask(self._put_file, body, **place, **condition, **self._encryption, Metadata=metadata)
         else:
-            self._ask(self._client.put_object, **place, **condition, Body=body, Metadata=metadata)
+            self._ask(self._client.put_object, **place, **condition, **self._encryption, Body=body, Metadata=metadata)
 
     def _put_file(self, path: Path, **words: Any) -> None:
         with path.open("rb") as file:  # anew for each try, from its start

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
 
-from batch.errors import InputNotFound, UsageError
+from batch.errors import AccessDenied, InputNotFound, UsageError
 from batch.stores.source_names import WILDCARD, is_named
+from models.uris import path_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +104,18 @@ class Store(Protocol):
 
 
 def open_store(
-    url: str, *, endpoint_url: str | None = None, region: str | None = None, profile: str | None = None
+    url: str,
+    *,
+    endpoint_url: str | None = None,
+    region: str | None = None,
+    profile: str | None = None,
+    sse: str | None = None,
+    sse_key_id: str | None = None,
 ) -> Store:
     """Open `s3://bucket/prefix/`, `file:///folder/` or a plain folder; no request is made and no folder created.
 
-    Endpoint, region and credentials that are not given come the boto3 way.
+    Endpoint, region and credentials that are not given come the boto3 way. `sse` is the encryption that S3 is asked for
+    with every object written, `AES256` or `aws:kms`, there with a key; a folder has none.
 
     Raises:
         UsageError: the url names neither.
@@ -118,7 +125,15 @@ def open_store(
         from batch.stores.s3_store import S3Store  # boto3 takes 0.2 s to import; a local job does without
 
         bucket, _, prefix = path.partition("/")
-        return S3Store(bucket, prefix, endpoint_url=endpoint_url, region=region, profile=profile)
+        return S3Store(
+            bucket,
+            prefix,
+            endpoint_url=endpoint_url,
+            region=region,
+            profile=profile,
+            sse=sse,
+            sse_key_id=sse_key_id,
+        )
     from batch.stores.local_store import LocalStore
 
     return LocalStore(path)
@@ -130,15 +145,19 @@ def split_url(url: str) -> tuple[str, str]:
     Raises:
         UsageError: another scheme, or no bucket.
     """
+    if "\0" in url:
+        raise UsageError(f"{url!r} has a NUL character in it, which no place has.")
     if url.startswith("s3://"):
         if not url.removeprefix("s3://").partition("/")[0]:
             raise UsageError(f"{url} names no bucket; expected s3://bucket/prefix/.")
+        if {".", ".."} & set(url.split("/")):
+            raise UsageError(f"{url} has '.' or '..' for a folder, which S3 does not follow; write the prefix itself.")
         return "s3", url.removeprefix("s3://")
     if url.startswith("file://"):
-        parts = urlsplit(url)
-        if parts.netloc not in ("", "localhost"):
-            raise UsageError(f"{url} names a host, {parts.netloc}; a local folder is file:///folder/.")
-        return "file", unquote(parts.path)
+        try:
+            return "file", path_of(url)
+        except ValueError as error:
+            raise UsageError(f"{url} is no local place: {error}.") from None
     if "://" in url or not url:
         raise UsageError(f"{url!r} is no place that can be read; expected s3://bucket/prefix/ or a local folder.")
     return "file", url
@@ -206,7 +225,21 @@ def named_objects(listing: Listing) -> list[ObjectInfo]:
         wanted = f"matches {pattern}" if pattern else "is named *.parquet or *.parq"
         reason = f"none of its {len(listed)} objects {wanted}" if listed else "no object is there"
         raise InputNotFound(listing.url, reason)
+    for info in found:
+        check_name(listing.store, info.key)
     return found
+
+
+def check_name(store: Store, key: str) -> None:
+    """See that a file's name is text: Linux lets it be any bytes, and `_source` could not say it.
+
+    Raises:
+        UsageError: it is not.
+    """
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{store.url_of(key)} has a name that is no UTF-8; rename it.") from None
 
 
 def split_source(url: str) -> tuple[str, str | None, str | None]:
@@ -216,10 +249,16 @@ def split_source(url: str) -> tuple[str, str | None, str | None]:
     """
     scheme, path = split_url(url)
     if scheme == "file":
-        if Path(path).is_file():
-            return str(Path(path).absolute().parent), Path(path).name, None
-        if Path(path).is_dir():
-            return path, None, None
+        try:
+            if Path(path).is_file():
+                return str(Path(path).absolute().parent), Path(path).name, None
+            if Path(path).is_dir():
+                return path, None, None
+        except PermissionError as error:
+            advice = "Give this user access to it, or choose another folder."
+            raise AccessDenied("read", url, code=error.strerror or "permission denied", advice=advice) from None
+        except OSError as error:  # a name that is too long, such as a list of files
+            raise InputNotFound(url[:200], error.strerror or str(error)) from None
     prefix = "s3://" if scheme == "s3" else ""
     if wildcard := WILDCARD.search(path):
         folder, slash, _ = path[: wildcard.start()].rpartition("/")

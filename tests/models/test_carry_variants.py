@@ -128,7 +128,7 @@ def test_a_record_whose_variant_has_files_elsewhere_is_refused(
     record = json.loads(s3_client.get_object(Bucket=bucket, Key="m/digest.json")["Body"].read())
     record["variants"][NAME]["files"].append("../../../outside")
     s3_client.put_object(Bucket=bucket, Key="m/digest.json", Body=json.dumps(record).encode())
-    with pytest.raises(SpecInvalid, match=f"the variant {NAME} has files elsewhere"):
+    with pytest.raises(SpecInvalid, match=f"its variant '{NAME}' has files elsewhere"):
         describe_model(url)
     assert not (tmp_path / "outside").exists()
 

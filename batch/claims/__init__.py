@@ -1,0 +1,1 @@
+"""What a Parquet file claims of itself, looked at before pyarrow believes it."""

@@ -1,0 +1,111 @@
+"""Thrift's compact form, in which Parquet writes its footers and page headers: numbers are read, the rest passed over.
+
+https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Bytes = bytes | memoryview
+#: Structures within structures; Parquet's own need five.
+DEEPEST = 16
+TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(1, 13)
+
+
+class TooShort(Exception):
+    """The bytes end before the structure does."""
+
+
+class Malformed(Exception):
+    """No structure of thrift begins like that."""
+
+
+def read_struct(data: Bytes, at: int = 0, *, depth: int = 0) -> tuple[dict[int, Any], int]:
+    """The numbers and structures in a structure, by field, and where it ends.
+
+    Raises:
+        TooShort: more bytes are needed to say.
+        Malformed: more bytes would not help.
+    """
+    fields: dict[int, Any] = {}
+    field = 0
+    while True:
+        head, at = read_byte(data, at)
+        if not head:
+            return fields, at
+        kind, step = head & 0x0F, head >> 4
+        if step:
+            field += step
+        else:
+            field, at = read_number(data, at)
+        fields[field], at = read_value(data, at, kind, depth=depth)
+
+
+def read_value(data: Bytes, at: int, kind: int, *, depth: int, in_list: bool = False) -> tuple[Any, int]:
+    """A value of a kind, None for one that is passed over, and where it ends."""
+    if kind in (TRUE, FALSE):
+        return read_byte(data, at) if in_list else (int(kind == TRUE), at)
+    if kind in (I16, I32, I64):
+        return read_number(data, at)
+    if kind == BYTE:
+        return read_byte(data, at)
+    if kind == DOUBLE:
+        return None, after(data, at, 8)
+    if kind == BINARY:
+        size, at = read_varint(data, at)
+        return None, after(data, at, size)
+    if depth >= DEEPEST:
+        raise Malformed("it is nested too deeply")
+    if kind == STRUCT:
+        return read_struct(data, at, depth=depth + 1)
+    if kind in (LIST, SET):
+        size, kind, at = read_list_head(data, at)
+        for _ in range(size):
+            _, at = read_value(data, at, kind, depth=depth + 1, in_list=True)
+        return None, at
+    if kind == MAP:
+        size, at = read_varint(data, at)
+        kinds, at = read_byte(data, at) if size else (0, at)
+        for _ in range(size):
+            for kind in (kinds >> 4, kinds & 0x0F):
+                _, at = read_value(data, at, kind, depth=depth + 1, in_list=True)
+        return None, at
+    raise Malformed(f"it has a field of the kind {kind}")
+
+
+def read_list_head(data: Bytes, at: int) -> tuple[int, int, int]:
+    """How many elements a list has, their kind, and where the first begins."""
+    head, at = read_byte(data, at)
+    size, kind = head >> 4, head & 0x0F
+    if size == 15:
+        size, at = read_varint(data, at)
+    return size, kind, at
+
+
+def read_number(data: Bytes, at: int) -> tuple[int, int]:
+    """A signed number, zigzag."""
+    value, at = read_varint(data, at)
+    return (value >> 1) ^ -(value & 1), at
+
+
+def read_varint(data: Bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        byte, at = read_byte(data, at)
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise Malformed("it has a number that does not end")
+
+
+def read_byte(data: Bytes, at: int) -> tuple[int, int]:
+    if at >= len(data):
+        raise TooShort
+    return data[at], at + 1
+
+
+def after(data: Bytes, at: int, size: int) -> int:
+    if size > len(data) - at:
+        raise TooShort
+    return at + size
