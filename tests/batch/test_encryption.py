@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 
 from batch.stores.s3_store import S3Store
@@ -44,6 +45,16 @@ def test_every_object_of_a_job_is_written_as_asked(
     for key in s3_place.etags("out/"):
         head = s3_client.head_object(Bucket=s3_place.bucket, Key=key)
         assert head.get("ServerSideEncryption") == expected[0], key
+
+
+def test_a_retry_encrypts_as_the_job_did_though_nobody_says_so(
+    s3_place: Bucket, s3_client: S3Client, command: Command
+) -> None:
+    put_table(s3_place, "in/a.parquet", pa.table({"text": ["a b", None]}))
+    assert command(*job(s3_place, "--sse", "AES256")).code == 0
+    assert command("retry", f"{s3_place.url}out/").code == 0
+    for key in s3_place.etags("out/"):
+        assert s3_client.head_object(Bucket=s3_place.bucket, Key=key).get("ServerSideEncryption") == "AES256", key
 
 
 def test_an_upload_in_parts_is_encrypted_too(bucket: str, s3_client: S3Client, proxy: FaultProxy) -> None:

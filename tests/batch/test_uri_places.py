@@ -196,6 +196,9 @@ def test_a_refused_row_says_so_and_the_others_are_answered(
         assert row["label"] is None
     assert "lies outside" in rows[1]["error"]["message"]
     assert "http:// is never read" in rows[3]["error"]["message"]
+    let_in = ("--allow-uri", f"{folder.url}elsewhere/")
+    assert command("retry", f"{folder.url}out/", *let_in).code == 0
+    assert [row["error"] is None for row in read_output(folder).to_pylist()] == [True, True, False, False]
     more = ("--output", f"{folder.url}more/", "--allow-uri", f"{folder.url}elsewhere/")
     assert command(*words, *more).code == 0
     assert [row["error"] is None for row in read_output(folder, "more/").to_pylist()] == [True, True, False, False]
