@@ -10,7 +10,7 @@ import pytest
 
 from batch.stores.s3_store import S3Store
 from tests.batch.command import Command, assert_refused, job
-from tests.batch.places import Bucket, part_keys, put_table, texts
+from tests.batch.places import WORD_COUNT, Bucket, part_keys, put_table, texts
 from tests.fault_proxy import FaultProxy, Rule
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def test_a_retry_encrypts_as_the_job_did_though_nobody_says_so(
 ) -> None:
     put_table(s3_place, "in/a.parquet", pa.table({"text": ["a b", None]}))
     assert command(*job(s3_place, "--sse", "AES256")).code == 0
-    assert command("retry", f"{s3_place.url}out/").code == 0
+    assert command("retry", f"{s3_place.url}out/", "--model", WORD_COUNT).code == 0
     for key in s3_place.etags("out/"):
         assert s3_client.head_object(Bucket=s3_place.bucket, Key=key).get("ServerSideEncryption") == "AES256", key
 
