@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from batch.account.manifest import check_manifest, manifest_schema
+from batch.retry.retry import retry_job
 from batch.run import run_job
 from tests.batch.command import Command, tandem
 from tests.batch.places import WORD_COUNT, Folder, put_table, read_json, texts
@@ -74,6 +75,16 @@ def test_a_manifest_follows_the_schema(folder: Folder, kind: Any) -> None:
     written = read_json(folder, key)
     jsonschema.Draft202012Validator(manifest_schema()).validate(written)
     assert check_manifest(folder.get(key)) == written
+
+
+@pytest.mark.parametrize("table", ["none", "delta"])
+def test_after_a_retry_it_still_does(folder: Folder, table: str) -> None:
+    run_job(with_errors(folder) | {"table": table})
+    returned = retry_job(f"{folder.url}out/", model=WORD_COUNT)
+    (key,) = [key for key in folder.etags("out/") if key.endswith("_tandem/manifest.json")]
+    for manifest in (read_json(folder, key), json.loads(json.dumps(returned))):
+        jsonschema.validate(manifest, manifest_schema())
+        assert manifest["retries"] == 1
 
 
 def test_what_a_run_with_nothing_to_do_returns_follows_it_too(folder: Folder) -> None:
