@@ -18,12 +18,19 @@ from batch.estimate.look import look_at
 from batch.estimate.memory import estimate_memory
 from batch.estimate.output import PART_BYTES, row_bytes, written_again
 from batch.estimate.pace import Pace, try_pace
-from batch.estimate.row_costs import EncodedSample, arithmetic_seconds, encode_samples, row_lengths
+from batch.estimate.row_costs import (
+    EncodedSample,
+    arithmetic_seconds,
+    distinct_share,
+    encode_samples,
+    row_lengths,
+    usual_window,
+)
 from batch.estimate.sums import PARTS_SPREAD, Sums
 from batch.estimate.survey import Survey, survey_input
 from batch.prepare import Prepared
 from batch.profile import unit_of
-from batch.read import FIRST_ROWS
+from batch.read import FIRST_ROWS, USUAL_ROWS
 from batch.shard import Plan, Shard
 from models.model import Model
 
@@ -35,6 +42,8 @@ SHARD_REQUESTS, PART_REQUESTS, AT_ONCE = 4, 2, 16
 KNOWN_SPREAD, SHIPPED_SPREAD = 0.12, 0.5
 #: How far off sizes may be that were put together from parts, and what several processes make of one's pace.
 SIZE_SPREAD, WORKERS_SPREAD = 0.12, 0.2
+#: How far off the share of new values may be, for each value that is not new: which ones meet is the windows' affair.
+REPEATS_SPREAD = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,10 +137,19 @@ def estimate_job(
     known = KNOWN_SPREAD if model.costs.calls else SHIPPED_SPREAD
     factor = pace.factor(model) if measured else Total(value=1.0, error=known)
     rate = pace.encode_rate if measured else encode_rate(samples)
-    work = [row_seconds(model, sample, rate) for sample in samples]
+    work = [
+        row_seconds(
+            model,
+            sample,
+            rate,
+            shard_rows=survey.groups[sample.seen.number].shard.rows * sample.seen.share,
+            most_rows=prepared.job.window_rows,
+        )
+        for sample in samples
+    ]
     latency_s = time_request(prepared)
     rows, units = sums.passed(), sums.of([row_lengths(sample.encoded) for sample in samples])
-    answering = shared_out(prepared, sums.of(work).product(factor), work, samples, rate)
+    answering = shared_out(prepared, sums.of(work).product(factor).product(repeats(samples)), work, samples, rate)
     reading = sums.reading()
     steps = answering if answering.value >= reading.value else reading
     mean_weight = sum(float(one.weights.sum()) for one in samples) / max(sum(len(one.weights) for one in samples), 1)
@@ -167,9 +185,27 @@ def estimate_job(
     )
 
 
-def row_seconds(model: Model, sample: EncodedSample, rate: float) -> NDArray[np.float64]:
-    """What each row of a sample adds to a job: its arithmetic, as often as its value is new, and its encoding."""
-    return sample.seen.distinct * arithmetic_seconds(model, sample.encoded) + rate * sample.weights
+def row_seconds(
+    model: Model, sample: EncodedSample, rate: float, *, shard_rows: float, most_rows: int
+) -> NDArray[np.float64]:
+    """What each row of a sample adds to a job: its arithmetic, as often as its value is new, and its encoding.
+
+    Args:
+        model: with its costs.
+        sample: rows of one row group.
+        rate: seconds of encoding for each unit of weight.
+        shard_rows: rows of the row group's shard that pass the filter.
+        most_rows: of a window.
+    """
+    new = distinct_share(sample.seen.distinct, shard_rows)
+    window_rows = usual_window(shard_rows, min(most_rows, USUAL_ROWS)) * new
+    return new * arithmetic_seconds(model, sample.encoded, window_rows) + rate * sample.weights
+
+
+def repeats(samples: Sequence[EncodedSample]) -> Total:
+    """How sure it is how often a value comes again within a window: of values that hardly do, quite."""
+    new = float(np.mean([sample.seen.distinct[-1] for sample in samples])) if samples else 1.0
+    return Total(value=1.0, error=REPEATS_SPREAD * (1 - new) / max(new, 0.1))
 
 
 def encode_rate(samples: Sequence[EncodedSample]) -> float:

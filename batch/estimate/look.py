@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +18,7 @@ from batch.choose.draw import spread_order
 from batch.columns import OWN_ROW, JobColumns
 from batch.estimate.extrapolate import choose_groups, order_groups
 from batch.estimate.survey import Group, Survey
-from batch.read import read_rows
+from batch.read import FIRST_ROWS, USUAL_ROWS, read_rows
 from batch.stores.storage import Store
 
 MIB = 1 << 20
@@ -25,6 +28,8 @@ GROUPS, FILTERED_GROUPS = 24, 48
 ROWS, KEPT_BYTES = 8192, 48 * MIB
 #: What reading may take and unpack. Of a row group that is larger than its share, the beginning is read.
 SECONDS, READ_BYTES = 2.0, 192 * MIB
+#: Where row groups are small, so many rows are to be seen, in so many row groups at the most, so many at once.
+LEAST_ROWS, MOST_GROUPS, AT_ONCE = 1024, 400, 8
 #: Row groups that are looked at even where that takes longer.
 LEAST_GROUPS = 4
 #: Rows that are read at once: among so many it is seen how often values repeat.
@@ -42,7 +47,7 @@ class Seen:
         rows: some of those that pass the filter, evenly drawn, with the columns that a job reads; None: none passes.
         scanned: rows that were read, before the filter.
         passed: rows that passed it.
-        distinct: of the first rows, the share whose value had not come before.
+        distinct: of its first 128, 256, 512, ... rows, the share whose value had not come before.
         read_bytes: that were fetched, about.
         seconds: that it took.
         skew: mean bytes a row of the whole row group, over those of what was read: 1 where it was read to its end.
@@ -52,7 +57,7 @@ class Seen:
     rows: pa.RecordBatch | None
     scanned: int
     passed: int
-    distinct: float
+    distinct: tuple[float, ...]
     read_bytes: int
     seconds: float
     skew: float = 1.0
@@ -77,16 +82,23 @@ def look_at(store: Store, survey: Survey, columns: JobColumns) -> list[Seen]:
     stand = order_groups(np.asarray([group.bytes_per_row for group in groups]))
     # Something between rows and bytes: what a long row costs grows less than its bytes.
     size = np.sqrt([max(group.rows, 1) * max(group.encoded_bytes, 1) for group in groups])
-    chosen = choose_groups(stand, size, FILTERED_GROUPS if columns.where is not None else GROUPS)
+    usual = FILTERED_GROUPS if columns.where is not None else GROUPS
+    mean_rows = sum(group.rows for group in groups) / len(groups)
+    chosen = choose_groups(stand, size, min(max(usual, math.ceil(LEAST_ROWS / mean_rows)), MOST_GROUPS))
     started = time.perf_counter()
-    seen: list[Seen] = []
-    for place in spread_order(len(chosen)):
-        if time.perf_counter() - started > SECONDS and len(seen) >= min(LEAST_GROUPS, len(chosen)):
-            break
+
+    def look(turn: int, place: int) -> Seen | None:
+        now = time.perf_counter()
+        if turn >= LEAST_GROUPS and now - started > SECONDS:
+            return None
+        until = max(started + SECONDS, now + SECONDS / LEAST_GROUPS)
         number = int(chosen[place])
-        until = max(started + SECONDS, time.perf_counter() + SECONDS / LEAST_GROUPS)
-        seen.append(look_into(store, groups[number], number, columns, shares=len(chosen), until=until))
-    return sorted(seen, key=lambda one: one.number)
+        return look_into(store, groups[number], number, columns, shares=len(chosen), until=until)
+
+    # Many small ones at once: each is a request or two, which take longer than its rows.
+    with ThreadPoolExecutor(AT_ONCE if len(chosen) > usual else 1, thread_name_prefix="look") as pool:
+        seen = list(pool.map(look, itertools.count(), spread_order(len(chosen))))
+    return sorted((one for one in seen if one is not None), key=lambda one: one.number)
 
 
 def look_into(store: Store, group: Group, number: int, columns: JobColumns, *, shares: int, until: float) -> Seen:
@@ -94,10 +106,11 @@ def look_into(store: Store, group: Group, number: int, columns: JobColumns, *, s
     started = time.perf_counter()
     drawn = EvenDraw(rows=-(-ROWS // shares), size_bytes=KEPT_BYTES // shares)
     scanned = passed = held_bytes = 0
-    distinct, is_whole = 1.0, True
+    distinct: tuple[float, ...] = (1.0,)
+    is_whole = True
     for window in windows_of(store, group, columns):
         if not passed:
-            distinct = distinct_share(window.column(columns.encoded))
+            distinct = distinct_shares(window.column(columns.encoded))
         passed += window.num_rows
         held_bytes += window.column(columns.encoded).nbytes
         drawn.add(window)
@@ -172,14 +185,30 @@ class EvenDraw:
         self._step *= 2
 
 
-def distinct_share(column: pa.Array) -> float:
-    """The share of values that did not come before; 1 where that is not easily told, as for lists."""
+def distinct_shares(column: pa.Array) -> tuple[float, ...]:
+    """The share of values that did not come before, among the first 128, 256, ... rows and among all of them.
+
+    1 where that is not easily told, as for lists.
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.indices
     kind = column.type
-    if pa.types.is_dictionary(kind):
-        return len(pc.unique(column.indices)) / max(len(column), 1)
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind)):
-        return 1.0
-    return float(pc.count_distinct(column).as_py()) / max(len(column), 1)
+    if not (pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_integer(kind) or is_large(kind)):
+        return (1.0,)
+    sizes = window_sizes(len(column))
+    return tuple(pc.count_distinct(column.slice(0, size)).as_py() / size for size in sizes)
+
+
+def is_large(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_large_string(kind) or pa.types.is_large_binary(kind))
+
+
+def window_sizes(rows: int) -> list[int]:
+    """The sizes of windows that grow from FIRST_ROWS on, up to one that holds all of so many rows."""
+    sizes = [min(FIRST_ROWS, rows)]
+    while sizes[-1] < min(rows, USUAL_ROWS):
+        sizes.append(min(2 * sizes[-1], rows, USUAL_ROWS))
+    return sizes
 
 
 def even_rows(count: int, wanted: int) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from batch.choose.draw import sizes_of
 from batch.estimate.look import Seen, even_rows
 from batch.predict import kept_promise
+from batch.read import FIRST_ROWS
 from models.micro_batch import finished_at, plan_micro_batches
 from models.model import Encoded, Model
 from models.window import predict_seconds
@@ -21,9 +22,9 @@ from models.window import predict_seconds
 #: Rows that are encoded to see how long they become, and what encoding may take.
 ROWS, SECONDS = 1536, 1.0
 #: Rows of each row group that say how dear encoding is.
-FIRST_ROWS = 2
-#: A window of so many pieces is cut as a job's are: in larger ones hardly less is padded.
-WINDOW_PIECES = 256
+TRIED_ROWS = 2
+#: In windows of more pieces hardly less is padded, and cutting them takes its time.
+WINDOW_PIECES = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +56,15 @@ def encode_samples(model: Model, seen: Sequence[Seen], column: str) -> list[Enco
     if not found:
         return []
     wanted = -(-ROWS // len(found))
+    encode_some(model, found[0], column, TRIED_ROWS)  # what is only paid once is no row's
     started, looked_at = time.perf_counter(), 0
     samples = []
     for one in found:
-        samples.append(encode_some(model, one, column, FIRST_ROWS))
+        samples.append(encode_some(model, one, column, TRIED_ROWS))
         looked_at += samples[-1].encoded.rows
     each_s = (time.perf_counter() - started) / looked_at
     affordable = int(SECONDS / max(each_s, 1e-9) / len(found))
-    if affordable <= FIRST_ROWS:
+    if affordable <= TRIED_ROWS:
         return samples
     return [encode_some(model, one, column, min(wanted, affordable)) for one in found]
 
@@ -93,18 +95,47 @@ def row_lengths(encoded: Encoded) -> NDArray[np.float64]:
     return np.bincount(encoded.piece_rows, weights=encoded.lengths, minlength=encoded.rows).astype(np.float64)
 
 
-def arithmetic_seconds(model: Model, encoded: Encoded) -> NDArray[np.float64]:
-    """What the arithmetic of each row is expected to add to a job, in windows as large as a job's; shape (rows,)."""
+def usual_window(rows: float, most: int) -> float:
+    """In how large a window a row of a shard of so many rows is on average: they begin small and grow."""
+    left, total, size = rows, 0.0, float(min(FIRST_ROWS, most))
+    while left > 0 and size < most:
+        taken = min(size, left)
+        left, total, size = left - taken, total + taken * taken, min(2 * size, most)
+    return (total + max(left, 0) * size) / max(rows, 1)
+
+
+def distinct_share(shares: Sequence[float], rows: float) -> float:
+    """Of the values of a shard of so many rows, those that are new to their window.
+
+    Args:
+        shares: of windows of 128, 256, ... rows.
+        rows: of the shard.
+    """
+    left, total, place = rows, 0.0, 0
+    while left > 0 and place < len(shares) - 1:
+        taken = min(FIRST_ROWS * 2.0**place, left)
+        left, total, place = left - taken, total + taken * shares[place], place + 1
+    return (total + max(left, 0) * shares[-1]) / max(rows, 1)
+
+
+def arithmetic_seconds(model: Model, encoded: Encoded, window_rows: float = WINDOW_PIECES) -> NDArray[np.float64]:
+    """What the arithmetic of each row is expected to add to a job, in windows of so many rows; shape (rows,)."""
     count = len(encoded.lengths)
     if not count:
         return np.zeros(encoded.rows)
-    times = max(1, -(-min(WINDOW_PIECES, 4 * model.max_rows) // count))
+    times = max(1, round(min(window_rows, WINDOW_PIECES) / encoded.rows))
     lengths = np.tile(model.padded_lengths(encoded.lengths), times)
     pieces_s = np.zeros(len(lengths))
     planned = cut(model, lengths)
     for chosen, seconds in zip(planned, predict_seconds(model, lengths, planned), strict=True):
         pieces_s[chosen] = seconds * lengths[chosen] / max(lengths[chosen].sum(), 1)
-    each_s = pieces_s.reshape(times, count).mean(axis=0) / streams_of(model)
+    streams = streams_of(model)
+    idle = (
+        finished_at(np.asarray(predict_seconds(model, lengths, planned)), streams)
+        * streams
+        / max(pieces_s.sum(), 1e-12)
+    )
+    each_s = pieces_s.reshape(times, count).mean(axis=0) * idle / streams
     return np.bincount(encoded.piece_rows, weights=each_s, minlength=encoded.rows).astype(np.float64)
 
 

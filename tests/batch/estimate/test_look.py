@@ -11,7 +11,7 @@ import pytest
 
 from batch.columns import OWN_ROW
 from batch.estimate import look
-from batch.estimate.look import EvenDraw, Seen, distinct_share, even_rows, look_at
+from batch.estimate.look import EvenDraw, Seen, distinct_shares, even_rows, look_at
 from batch.estimate.survey import Survey, survey_input
 from batch.prepare import prepare_job
 from batch.spec import make_job
@@ -107,9 +107,10 @@ def test_wide_rows_are_fewer() -> None:
 
 
 def test_values_that_come_again_are_counted_once() -> None:
-    assert distinct_share(pa.array(["a", "b", "a", "a"])) == 0.5
-    assert distinct_share(pa.array(["a", "b", "a", "a"]).dictionary_encode()) == 0.5
-    assert distinct_share(pa.array([[1], [1]])) == 1.0
+    assert distinct_shares(pa.array(["a", "b", "a", "a"])) == (0.5,)
+    assert distinct_shares(pa.array(["a", "b", "a", "a"]).dictionary_encode()) == (0.5,)
+    assert distinct_shares(pa.array([[1], [1]])) == (1.0,)
+    assert distinct_shares(pa.array([str(row % 128) for row in range(512)])) == (1.0, 0.5, 0.25)
 
 
 def test_even_rows_are_spread_over_all() -> None:
