@@ -151,6 +151,15 @@ def test_files_that_lie_elsewhere_are_refused(folder: Folder) -> None:
         predict(folder)
 
 
+@pytest.mark.parametrize("path", ["../plain/a.parquet", "%2E%2E/plain/a.parquet"])
+def test_a_log_does_not_lead_out_of_its_table(folder: Folder, path: str) -> None:
+    write(folder, texts(10))
+    put_table(folder, "plain/a.parquet", texts(1))
+    act(folder, {"add": add_action(folder) | {"path": path}})
+    with pytest.raises(UsageError, match=r"'\.\./plain/a\.parquet' leaves the folder"):
+        predict(folder)
+
+
 def test_files_that_do_not_lie_in_the_folders_of_their_partition_are_refused(folder: Folder) -> None:
     write(folder, texts(10, lang=["en"] * 10), partition_by=["lang"])
     act(folder, {"add": add_action(folder) | {"partitionValues": {"lang": "de"}}})
