@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from batch.errors import UsageError
 from batch.sizes import parse_size
@@ -103,6 +103,25 @@ def check_comparison(memory: str | None, *, weights_bytes: int) -> None:
             f"{(needed - held) / 1e6:.0f} MB more; give it {needed / 1e6 + 10:.0f}MB or more, or take the reference "
             "itself with --runtime onnx --precision fp32."
         )
+
+
+def tighten(bounds: Bounds) -> Bounds:
+    """A quarter of what the steps may hold: for a shard over which a process passed its memory bound."""
+    return replace(
+        bounds,
+        window_bytes=bounds.window_bytes // 4,
+        encoded_bytes=bounds.encoded_bytes // 4,
+        encoded_rows=1,
+        flight_bytes=bounds.flight_bytes // 4,
+        flight_windows=1,
+        ahead_bytes=bounds.ahead_bytes // 4,
+        most_ahead_bytes=bounds.ahead_bytes // 4,
+        group_bytes=bounds.group_bytes // 4,
+        read_rows=max(bounds.read_rows // 4, 1),
+        depth=1,
+        answered=1,
+        answered_bytes=bounds.answered_bytes // 4,
+    )
 
 
 def share_memory(memory: str | None) -> Bounds:

@@ -14,7 +14,7 @@
     │   └── ReferenceMissing        plan: this host cannot run what the job's variant is to be compared with
     ├── FingerprintMismatch     3   plan: the output belongs to another job
     ├── InputChanged            3   read: an object is no longer what was planned
-    ├── TooManyErrors           4   predict: more error rows than --max-error-rate
+    ├── TooManyErrors           4   predict: more error rows than --max-error-rate or --max-errors
     ├── StoreUnavailable       75   any step: the store did not answer; the same command again
     ├── Interrupted            75   any step: asked to stop; the same command again
     └── AccessDenied           77   any step: no permission, or no valid credentials
@@ -196,13 +196,18 @@ class TooManyErrors(JobError):
 
     exit_code = 4
 
-    def __init__(self, *, errors: int, rows: int, max_error_rate: float, first: str = "") -> None:
+    def __init__(
+        self, *, errors: int, rows: int, max_error_rate: float = 1.0, max_errors: int | None = None, first: str = ""
+    ) -> None:
         example = f" The first: {first}." if first else ""
+        is_count = max_errors is not None and errors > max_errors
+        flag, bound = ("--max-errors", f"{max_errors}") if is_count else ("--max-error-rate", f"{max_error_rate:g}")
         super().__init__(
-            f"{errors} of {rows} rows are error rows, more than --max-error-rate {max_error_rate:g} allows.{example} "
-            "Mend the input or raise --max-error-rate; what is committed stays."
+            f"{errors} of {rows} rows are error rows, more than {flag} {bound} allows.{example} "
+            f"Mend the input or raise {flag}; what is committed stays."
         )
-        self.errors, self.rows, self.max_error_rate, self.first = errors, rows, max_error_rate, first
+        self.errors, self.rows, self.first = errors, rows, first
+        self.max_error_rate, self.max_errors = max_error_rate, max_errors
 
 
 class StoreUnavailable(JobError):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 
 from batch.bounds import Bounds
 from batch.errors import JobError
+from batch.supervise.isolate import encode_isolated
+from batch.supervise.journal import Journal, Step
 from models.errors import ContractBroken, ModelError, PredictionMismatch
-from models.model import Encoded, Model, Outputs
+from models.model import Encoded, Model, Outputs, RowFault
 from models.ragged import Ragged
 from models.window import WindowStats, run_window
 
@@ -57,11 +60,12 @@ class Spent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedRows:
-    """A window of rows and what the model takes of it."""
+    """A window of rows and what the model takes of it; `first` is how many rows of the shard came before."""
 
     rows: pa.RecordBatch
     encoded: Encoded
     spent: Spent
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +77,7 @@ class AnsweredRows:
     outputs: Outputs
     stats: WindowStats
     spent: Spent
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +102,7 @@ def kept_promise(model: Model, step: str) -> Iterator[None]:
         yield
     except (JobError, ModelError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         promise = f"{step} never raises for a row's sake: the row becomes an error row"
         raise ContractBroken(model.tag, promise=promise, found=f"{type(error).__name__}: {error}") from error
 
@@ -110,16 +115,37 @@ def time_reading(windows: Iterable[pa.RecordBatch]) -> Iterator[tuple[pa.RecordB
         started = time.perf_counter()
 
 
+def noted(journal: Journal | None, step: Step, rows: Any, expected_s: float = 0.0) -> AbstractContextManager[None]:
+    """Around a call of the model's code: its supervisor sees its rows, should it never come back."""
+    return nullcontext() if journal is None else journal.call(step, rows, expected_s)
+
+
 def encode_rows(
-    model: Model, windows: Iterable[tuple[pa.RecordBatch, Spent]], *, column: str, bounds: Bounds
+    model: Model,
+    windows: Iterable[tuple[pa.RecordBatch, Spent]],
+    *,
+    column: str,
+    bounds: Bounds,
+    journal: Journal | None = None,
+    poison: Mapping[int, RowFault] | None = None,
+    first: int = 0,
 ) -> Iterator[EncodedRows]:
     """Turn the encoded column of each window into arrays; rows at fault are settled here.
 
     A window whose arrays would be more than the bounds allow, judged by those before, is encoded in several: pictures
     of 224 x 224 take 600 KB each, whatever their files took.
+
+    Args:
+        model: whose `encode` is called.
+        windows: rows, and what they have cost.
+        column: which of their columns.
+        bounds: of the arrays.
+        journal: where calls are noted.
+        poison: rows that the model is not shown: position in the shard -> the fault that they end with.
+        first: the position of the first row.
     """
     is_image = model.spec.inputs[0].kind == "image"
-    rate = 0.0
+    rate = pace_s = 0.0
     for window, spent in windows:
         start = 0
         while start < window.num_rows:
@@ -130,14 +156,21 @@ def encode_rows(
             elif not rate and is_image:
                 rows = rows.slice(0, FIRST_IMAGES)
             start += rows.num_rows
+            span = range(first, first + rows.num_rows)
+            first = span.stop
+            if journal is not None:
+                journal.enter(span.stop)
             started = time.perf_counter()
-            with kept_promise(model, "encode"):
-                encoded = model.encode(rows.column(column))
+            with kept_promise(model, "encode"), noted(journal, "encode", span, pace_s * len(span)):
+                here = {row - span.start: fault for row, fault in (poison or {}).items() if row in span}
+                encoded = encode_isolated(model, rows.column(column), here)
             if encoded.rows != rows.num_rows:
                 raise PredictionMismatch(model.tag, given=rows.num_rows, got=encoded.rows)
             rate = max(rate, size_bytes(encoded) / max(weigh(rows, column, is_image), 1))
-            spent.encode += time.perf_counter() - started
-            yield EncodedRows(rows=rows, encoded=encoded, spent=spent)
+            seconds = time.perf_counter() - started
+            pace_s = max(pace_s, seconds / len(span))
+            spent.encode += seconds
+            yield EncodedRows(rows=rows, encoded=encoded, spent=spent, first=span.start)
             spent = Spent()
 
 
@@ -155,18 +188,33 @@ def size_bytes(encoded: Encoded) -> int:
     )  # fmt: skip
 
 
-def predict_batches(model: Model, windows: Iterable[EncodedRows]) -> Iterator[AnsweredRows]:
+def predict_batches(
+    model: Model, windows: Iterable[EncodedRows], *, journal: Journal | None = None
+) -> Iterator[AnsweredRows]:
     """Send each window through the model in micro-batches of like length; a row that raises costs itself only."""
     for window in windows:
         started = time.perf_counter()
-        result = run_window(model, window.encoded)
+
+        def watched(
+            pieces: NDArray[np.int64], expected_s: float, window: EncodedRows = window
+        ) -> AbstractContextManager[None]:
+            return noted(journal, "forward", window.first + window.encoded.piece_rows[pieces], expected_s)
+
+        result = run_window(model, window.encoded, watched=None if journal is None else watched)
         window.spent.arithmetic = time.perf_counter() - started
         yield AnsweredRows(
-            rows=window.rows, encoded=window.encoded, outputs=result.outputs, stats=result.stats, spent=window.spent
+            rows=window.rows,
+            encoded=window.encoded,
+            outputs=result.outputs,
+            stats=result.stats,
+            spent=window.spent,
+            first=window.first,
         )
 
 
-def decode_rows(model: Model, windows: Iterable[AnsweredRows]) -> Iterator[PredictedRows]:
+def decode_rows(
+    model: Model, windows: Iterable[AnsweredRows], *, journal: Journal | None = None
+) -> Iterator[PredictedRows]:
     """Name columns and labels.
 
     Raises:
@@ -175,7 +223,8 @@ def decode_rows(model: Model, windows: Iterable[AnsweredRows]) -> Iterator[Predi
     """
     for window in windows:
         started = time.perf_counter()
-        with kept_promise(model, "decode"):
+        span = range(window.first, window.first + window.rows.num_rows)
+        with kept_promise(model, "decode"), noted(journal, "decode", span):
             predictions = model.decode(window.outputs, window.encoded)
         if predictions.num_rows != window.rows.num_rows:
             raise PredictionMismatch(model.tag, given=window.rows.num_rows, got=predictions.num_rows)

@@ -30,13 +30,16 @@ from batch.profile import describe_run
 from batch.progress import LogProgress, Progress
 from batch.report import build_manifest
 from batch.shard import Plan, Shard
+from batch.sizes import parse_size
 from batch.spec import JobSpec, make_job
 from batch.stop import Stop
 from batch.stores.probe import COMPLETE_KEY
 from batch.stores.sweep import sweep_uploads
+from batch.supervise.guardian import GUARDED
+from batch.supervise.lead import run_in_processes
+from batch.supervise.watch import patience_of
 from batch.table.publish import publish_job
 from batch.worker import Done, Shape, run_shards
-from batch.workers import run_in_processes
 from models.flops import Flops, count_flops, read_flops
 from models.matmul import known_rate, matmul_rate
 
@@ -45,12 +48,19 @@ MEASURED_FROM_S = 60.0
 
 
 def run_job(
-    job: JobSpec | dict[str, Any], *, replace: bool = False, profile: bool = False, progress: Progress | None = None
+    job: JobSpec | dict[str, Any],
+    *,
+    replace: bool = False,
+    profile: bool = False,
+    progress: Progress | None = None,
+    supervised: bool = False,
 ) -> Manifest:
     """Run a job, or what is left of it, and return its manifest.
 
     Every row that the filter lets in ends as one row of the output, a prediction or an error with its reason, whatever
     dies and however often this is called. Calls at the same time are safe: of two attempts at a shard the first counts.
+    Rows that raise cost themselves only; so do rows that hang, end their process or exhaust memory, where worker
+    processes do the arithmetic: with `workers` of 2 or more, or `supervised`. The command `tandem run` always does so.
 
     Args:
         job: the settings, as a JobSpec or a mapping.
@@ -58,6 +68,7 @@ def run_job(
         profile: measure after the job how fast matrix products are here, so that the manifest's `run` says what share
             of that the model's arithmetic reached. Without, that is measured after long jobs, and told where known.
         progress: who is told; None writes log lines.
+        supervised: also a single worker is a process of its own, so that this one outlives whatever a row does.
 
     Returns:
         The manifest, as in `_tandem/manifest.json`, with this run's own `run`; it says where nothing was left to do.
@@ -84,7 +95,7 @@ def run_job(
             progress.told("already done", output=prepared.target.url)
             idle = describe_run(started=started, seconds=0.0, done=Done(), shape=Shape(), spec=prepared.described.spec)
             manifest = cast(Manifest, known | {"run": idle})
-            check_error_rate(manifest, spec.max_error_rate)
+            check_errors(manifest, spec)
             publish(prepared, progress)
             return manifest
         # With parts missing or replaced, also what covers every plan is untrue.
@@ -104,7 +115,7 @@ def run_job(
                 at_once = spec.workers if isinstance(spec.workers, int) else 1
                 limit = Limit(spec, todo, expected=expected, started=clock, at_once=at_once)
                 progress = LimitedProgress(progress, limit, stop)
-            shape, done = run_todo(prepared, todo, progress, stop)
+            shape, done = run_todo(prepared, todo, progress, stop, supervised=supervised)
         seconds = time.perf_counter() - clock
         measure = profile or seconds > MEASURED_FROM_S
         run = describe_run(
@@ -139,15 +150,20 @@ def find_flops(prepared: Prepared, *, count: bool) -> Flops | None:
     return count_flops(folder / "model.onnx", prepared.described.spec)
 
 
-def run_todo(prepared: Prepared, todo: list[tuple[Plan, Shard]], progress: Progress, stop: Stop) -> tuple[Shape, Done]:
+def run_todo(
+    prepared: Prepared, todo: list[tuple[Plan, Shard]], progress: Progress, stop: Stop, *, supervised: bool = False
+) -> tuple[Shape, Done]:
     """Run the shards that are left, here or in processes; see run_shards and run_in_processes."""
     shape = choose_workers(prepared, todo, progress, stop)
-    if shape.workers > 1:
-        return shape, run_in_processes(prepared, todo, shape, progress, stop)
+    if shape.workers > 1 or supervised:
+        return shape, run_in_processes(prepared, todo, shape, progress, stop, death=GUARDED.before)
     model = prepared.model
     if model is None or shape.streams is not None:
         model = load_for(prepared.job, prepared.described, streams=shape.streams)
-    return shape, run_shards(prepared, model, todo, progress, stop)
+    job, journal = prepared.job, GUARDED.journal
+    if journal is not None:
+        journal.arm(stall_s=patience_of(job), bound_bytes=None if job.memory is None else parse_size(job.memory))
+    return shape, run_shards(prepared, model, todo, progress, stop, journal=journal)
 
 
 def finish(prepared: Prepared, run: dict[str, Any], progress: Progress) -> Manifest:
@@ -160,7 +176,7 @@ def finish(prepared: Prepared, run: dict[str, Any], progress: Progress) -> Manif
     target = prepared.target
     manifest = build_manifest(target, prepared.record, read_plans(target), run)
     if manifest is not None:
-        check_error_rate(manifest, prepared.job.max_error_rate)
+        check_errors(manifest, prepared.job)
         # Before `_SUCCESS`: whoever is killed in between leaves a job that the next run finishes, and sweeps.
         folder = prepared.place.folder
         sweep_uploads(prepared.place.root, {COMPLETE_KEY, *(folder + part["key"] for part in manifest["parts"])})
@@ -197,13 +213,16 @@ def rotated(todo: list[tuple[Plan, Shard]]) -> list[tuple[Plan, Shard]]:
     return [*todo[start:], *todo[:start]]
 
 
-def check_error_rate(manifest: Manifest, max_error_rate: float) -> None:
+def check_errors(manifest: Manifest, job: JobSpec) -> None:
     """Judge the whole job.
 
     Raises:
-        TooManyErrors: the share of error rows is above the bound.
+        TooManyErrors: the number of error rows, or their share, is above the job's bound.
     """
     errors, rows = manifest["error_rows"], manifest["rows"]
-    if errors > max_error_rate * rows:
+    is_many = job.max_errors is not None and errors > job.max_errors
+    if is_many or errors > job.max_error_rate * rows:
         kinds = ", ".join(f"{kind} ({count} rows)" for kind, count in manifest["errors"].items())
-        raise TooManyErrors(errors=errors, rows=rows, max_error_rate=max_error_rate, first=kinds)
+        raise TooManyErrors(
+            errors=errors, rows=rows, max_error_rate=job.max_error_rate, max_errors=job.max_errors, first=kinds
+        )

@@ -96,6 +96,10 @@ class JobSpec(BaseModel):
     )
     promote: bool = Field(True, description="Whether readers of the table see the job as soon as it is done.")
     max_error_rate: float = Field(1.0, ge=0, le=1, description="Stop with exit code 4 above this share of error rows.")
+    max_errors: int | None = Field(None, ge=0, description="Stop with exit code 4 above so many error rows.")
+    stall_s: float = Field(
+        120, gt=0, le=86400, description="Seconds without an answer after which a worker is taken for hung."
+    )
     log: Literal["text", "json"] = Field("text", description="How lines on stderr are written: for people, or as JSON.")
     metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Port for Prometheus while the job runs; 0 takes a free one and says which."

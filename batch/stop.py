@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from batch.observe.log_lines import warning_line
+
+#: Within so many seconds a second signal is the first once more: a group of processes was asked, and with it our
+#: guardian, which passes it on.
+SAME_S = 0.5
 
 
 class Stop:
@@ -16,6 +21,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked: str | None = None
+        self.asked_at = 0.0
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -36,8 +42,11 @@ class Stop:
         self.asked = self.asked or reason
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        self.asked = signal.Signals(number).name
+        if self.asked is not None:
+            if time.monotonic() - self.asked_at > SAME_S:  # whoever asks twice wants it now
+                signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+            return
+        self.asked, self.asked_at = signal.Signals(number).name, time.monotonic()
         what = "the shard in hand is finished and committed first; once more ends at once"
         os.write(2, f"{warning_line(f'{self.asked}: {what}')}\n".encode())
-        # The next one finds the default: whoever asks twice wants it now.
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TypeVar
+
+import pyarrow as pa
 
 from batch.bounds import Bounds, share_memory
 from batch.commit import commit_part, part_key
@@ -18,14 +21,17 @@ from batch.predict import PredictedRows, Spent, decode_rows, encode_rows, predic
 from batch.prepare import Prepared
 from batch.progress import Progress
 from batch.read import read_rows
-from batch.retry.again import find_again, read_again
+from batch.retry.again import Again, find_again, read_again
 from batch.retry.replace_part import replace_part
 from batch.scratch import open_scratch
 from batch.shard import Plan, Shard
+from batch.spec import JobSpec
 from batch.stop import Stop
+from batch.supervise.journal import Journal
+from batch.supervise.kept import Kept, skip_rows
 from batch.write import Part, write_part
 from models.measure_costs import keep_costs
-from models.model import Model
+from models.model import Model, RowFault
 from models.window import WindowStats
 
 Item = TypeVar("Item")
@@ -48,12 +54,13 @@ class Shape:
 
 @dataclass(slots=True, kw_only=True)
 class Done:
-    """What a worker has done so far. `seconds` are those from its first shard to its last, of all workers together;
-    `streams` is how many calls of its arithmetic ran at once.
+    """What a worker has done so far. `seconds` are those that its shards took, of all workers together; `streams` is
+    how many calls of its arithmetic ran at once; `first_error` is an example.
     """
 
     rows: int = 0
     errors: int = 0
+    first_error: str = ""
     streams: int = 1
     seconds: float = 0.0
     spent: Spent = field(default_factory=Spent)
@@ -62,6 +69,7 @@ class Done:
     def join(self, other: Done) -> None:
         self.rows += other.rows
         self.errors += other.errors
+        self.first_error = self.first_error or other.first_error
         self.streams = max(self.streams, other.streams)
         self.seconds += other.seconds
         self.spent.add(other.spent)
@@ -70,52 +78,118 @@ class Done:
     def add(self, part: Part) -> None:
         self.rows += part.rows
         self.errors += sum(part.errors.values())
+        self.first_error = self.first_error or part.first_error
         self.spent.add(part.spent)
         self.stats.add(part.stats)
 
 
 def run_shards(
-    prepared: Prepared, model: Model, shards: Iterable[tuple[Plan, Shard]], progress: Progress, stop: Stop
+    prepared: Prepared,
+    model: Model,
+    shards: Iterable[tuple[Plan, Shard]],
+    progress: Progress,
+    stop: Stop,
+    *,
+    journal: Journal | None = None,
 ) -> Done:
-    """Run shards until none is left; one that the store failed is tried a second time.
+    """Run shards in this process until none is left.
+
+    Args:
+        prepared: the job.
+        model: its model.
+        shards: in whatever order.
+        progress: who is told.
+        stop: whether to begin another.
+        journal: where a supervisor of this process sees what is in hand.
 
     Raises:
-        StoreUnavailable: the second time too.
+        StoreUnavailable: of a shard, the second time too.
         Interrupted: asked to stop; the shard in hand was committed, no other begun.
-        TooManyErrors: the share of error rows passed the job's bound.
+        TooManyErrors: the error rows passed the job's bound.
     """
     done = Done(streams=model.streams)
     bounds = share_memory(prepared.job.memory)
     for plan, shard in shards:
         if stop.asked:
             raise Interrupted(f"it was asked to stop by {stop.asked}")
-        if prepared.retry is None and prepared.target.head(part_key(prepared.record.fingerprint, shard)) is not None:
-            progress.told("already committed", shard=shard.id)
-            progress.advanced(shard.rows)
-            continue
-        started = time.perf_counter()
-        try:
-            part = run_shard(prepared, model, plan, shard, progress, bounds)
-        except StoreUnavailable as error:
-            # The store's own retries are used up. Whatever the first try put is this attempt's, so another is safe.
-            progress.told("failed", shard=shard.id, reason=error.reason)
-            part = run_shard(prepared, model, plan, shard, progress, bounds)
-        done.add(part)
-        keep_costs(model)
-        progress.told(
-            "committed" if part.committed else "already committed",
-            **shard_facts(shard.id, part, seconds=time.perf_counter() - started),
-        )
-        progress.advanced(shard.rows - part.rows)  # what the filter left out
-        done.seconds += time.perf_counter() - started
-        if done.rows >= JUDGED_ROWS and done.errors > prepared.job.max_error_rate * done.rows:
-            raise TooManyErrors(
-                errors=done.errors, rows=done.rows, max_error_rate=prepared.job.max_error_rate, first=part.first_error
-            )
+        done.join(complete_shard(prepared, model, plan, shard, progress, bounds, journal=journal))
+        judge(done, prepared.job)
     return done
 
 
-def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progress: Progress, bounds: Bounds) -> Part:
+def judge(done: Done, job: JobSpec) -> None:
+    """Stop a job that has come to too many error rows.
+
+    Raises:
+        TooManyErrors: their share, of JUDGED_ROWS or more, or their number is above the job's bound.
+    """
+    is_many = job.max_errors is not None and done.errors > job.max_errors
+    if is_many or (done.rows >= JUDGED_ROWS and done.errors > job.max_error_rate * done.rows):
+        raise TooManyErrors(
+            errors=done.errors,
+            rows=done.rows,
+            max_error_rate=job.max_error_rate,
+            max_errors=job.max_errors,
+            first=done.first_error,
+        )
+
+
+def complete_shard(
+    prepared: Prepared,
+    model: Model,
+    plan: Plan,
+    shard: Shard,
+    progress: Progress,
+    bounds: Bounds,
+    *,
+    journal: Journal | None = None,
+    poison: Mapping[int, RowFault] | None = None,
+    kept: Kept | None = None,
+) -> Done:
+    """See that a shard has its part; one that the store failed is tried a second time.
+
+    Raises:
+        StoreUnavailable: the second time too.
+    """
+    done = Done(streams=model.streams)
+    if prepared.retry is None and prepared.target.head(part_key(prepared.record.fingerprint, shard)) is not None:
+        progress.told("already committed", shard=shard.id)
+        progress.advanced(shard.rows)
+        return done
+    started = time.perf_counter()
+
+    def run() -> Part:
+        return run_shard(prepared, model, plan, shard, progress, bounds, journal=journal, poison=poison, kept=kept)
+
+    try:
+        part = run()
+    except StoreUnavailable as error:
+        # The store's own retries are used up. Whatever the first try put is this attempt's, so another is safe.
+        progress.told("failed", shard=shard.id, reason=error.reason)
+        part = run()
+    done.add(part)
+    keep_costs(model)
+    progress.told(
+        "committed" if part.committed else "already committed",
+        **shard_facts(shard.id, part, seconds=time.perf_counter() - started),
+    )
+    progress.advanced(shard.rows - part.rows)  # what the filter left out
+    done.seconds = time.perf_counter() - started
+    return done
+
+
+def run_shard(
+    prepared: Prepared,
+    model: Model,
+    plan: Plan,
+    shard: Shard,
+    progress: Progress,
+    bounds: Bounds,
+    *,
+    journal: Journal | None = None,
+    poison: Mapping[int, RowFault] | None = None,
+    kept: Kept | None = None,
+) -> Part:
     """Carry one shard from stored rows to a committed part.
 
     Reading, encoding, the arithmetic and decoding each run in a thread of their own, a window ahead of the next step,
@@ -124,13 +198,22 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
     the left is the next line's input.
 
     `tandem retry` carries a shard's error rows alone, and puts their answers into the part that is there.
+
+    Args:
+        prepared: the job.
+        model: its model.
+        plan: the shard's.
+        shard: what to read.
+        progress: who is told.
+        bounds: what may be on its way at once.
+        journal: where a supervisor sees what the model has in hand.
+        poison: rows that the model is not shown: position -> the fault that they end with.
+        kept: the answers of an attempt that died, from which this one goes on.
     """
-    job, columns = prepared.job, prepared.columns
-    key, again = part_key(prepared.record.fingerprint, shard), None
-    if prepared.retry is not None:
-        again = find_again(
-            prepared.target, key, plan, shard, columns, classes=prepared.retry, beside=job.table == "delta"
-        )
+    columns = prepared.columns
+    if journal is not None:
+        journal.begin(shard.id)
+    key, again = part_key(prepared.record.fingerprint, shard), rows_again(prepared, plan, shard)
     read, encode, arithmetic, decode = QueueTime(), QueueTime(), QueueTime(), QueueTime()
     with ExitStack() as threads:
 
@@ -139,22 +222,32 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
 
         flight = InFlight(bounds.flight_bytes, windows=bounds.flight_windows, small_bytes=bounds.small_bytes)
         answers = InFlight(bounds.answered_bytes)
-        if again is None:
-            rows = read_rows(prepared.source, shard, columns, plan.schema, window_rows=job.window_rows, bounds=bounds)
-        else:
-            rows = read_again(prepared.source, again, window_rows=job.window_rows, bounds=bounds)
+        answered_before = 0 if kept is None else kept.rows
+        rows = shard_rows(prepared, plan, shard, bounds, again=again)
+        rows = skip_rows(rows, answered_before) if answered_before else rows
         admitted = ahead(flight.admit(time_reading(rows), lambda window: window[0]), "read", read)
-        encoded = encode_rows(model, admitted, column=columns.encoded, bounds=bounds)
-        answered = predict_batches(model, ahead(encoded, "encode", encode, bounds.depth))
-        decoded = decode_rows(model, ahead(answered, "arithmetic", arithmetic))
+        encoded = encode_rows(
+            model,
+            admitted,
+            column=columns.encoded,
+            bounds=bounds,
+            journal=journal,
+            poison=poison,
+            first=answered_before,
+        )
+        answered = predict_batches(model, ahead(encoded, "encode", encode, bounds.depth), journal=journal)
+        decoded = decode_rows(model, ahead(answered, "arithmetic", arithmetic), journal=journal)
         waiting = answers.admit(decoded, lambda window: window.predictions)
         predicted = ahead(waiting, "decode", decode, bounds.answered)
         for each in (flight, answers):
             threads.callback(each.close)  # before the threads are waited for
         path = threads.enter_context(open_scratch())
         started = time.perf_counter()
+        windows = flight.release(answers.release(predicted))
+        if kept is not None:
+            windows = kept.keep(itertools.chain(kept.recall(), windows))
         part = write_part(
-            flight.release(answers.release(counted(predicted, progress))),
+            counted(windows, progress, journal),
             shard,
             columns,
             plan.schema,
@@ -162,7 +255,7 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
             path=path,
             lineage=lineage(prepared),
             group_bytes=bounds.group_bytes,
-            microseconds=job.table == "delta",
+            microseconds=prepared.job.table == "delta",
         )
         written = time.perf_counter()
         if again is None:
@@ -178,10 +271,32 @@ def run_shard(prepared: Prepared, model: Model, plan: Plan, shard: Shard, progre
         return part
 
 
-def counted(windows: Iterable[PredictedRows], progress: Progress) -> Iterator[PredictedRows]:
-    """Tell the progress of each window that passes."""
+def rows_again(prepared: Prepared, plan: Plan, shard: Shard) -> Again | None:
+    """Under `tandem retry`, the rows of a shard's part that are run again."""
+    if prepared.retry is None:
+        return None
+    key, is_beside = part_key(prepared.record.fingerprint, shard), prepared.job.table == "delta"
+    return find_again(prepared.target, key, plan, shard, prepared.columns, classes=prepared.retry, beside=is_beside)
+
+
+def shard_rows(
+    prepared: Prepared, plan: Plan, shard: Shard, bounds: Bounds, *, again: Again | None
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a shard that go through the model: those that the filter lets in, or those that are run again."""
+    window_rows = prepared.job.window_rows
+    if again is not None:
+        return read_again(prepared.source, again, window_rows=window_rows, bounds=bounds)
+    return read_rows(prepared.source, shard, prepared.columns, plan.schema, window_rows=window_rows, bounds=bounds)
+
+
+def counted(windows: Iterable[PredictedRows], progress: Progress, journal: Journal | None) -> Iterator[PredictedRows]:
+    """Tell the progress, and the journal, of each window that passes."""
+    rows = 0
     for window in windows:
         yield window
+        rows += window.rows.num_rows
+        if journal is not None:
+            journal.leave(rows)
         progress.advanced(window.rows.num_rows)
 
 

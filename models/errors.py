@@ -16,6 +16,7 @@ ModelError                  exit code 3
 ├── ParityBroken            a variant does not answer as its reference does
 ├── ModelAccessDenied   77  the object store refuses to show or to take a model
 ├── ModelStoreUnavailable 75  the object store does not answer; the same command again
+├── DeviceFailed        75  a GPU answers this process no more; another process may find it well
 └── PredictionMismatch      the arithmetic returned another number of answers than rows
 OutOfMemory                 a micro-batch did not fit; the caller may halve it
 """
@@ -211,6 +212,16 @@ class ModelStoreUnavailable(ModelError):
         done = "the object store did not serve the model" if action == "fetch" else "the model could not be pushed"
         super().__init__(f"{url}: {done} ({why}). Run the same command again.")
         self.url = url
+
+
+class DeviceFailed(ModelError):
+    """A GPU, or its driver, failed in a call, and every later call of this process would fail too."""
+
+    exit_code = 75
+
+    def __init__(self, device: str, *, reason: str) -> None:
+        super().__init__(f"the device {device} failed: {reason}. Nothing is lost; run the same command again.")
+        self.device, self.reason = device, reason
 
 
 class PredictionMismatch(ModelError):

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from models.micro_batch import plan_micro_batches
 from models.model import Encoded, MicroBatch, Model, Outputs, RowFault
 
 Told = Callable[[MicroBatch], None]
+#: Is given the pieces of a call and the seconds that it is expected to take; what it returns is held while it lasts.
+Watched = Callable[[NDArray[np.int64], float], AbstractContextManager[None]]
 
 #: Streams that run out of memory at once lower one bound.
 _BOUND = threading.Lock()
@@ -74,7 +77,9 @@ class Answered:
     stats: WindowStats
 
 
-def run_window(model: Model, encoded: Encoded, *, told: Told | None = None) -> WindowResult:
+def run_window(
+    model: Model, encoded: Encoded, *, told: Told | None = None, watched: Watched | None = None
+) -> WindowResult:
     """Answer every piece of `encoded`, in its order.
 
     A micro-batch that raises is bisected until the pieces at fault stand alone: they become faults, and the others are
@@ -86,6 +91,7 @@ def run_window(model: Model, encoded: Encoded, *, told: Told | None = None) -> W
         model: whose `collate` and `forward` are called.
         encoded: the window.
         told: is given each micro-batch that was answered; called from the streams' threads.
+        watched: is around every call; from the same threads.
 
     Raises:
         PredictionMismatch: the model returned another number of answers than rows: no isolation can mend that.
@@ -110,7 +116,7 @@ def run_window(model: Model, encoded: Encoded, *, told: Told | None = None) -> W
     stats.plan_s = time.perf_counter() - started
 
     def answer(chosen: NDArray[np.int64], expected_s: float) -> Answered:
-        return answer_isolated(model, encoded, first, chosen, expected_s, told)
+        return answer_isolated(model, encoded, first, chosen, expected_s, told, watched)
 
     if model.streams > 1 and len(planned) > 1:
         with ThreadPoolExecutor(model.streams, thread_name_prefix="stream") as streams:
@@ -154,6 +160,7 @@ def answer_isolated(
     chosen: NDArray[np.int64],
     expected_s: float,
     told: Told | None,
+    watched: Watched | None,
 ) -> Answered:
     """Answer one planned micro-batch; where it raises, in halves, down to the pieces that raise alone."""
     parts: list[tuple[NDArray[np.int64], Mapping[str, NDArray[Any]]]] = []
@@ -163,9 +170,12 @@ def answer_isolated(
     pending = [chosen]
     while pending:
         part = pending.pop()
+        share_s = expected_s * len(part) / len(chosen)
+        call = nullcontext() if watched is None else watched(first[part], share_s)
         try:
-            parts.append((part, run_micro_batch(model, encoded, first[part], stats, told)))
-            stats.predicted_s += expected_s * len(part) / len(chosen)
+            with call:
+                parts.append((part, run_micro_batch(model, encoded, first[part], stats, told)))
+            stats.predicted_s += share_s
         except ModelError:
             raise
         except (Exception, SystemExit) as error:  # a row whose code asks the process to end is a bad row too

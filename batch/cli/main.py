@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 import click
@@ -64,9 +65,29 @@ def tandem() -> None:
 
 
 def main() -> None:
-    """Run the command; a user's mistake ends in one line, never in a traceback."""
+    """Run the command, behind a guardian where it is a job; see `supervise.guardian`."""
+    if sys.argv[1:2] in (["run"], ["retry"]) and not {"-h", "--help"} & set(sys.argv):
+        from batch.supervise.guardian import GUARDED, guard
+
+        guard()
+        if GUARDED.journal is not None:
+            code = 1
+            try:
+                answer()
+                code = 0
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+                raise
+            finally:
+                GUARDED.journal.end(code)
+            return
+    answer()
+
+
+def answer() -> None:
+    """Run the command in this process; a user's mistake ends in one line, never in a traceback."""
     set_up_logging("json" if asks_for_json(sys.argv[1:]) else "text")
-    signal.signal(signal.SIGTERM, lambda number, frame: fail("asked to end by SIGTERM; run the same command again", 75))
+    signal.signal(signal.SIGTERM, end_early)
     refuse_strangers()
     choose_memory_pool()
     try:
@@ -89,6 +110,12 @@ def main() -> None:
         if not isinstance(code, int):
             raise
         fail(str(error), code)
+
+
+def end_early(number: int, frame: FrameType | None) -> None:
+    """Nothing is begun that would have to be finished first."""
+    signal.signal(number, signal.SIG_IGN)  # whoever asks a group of processes asks some of them twice
+    fail("asked to end by SIGTERM; run the same command again", 75)
 
 
 def refuse_strangers() -> None:

@@ -88,16 +88,28 @@ def run(file: Path | None, replace: bool, profile: bool, **flags: Any) -> None:
     with exit code 75: the same command again goes on.
     """
     from batch.profile import profile_lines
-    from batch.progress import BarProgress, on_terminal
+    from batch.progress import BarProgress, LogProgress, Progress, on_terminal
     from batch.run import run_job
+    from batch.supervise.guardian import GUARDED
+    from models.errors import DeviceFailed
 
     job = job_from(file, flags)
     set_up_logging(job.log)
+
+    def start(progress: Progress) -> Manifest:
+        if (death := GUARDED.before) is not None:
+            progress.told("supervised", reason=f"(the job's process {death.ending.reason})")
+        try:
+            return run_job(job, replace=replace, profile=profile, progress=progress, supervised=death is not None)
+        except DeviceFailed:
+            GUARDED.hand_over()
+            raise
+
     if on_terminal() and job.log == "text":
         with BarProgress() as bar:
-            manifest = run_job(job, replace=replace, profile=profile, progress=bar)
+            manifest = start(bar)
     else:
-        manifest = run_job(job, replace=replace, profile=profile)
+        manifest = start(LogProgress())
     print_manifest(manifest, job.output)
     if profile and manifest["run"]["rows"]:
         for line in profile_lines(manifest["run"]):

@@ -19,8 +19,9 @@ from batch.progress import LogProgress, Progress
 from batch.report import Manifest, build_manifest
 from batch.retry.find_errors import Survey
 from batch.retry.prepare_retry import chosen_shards, prepare_retry
-from batch.run import check_error_rate, describe_prepared, find_flops, publish, run_todo
+from batch.run import check_errors, describe_prepared, find_flops, publish, run_todo
 from batch.stop import Stop
+from batch.supervise.guardian import GUARDED
 from batch.table.place import current_folder
 from batch.worker import Done, Shape
 from models.errors import ModelError
@@ -71,7 +72,7 @@ def retry_job(
         if todo:
             progress.planned(shards=len(todo), rows=sum(shard.rows for _, shard in todo), done_rows=0)
             with staying_finished(prepared, survey):
-                shape, done = run_todo(patient(prepared), todo, progress, stop)
+                shape, done = run_todo(patient(prepared), todo, progress, stop, supervised=GUARDED.before is not None)
         else:
             progress.told("nothing to retry", output=prepared.target.url)
         run = describe_run(
@@ -89,7 +90,9 @@ def retry_job(
 def patient(prepared: Prepared) -> Prepared:
     """The job as its error rows are run: that many of these fail again says nothing of the whole."""
     workers = 1 if prepared.job.workers == "auto" else prepared.job.workers
-    return replace(prepared, job=prepared.job.model_copy(update={"max_error_rate": 1.0, "workers": workers}))
+    return replace(
+        prepared, job=prepared.job.model_copy(update={"max_error_rate": 1.0, "max_errors": None, "workers": workers})
+    )
 
 
 @contextlib.contextmanager
@@ -117,22 +120,22 @@ def finish_retry(
         Interrupted: some shards have no part yet, or a run or retry at the same time is not done.
         TooManyErrors: over all parts.
     """
-    target, most = prepared.target, prepared.job.max_error_rate
+    target = prepared.target
     if survey.manifest is not None and not changed:
         republish(prepared, progress)
-        check_error_rate(survey.manifest, most)
+        check_errors(survey.manifest, prepared.job)
         return cast(Manifest, survey.manifest | {"run": run})
     built = build_manifest(target, prepared.record, prepared.plans, run)
     if built is None:
         left = survey.shards - survey.shards_done
         raise Interrupted(f"{left} of {survey.shards} shards are not committed yet, which is for `tandem run` to do")
     if survey.manifest is None:
-        check_error_rate(built, most)
+        check_errors(built, prepared.job)
     if not commit_manifest(target, built, attempt=prepared.attempt):
         raise Interrupted("another run added input or replaced a part meanwhile")
     progress.told("done", rows=built["rows"], errors=built["error_rows"], parts=built["shards"])
     republish(prepared, progress)
-    check_error_rate(built, most)
+    check_errors(built, prepared.job)
     return built
 
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.errors import OutOfMemory, RuntimeUnavailable
+from models.errors import DeviceFailed, OutOfMemory, RuntimeUnavailable
 from models.runtimes.memory import is_out_of_memory
 
 #: What the weights are cast to, and float inputs with them.
@@ -74,6 +74,9 @@ class EagerRuntime:
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise OutOfMemory(first_sentence(error)) from None
+        except torch.AcceleratorError as error:
+            # CUDA says so at the next call where its kernels failed, and says the same from then on.
+            raise DeviceFailed(self.device, reason=first_sentence(error)) from None
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
                 raise OutOfMemory(first_sentence(error)) from None

@@ -13,7 +13,7 @@ import pytest
 from botocore.loaders import JSONFileLoader
 from safetensors.numpy import load_file
 
-from batch.cli.main import main
+from batch.cli.main import answer
 from models.artifact import record_digest
 from models.networks.recurrent_config import read_config
 from models.networks.recurrent_onnx import write_recurrent_onnx
@@ -84,7 +84,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         capsys.readouterr()
         code = 0
         try:
-            main()
+            answer()
         except SystemExit as end:
             code = int(end.code or 0)
         out, err = capsys.readouterr()

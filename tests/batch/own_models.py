@@ -122,12 +122,19 @@ class DroppingModel(WordCount):
 
 
 class RaisingEncoder(WordCount):
-    """Breaks the contract: a text of thirteen words raises in `encode` instead of being a fault of its row."""
+    """A text of thirteen words raises in `encode`, where it should be a fault of its row."""
 
     def encode(self, values: Values) -> Encoded:
         if any(value is not None and len(value.split()) == 13 for value in values.to_pylist()):
             raise KeyError("thirteen")
         return super().encode(values)
+
+
+class RaisingAlways(WordCount):
+    """Breaks the contract: encodes nothing."""
+
+    def encode(self, values: Values) -> Encoded:
+        raise KeyError("whatever")
 
 
 class FarSightedModel(WordCount):

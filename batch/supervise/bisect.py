@@ -1,0 +1,132 @@
+"""Bisect: which rows of a process that died are poison, by trying them in others, with few calls of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+from batch.errors import Interrupted
+from batch.supervise.journal import Step
+
+#: A row is poison once it has failed so often alone, each time in a process that did nothing before.
+ALONE = 2
+#: So many rows are tried one after another in one process: which of them ended it is seen at once.
+FEW = 4
+#: Rows that fail alone, and no other that passes: then it is not the rows.
+ALL_FAIL = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspects:
+    """Rows that were in one call when their process died.
+
+    Attributes:
+        rows: their positions in the shard.
+        step: the step of the call: what it takes to see whether they were it.
+    """
+
+    rows: Sequence[int]
+    step: Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """Some rows of a shard to be sent through the model by themselves.
+
+    Attributes:
+        rows: their positions in the shard.
+        step: the last step that they go through.
+        is_fresh: in a process that did nothing before.
+        is_singly: one after another, rather than together.
+    """
+
+    rows: tuple[int, ...]
+    step: Step
+    is_fresh: bool = False
+    is_singly: bool = False
+
+
+def find_poison(
+    groups: Sequence[Suspects],
+    controls: Sequence[int] = (),
+    *,
+    is_any_well: bool = True,
+    is_believed: bool = False,
+) -> Generator[Probe, int, list[int]]:
+    """Ask for probes until it is known which rows are poison.
+
+    After each it is sent how many rows passed before their process ended; all of them where it did not.
+
+    A group is tried as it was, then in halves, then a FEW rows one after another; where all pass, nothing more is
+    asked. The likeliest group comes first, and no other once one is convicted: a death has one cause. Among n rows with
+    one bad one that is a call for all, two for each size below down to FEW, those, and ALONE more: at most 4 * log2(n).
+
+    Args:
+        groups: the suspects, the likeliest first.
+        controls: other rows of the shard, to see whether any passes at all.
+        is_any_well: whether the model has answered anything yet in this run; else that is seen first.
+        is_believed: rows are convicted also where no other passes.
+
+    Returns:
+        The rows that failed ALONE times alone while others passed.
+
+    Raises:
+        Interrupted: rows failed alone and not one passed: whatever is wrong is not the row.
+    """
+    if groups and not (is_any_well or is_believed):
+        yield from see_one_pass(controls)
+    is_any_well = is_believed
+    accused: list[int] = []
+    for group in groups:
+        pending = [tuple(group.rows)]
+        while pending and (is_any_well or len(accused) < ALL_FAIL):
+            rows = pending.pop()
+            if len(rows) > FEW:
+                if (yield Probe(rows=rows, step=group.step)):
+                    is_any_well = True
+                else:
+                    middle = len(rows) // 2
+                    pending += [rows[middle:], rows[:middle]]
+                continue
+            passed = (yield Probe(rows=rows, step=group.step, is_singly=True)) if len(rows) > 1 else 0
+            is_any_well |= passed > 0
+            if passed == len(rows):
+                continue
+            if (yield from fails_alone(rows[passed])):
+                accused.append(rows[passed])
+            else:
+                is_any_well = True
+            if passed + 1 < len(rows):
+                pending.append(rows[passed + 1 :])
+        if accused:
+            break
+    if not accused or is_any_well:
+        return accused
+    others = [*controls, *(row for group in groups for row in group.rows)]
+    yield from see_one_pass([row for row in others if row not in accused], failed=len(accused))
+    return accused
+
+
+def see_one_pass(rows: Sequence[int], *, failed: int = 0) -> Generator[Probe, int, None]:
+    """Try a few rows until one passes, each by itself in a fresh process.
+
+    Raises:
+        Interrupted: none did, nor did the `failed` ones before. Where there is no row to try, that is no evidence.
+    """
+    witnesses = list(dict.fromkeys(rows))[:ALL_FAIL]
+    for row in witnesses:
+        if (yield Probe(rows=(row,), step="decode", is_fresh=True)):
+            return
+    if len(witnesses) + failed > 1:
+        raise Interrupted(
+            f"{len(witnesses) + failed} rows ended a worker each, alone in a fresh process, and none passed: "
+            "that is the model, the device or the machine, not the rows"
+        )
+
+
+def fails_alone(row: int) -> Generator[Probe, int, bool]:
+    """Whether a row fails ALONE times by itself."""
+    for _ in range(ALONE):
+        if (yield Probe(rows=(row,), step="decode", is_fresh=True)):
+            return False
+    return True

@@ -1,0 +1,148 @@
+"""Guardian: a small parent in front of `tandem run`, so that a row that ends the job's process does not end the job.
+
+It forks before anything heavy is imported. The child runs the job as ever, in one process, and notes what it has in
+hand in memory that both have. Where the child dies, hangs or passes its memory bound, another child goes on under
+supervision: with a worker process for the arithmetic, in which the rows at fault are found (see `lead`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from batch.supervise.ending import Ending, ending_of
+from batch.supervise.journal import SIZE_BYTES, Call, Journal
+from batch.supervise.watch import Awake, Watch
+
+#: Children that one command starts at most.
+MOST_STARTS = 3
+#: Between two looks at the child.
+TICK_S = 0.05
+#: <sys/prctl.h>: be sent a signal when the parent ends. <asm-generic/siginfo.h>: sent by the kernel, as by a terminal.
+_PR_SET_PDEATHSIG, _SI_KERNEL = 1, 0x80
+_HEARD = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Death:
+    """How the child before this one ended, and what it had in hand: the shard, its calls, and its rows on their way."""
+
+    pid: int
+    ending: Ending
+    shard: str
+    calls: Sequence[Call]
+    flight: range
+
+
+@dataclass(slots=True, kw_only=True)
+class Guarded:
+    """What a process knows of its guardian.
+
+    Attributes:
+        journal: that the guardian reads; None where there is none.
+        before: the death of the child before; the job is to go on under supervision.
+    """
+
+    journal: Journal | None = None
+    before: Death | None = None
+
+    def hand_over(self) -> None:
+        """End this process at once and have another one go on under supervision, if a guardian would start it."""
+        if self.journal is not None and self.before is None:
+            leave(75)
+
+
+#: Of this process.
+GUARDED = Guarded()
+
+
+def guard() -> None:
+    """Return in a child that runs the job; the parent stays here until the job ends, and exits as it does.
+
+    Elsewhere than on Linux, and where this process has other threads already, it just returns: the job runs unguarded.
+    """
+    if not hasattr(signal, "sigtimedwait") or not sys.platform.startswith("linux") or not is_single():
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
+    death: Death | None = None
+    for _ in range(MOST_STARTS):
+        memory = mmap.mmap(-1, SIZE_BYTES)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        parent = os.getpid()
+        child = os.fork()
+        if child == 0:
+            die_with(parent)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            GUARDED.journal, GUARDED.before = Journal(memory), death
+            return
+        journal = Journal(memory)
+        status, ending = wait_for(child, journal)
+        code = os.waitstatus_to_exitcode(status)
+        if journal.ended is not None:  # whatever happened to it on its way out
+            leave(code if code > 0 else journal.ended)
+        ending = ending or ending_of(code)
+        calls = suspects_of(journal, ending)
+        death = Death(pid=child, ending=ending, shard=journal.shard, calls=calls, flight=journal.in_flight)
+        if STOPPED:
+            break
+    assert death is not None
+    reason = f"its process {death.ending.reason}" + (f", {MOST_STARTS} times" if not STOPPED else "")
+    message = f"tandem: the job ended early: {reason}. What is finished is committed; run the same command again."
+    os.write(2, f"{message}\n".encode())
+    leave(75)
+
+
+#: Names of the signals that asked the job to end: then it is not begun again.
+STOPPED: list[str] = []
+
+
+def is_single() -> bool:
+    """Whether this process has one thread: a fork takes only the one that forks along."""
+    return len(os.listdir("/proc/self/task")) == 1
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel end this process when its parent ends, however that is."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended in between
+        os._exit(75)
+
+
+def wait_for(child: int, journal: Journal) -> tuple[int, Ending | None]:
+    """Wait until the child ends, or end it.
+
+    Returns:
+        Its wait status, and why it was ended, where it was.
+    """
+    watch, awake = Watch(child, journal), Awake()
+    ending: Ending | None = None
+    while True:
+        heard = signal.sigtimedwait(_HEARD, TICK_S)
+        if heard is not None and heard.si_signo in (signal.SIGTERM, signal.SIGINT):
+            STOPPED.append(signal.Signals(heard.si_signo).name)
+            if heard.si_code != _SI_KERNEL:  # a terminal sends it to the child too
+                os.kill(child, heard.si_signo)
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return status, ending
+        if ending is None and (ending := watch.look(awake.look())) is not None:
+            os.kill(child, signal.SIGKILL)
+
+
+def suspects_of(journal: Journal, ending: Ending) -> list[Call]:
+    """The calls that may have ended a process: where one was too long, that one."""
+    return [call for call in journal.calls if ending.call in (None, call.number)]
+
+
+def leave(code: int) -> NoReturn:
+    """End without a word."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

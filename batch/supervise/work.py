@@ -1,0 +1,173 @@
+"""Work: the body of a worker process, which does one task after another as its leader hands them out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import pyarrow as pa
+
+from batch.bounds import Bounds, share_memory, tighten
+from batch.errors import JobError
+from batch.lean import leave_pandas_out
+from batch.observe.log_lines import set_up_logging
+from batch.predict import Spent, decode_rows, encode_rows, predict_batches
+from batch.prepare import Prepared
+from batch.shard import Plan, Shard
+from batch.supervise.bisect import Probe
+from batch.supervise.journal import Journal
+from batch.supervise.kept import Kept
+from batch.worker import Shape, complete_shard, rows_again, shard_rows
+from batch.workers import load_here
+from models.errors import DeviceFailed, ModelError
+from models.model import Model, RowFault
+
+#: So often, in seconds, a worker sees whether its parent is there; it hears of it at once when it has something to say.
+PARENT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a worker is to do next.
+
+    Attributes:
+        shard: its number among those of the run.
+        poison: rows of it that the model is not shown: position -> the fault that they end with.
+        kept: where its answers are kept, as somebody died over it before.
+        is_tight: a process passed its memory bound over it.
+        probe: only these rows of it go through the model, and nothing is written; None: all of it, to its part.
+    """
+
+    shard: int
+    poison: Mapping[int, RowFault]
+    kept: Kept | None = None
+    is_tight: bool = False
+    probe: Probe | None = None
+
+
+class PipeProgress:
+    """Sends what a worker has to tell to the process that shows it."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self.pipe = pipe
+
+    def planned(self, *, shards: int, rows: int, done_rows: int) -> None:
+        raise AssertionError("planning is the parent's")
+
+    def advanced(self, rows: int) -> None:
+        self.pipe.send(("advanced", rows))
+
+    def told(self, event: str, **facts: object) -> None:
+        self.pipe.send(("told", event, facts))
+
+
+def work(prepared: Prepared, shape: Shape, todo: Sequence[tuple[Plan, Shard]], memory: Any, pipe: Connection) -> None:
+    """The body of one worker process.
+
+    Sends `ready` when it wants a task, `probed` and `done` after one, and `failed` where the job cannot go on.
+
+    Args:
+        prepared: the job, as it crossed.
+        shape: threads and streams.
+        todo: the shards of the run.
+        memory: of its journal.
+        pipe: to the leader.
+    """
+    leave_pandas_out()
+    set_up_logging(prepared.job.log)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # The parent hears the signal, which a terminal sends to all, and lets every shard in hand be committed.
+        signal.signal(number, signal.SIG_IGN)
+    journal, progress = Journal(memory), PipeProgress(pipe)
+    threading.Thread(target=outlive, args=(os.getppid(), prepared.job.stall_s), name="parent", daemon=True).start()
+    try:
+        try:
+            prepared, model = load_here(prepared, shape)
+            usual = share_memory(prepared.job.memory)
+            while True:
+                pipe.send(("ready",))
+                task: Task | None = pipe.recv()
+                if task is None:
+                    return
+                plan, shard = todo[task.shard]
+                bounds = tighten(usual) if task.is_tight else usual
+                if task.probe is None:
+                    done = complete_shard(
+                        prepared,
+                        model,
+                        plan,
+                        shard,
+                        progress,
+                        bounds,
+                        journal=journal,
+                        poison=task.poison,
+                        kept=task.kept,
+                    )
+                    pipe.send(("done", done))
+                else:
+                    try_rows(prepared, model, plan, shard, task.probe, bounds, journal)
+                    pipe.send(("probed",))
+        except DeviceFailed as error:
+            pipe.send(("device failed", error.reason))  # another process may find it well
+        except (JobError, ModelError) as error:
+            # Its constructor takes other arguments than its `args`: the parent makes it anew without it.
+            pipe.send(("failed", type(error), error.args, error.__dict__))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # the parent is gone, and with it whoever would want the rest
+
+
+def outlive(parent: int, most_s: float) -> None:
+    """See that this process ends soon after its parent, also where a call never comes back that nobody watches now."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_S)
+    time.sleep(most_s)
+    os._exit(75)
+
+
+def try_rows(
+    prepared: Prepared, model: Model, plan: Plan, shard: Shard, probe: Probe, bounds: Bounds, journal: Journal
+) -> None:
+    """Send some rows of a shard through the model, by themselves, as far as the probe goes; their answers are dropped.
+
+    A row that raises is well in this sense: it costs only itself.
+    """
+    chosen = choose_rows(prepared, plan, shard, probe.rows, bounds)
+    if probe.is_singly:
+        chosen = [rows.slice(place, 1) for rows in chosen for place in range(rows.num_rows)]
+    windows = ((rows, Spent()) for rows in chosen)
+    encoded = encode_rows(model, windows, column=prepared.columns.encoded, bounds=bounds, journal=journal)
+    if probe.step == "encode":
+        for _ in encoded:
+            pass
+        return
+    answered = predict_batches(model, encoded, journal=journal)
+    if probe.step == "forward":
+        for _ in answered:
+            pass
+        return
+    for _ in decode_rows(model, answered, journal=journal):
+        pass
+
+
+def choose_rows(
+    prepared: Prepared, plan: Plan, shard: Shard, rows: Sequence[int], bounds: Bounds
+) -> list[pa.RecordBatch]:
+    """The rows at these positions of a shard."""
+    wanted = sorted(rows)
+    chosen = []
+    first = 0
+    again = rows_again(prepared, plan, shard)
+    for window in shard_rows(prepared, plan, shard, bounds, again=again):
+        here = [row - first for row in wanted if first <= row < first + window.num_rows]
+        if here:
+            chosen.append(window.take(pa.array(here)))
+        first += window.num_rows
+        if first > wanted[-1]:
+            break
+    return [pa.Table.from_batches(chosen).combine_chunks().to_batches()[0]] if chosen else []

@@ -1,0 +1,110 @@
+"""Bisecting: every poison row is found with few probes, none that is well is convicted, and a broken model is told."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterable, Sequence
+
+import pytest
+
+from batch.errors import Interrupted
+from batch.supervise.bisect import ALONE, Probe, Suspects, find_poison
+
+#: Whether a process survives a call of these rows.
+Survives = Callable[[Sequence[int]], bool]
+
+
+def search(
+    groups: Sequence[Suspects], survives: Survives, controls: Iterable[int] = ()
+) -> tuple[list[int], list[Probe], int]:
+    """What is convicted, the probes that it took, and their calls."""
+    probes, calls = [], 0
+    asks = find_poison(groups, list(controls))
+    try:
+        probe = next(asks)
+        while True:
+            probes.append(probe)
+            if probe.is_singly:
+                passed = next((place for place, row in enumerate(probe.rows) if not survives([row])), len(probe.rows))
+                calls += min(passed + 1, len(probe.rows))
+            else:
+                passed = len(probe.rows) if survives(probe.rows) else 0
+                calls += 1
+            probe = asks.send(passed)
+    except StopIteration as end:
+        return end.value, probes, calls
+
+
+def spares(*poison: int) -> Survives:
+    return lambda rows: not set(poison) & set(rows)
+
+
+@pytest.mark.parametrize("bad", [1, 2, 3])
+@pytest.mark.parametrize("rows", [2, 3, 16, 100, 512, 5000])
+def test_poison_is_found_with_at_most_four_log2_calls_a_row(rows: int, bad: int) -> None:
+    dice = random.Random(rows * bad)
+    for _ in range(50):
+        poison = dice.sample(range(rows), min(bad, rows - 1))
+        found, _, calls = search([Suspects(rows=range(rows), step="forward")], spares(*poison))
+        assert sorted(found) == sorted(poison)
+        assert calls <= len(poison) * 4 * math.log2(rows)
+
+
+def test_a_row_is_convicted_only_after_failing_twice_alone_in_fresh_processes() -> None:
+    _, probes, _ = search([Suspects(rows=range(64), step="forward")], spares(17))
+    alone = [probe for probe in probes if probe.rows == (17,)]
+    assert len(alone) == ALONE == 2
+    assert all(probe.is_fresh and probe.step == "decode" for probe in alone)
+
+
+def test_rows_that_pass_convict_nobody_and_take_one_probe() -> None:
+    assert search([Suspects(rows=range(512), step="forward")], spares()) == (
+        [],
+        [Probe(rows=tuple(range(512)), step="forward")],
+        1,
+    )
+
+
+@pytest.mark.parametrize("failing", range(12))
+def test_a_probe_that_fails_once_by_chance_convicts_nobody(failing: int) -> None:
+    left = iter(range(1000))
+    found, _, _ = search([Suspects(rows=range(64), step="forward")], lambda rows: next(left) != failing)
+    assert found == []
+
+
+def test_rows_that_hurt_only_together_are_not_convicted() -> None:
+    found, _, _ = search([Suspects(rows=range(64), step="forward")], lambda rows: not {3, 40} <= set(rows))
+    assert found == []
+
+
+def test_the_likeliest_group_is_tried_first_and_the_others_only_if_it_is_well() -> None:
+    groups = [Suspects(rows=range(16), step="forward"), Suspects(rows=range(16, 32), step="encode")]
+    found, probes, _ = search(groups, spares(5))
+    assert found == [5]
+    assert {probe.step for probe in probes if len(probe.rows) > 1} == {"forward"}
+    found, probes, _ = search(groups, spares(17))
+    assert found == [17]
+    assert [probe.step for probe in probes[:2]] == ["forward", "encode"]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 40])
+def test_where_no_row_passes_it_is_not_the_rows(rows: int) -> None:
+    with pytest.raises(Interrupted, match="none passed"):
+        search([Suspects(rows=range(rows), step="forward")], lambda rows: False, controls=[100, 101, 102])
+
+
+def test_a_row_that_was_alone_is_convicted_where_another_one_passes() -> None:
+    found, probes, _ = search([Suspects(rows=[7], step="forward")], spares(7), controls=[1, 2])
+    assert found == [7]
+    assert [probe.rows for probe in probes] == [(7,), (7,), (1,)]
+
+
+def test_rows_after_the_one_that_failed_are_tried_too() -> None:
+    found, probes, _ = search([Suspects(rows=range(4), step="forward")], spares(0, 2))
+    assert found == [0, 2]
+    assert [probe.rows for probe in probes] == [(0, 1, 2, 3), (0,), (0,), (1, 2, 3), (2,), (2,), (3,)]
+
+
+def test_the_only_row_there_is_can_be_poison() -> None:
+    assert search([Suspects(rows=[0], step="forward")], spares(0))[0] == [0]

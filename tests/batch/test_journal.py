@@ -1,0 +1,76 @@
+"""The journal shows another process what is in hand, also after its writer was killed."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from batch.supervise.journal import ROWS, SIZE_BYTES, SLOTS, Journal
+
+
+@pytest.fixture
+def memory() -> mmap.mmap:
+    return mmap.mmap(-1, SIZE_BYTES)
+
+
+def test_a_call_is_noted_for_as_long_as_it_lasts(memory: mmap.mmap) -> None:
+    writer, reader = Journal(memory), Journal(memory)
+    with writer.call("encode", range(128, 384)), writer.call("forward", np.array([3, 9, 27]), 1.5):
+        encode, forward = reader.calls
+        assert (encode.step, encode.rows, encode.expected_s) == ("encode", range(128, 384), 0.0)
+        assert (forward.step, forward.rows, forward.expected_s) == ("forward", [3, 9, 27], 1.5)
+        assert encode.number < forward.number
+    assert reader.calls == []
+
+
+def test_a_call_that_raises_is_noted_no_longer(memory: mmap.mmap) -> None:
+    journal = Journal(memory)
+    with pytest.raises(KeyError), journal.call("decode", range(3)):
+        raise KeyError
+    assert journal.calls == []
+
+
+def test_a_call_of_very_many_rows_is_noted_as_their_span(memory: mmap.mmap) -> None:
+    journal = Journal(memory)
+    with journal.call("forward", np.arange(5, 5 + 2 * (ROWS + 1), 2)):
+        (call,) = journal.calls
+    assert call.rows == range(5, 5 + 2 * ROWS + 1)
+
+
+def test_more_calls_than_places_are_made_all_the_same(memory: mmap.mmap) -> None:
+    journal = Journal(memory)
+    calls = [journal.call("forward", range(n, n + 1)) for n in range(SLOTS + 3)]
+    for call in calls:
+        call.__enter__()
+    assert len(journal.calls) == SLOTS
+    for call in calls:
+        call.__exit__(None, None, None)
+    assert journal.calls == []
+
+
+def test_it_outlives_its_writer(memory: mmap.mmap) -> None:
+    child = os.fork()
+    if child == 0:
+        journal = Journal(memory)
+        journal.begin("0123456789abcdef0123")
+        journal.enter(640)
+        journal.leave(128)
+        with journal.call("forward", np.array([200, 201])):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    journal = Journal(memory)
+    assert journal.shard == "0123456789abcdef0123"
+    assert journal.in_flight == range(128, 640)
+    assert [call.rows for call in journal.calls] == [[200, 201]]
+    assert journal.ended is None
+
+
+def test_a_process_says_how_it_ends(memory: mmap.mmap) -> None:
+    Journal(memory).end(0)
+    assert Journal(memory).ended == 0
+    Journal(memory).end(75)
+    assert Journal(memory).ended == 75
