@@ -91,7 +91,7 @@ def phase(seen: Sequence[Seen]) -> str:
     if "/in/" in where:
         return "read"
     if "/part-" in where:
-        return "put" if last.method == "PUT" else "look for a part"
+        return {"PUT": "put", "HEAD": "look for a part"}.get(last.method, "manifest")
     if where.endswith(("/_SUCCESS", "manifest.json")) and last.method == "PUT":
         return "manifest"
     return "prepare"

@@ -131,7 +131,8 @@ def play_round(stage: Stage, one: Round, reference: Reference, played: Played, *
     finished, seen = finished_objects(stage.place), len(stage.proxy.seen)
     runs = [stage.start(workers=one.workers) for _ in range(one.runs)]
     struck = runs[int(one.choice * len(runs))]
-    wait_for_requests(stage.proxy, seen + int(one.at * one.runs * reference.requests), runs)
+    requests = reference.requests * (1 + 0.4 * (one.runs - 1))  # runs at once share the shards
+    wait_for_requests(stage.proxy, seen + int(one.at * requests), runs)
     time.sleep(one.delay_s)
     paused = struck.strike(one.blow, one.choice * len(runs) % 1)
     if struck.hit:
