@@ -38,7 +38,7 @@ class Stop:
         self.before = {}
 
     def ask(self, reason: str) -> None:
-        """Ask as a signal does, unless somebody did."""
+        """Ask as a signal does, unless somebody did. A signal after it is still the first one."""
         self.asked = self.asked or reason
 
     def _hear(self, number: int, frame: FrameType | None) -> None:

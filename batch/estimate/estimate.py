@@ -15,7 +15,7 @@ from batch.commit import JOB
 from batch.estimate.experience import drift
 from batch.estimate.extrapolate import Interval, Total, interval_of
 from batch.estimate.look import look_at
-from batch.estimate.memory import estimate_memory
+from batch.estimate.memory import estimate_memory, reference_bytes, try_largest
 from batch.estimate.output import PART_BYTES, row_bytes, written_again
 from batch.estimate.pace import Pace, try_pace
 from batch.estimate.row_costs import (
@@ -164,13 +164,15 @@ def estimate_job(
     answers = rows.times(row_bytes(pace.answers) + number_bytes)
     written = sums.kept().times(kept_ratio).plus(answers).plus(Total(value=PART_BYTES * len(todo)))
     bounds = share_memory(prepared.job.memory)
+    grown = try_largest(model, samples) if measured else 0
+    besides = reference_bytes(prepared.described.folder, grown) if compared_rows else 0
     return Estimate(
         unit=unit_of(prepared.described.spec),
         rows=interval_of(rows, at_most=survey.rows),
         units=interval_of(units),
         seconds=interval_of(seconds.product(correction)),
         output_bytes=interval_of(Total(value=written.value, error=written.error + SIZE_SPREAD * written.value)),
-        memory_bytes=estimate_memory(prepared.job, bounds, samples),
+        memory_bytes=estimate_memory(prepared.job, bounds, samples, besides=besides),
         price=prepared.job.price,
         measured=measured,
         corrected_by=round(correction.value, 4),

@@ -2,31 +2,72 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from batch.bounds import Bounds
+from batch.bounds import LOADED_BYTES, LOADED_TIMES, Bounds
 from batch.estimate.extrapolate import Interval
-from batch.estimate.row_costs import EncodedSample
+from batch.estimate.row_costs import EncodedSample, largest_call, streams_of
 from batch.predict import size_bytes
 from batch.read import USUAL_ROWS
 from batch.sizes import parse_size
 from batch.spec import JobSpec
 from models.footprint import held_bytes
+from models.model import Model
 
 #: A row group that is gathered is held about so many times while it is written.
 WRITTEN_TIMES = 3
 #: What is found here, as a share, may be off by so much: malloc keeps what it cannot give back.
 SPREAD = 0.25
+#: What trying the largest micro-batch may take.
+TRIED_S = 1.5
 #: The process that leads others holds no model.
 LEADER_BYTES = 120 << 20
 
 
-def estimate_memory(job: JobSpec, bounds: Bounds, samples: Sequence[EncodedSample]) -> Interval:
+def try_largest(model: Model, samples: Sequence[EncodedSample]) -> int:
+    """Send the largest micro-batch that a job would make through every stream at once; how many bytes the peak grew by.
+
+    A runtime keeps the memory of its largest call. Where the call would take longer than TRIED_S, none is made.
+    """
+    before = held_bytes("VmHWM")
+    calls = [
+        (sample.encoded, *largest_call(model, sample.encoded)) for sample in samples if len(sample.encoded.lengths)
+    ]
+    if not calls:
+        return 0
+    encoded, pieces, _, seconds = max(calls, key=lambda call: call[2])
+    if seconds > TRIED_S:
+        return 0
+    with (
+        ThreadPoolExecutor(streams_of(model)) as streams,
+        contextlib.suppress(Exception),
+    ):  # a bad row is a run's affair
+        for future in [streams.submit(model.forward, model.collate(encoded, pieces)) for _ in range(streams_of(model))]:
+            future.result()
+    return max(held_bytes("VmHWM") - before, 0)
+
+
+def reference_bytes(folder: Path | None, grown: int) -> int:
+    """What the reference takes beside the model while the two are compared: itself, and about as much for its calls."""
+    weights = sum(file.stat().st_size for file in folder.glob("model.onnx*")) if folder is not None else 0
+    return int(LOADED_TIMES * weights) + LOADED_BYTES + grown
+
+
+def estimate_memory(job: JobSpec, bounds: Bounds, samples: Sequence[EncodedSample], *, besides: int = 0) -> Interval:
     """What all processes of a job hold at their peak: the model with its rows on their way.
 
     To be asked in a process that has loaded the model and answered rows: what that held is the larger part of it.
+
+    Args:
+        job: which may be bounded.
+        bounds: of its steps.
+        samples: rows of it.
+        besides: bytes that it holds for a while, and this process did not.
     """
-    held = held_bytes("VmHWM")
+    held = held_bytes("VmHWM") + besides
     rows = sum(sample.encoded.rows for sample in samples)
     row_bytes = max((sample.row_bytes for sample in samples), default=0.0)
     array_bytes = sum(size_bytes(sample.encoded) for sample in samples) / max(rows, 1)

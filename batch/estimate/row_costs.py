@@ -139,6 +139,20 @@ def arithmetic_seconds(model: Model, encoded: Encoded, window_rows: float = WIND
     return np.bincount(encoded.piece_rows, weights=each_s, minlength=encoded.rows).astype(np.float64)
 
 
+def largest_call(model: Model, encoded: Encoded) -> tuple[NDArray[np.int64], int, float]:
+    """Of the micro-batches that a job would make of rows like these, the pieces of the largest.
+
+    Returns:
+        Pieces of `encoded`, some of them more than once; what is padded; and the seconds that are expected.
+    """
+    count = len(encoded.lengths)
+    lengths = np.tile(model.padded_lengths(encoded.lengths), max(1, WINDOW_PIECES // count))
+    planned = cut(model, lengths)
+    padded = [len(chosen) * int(lengths[chosen].max()) for chosen in planned]
+    most = int(np.argmax(padded))
+    return planned[most] % count, padded[most], float(predict_seconds(model, lengths, [planned[most]])[0])
+
+
 def window_seconds(model: Model, lengths: NDArray[np.int64]) -> float:
     """What the arithmetic of a window is expected to take, its last calls beside idle streams included."""
     if not len(lengths):

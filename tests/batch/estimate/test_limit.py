@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from batch.errors import UsageError
 from batch.estimate.limit import Limit, check_first_shard, fitting_first, limit_name, spell
 from batch.shard import Plan, Shard, make_shard
 from batch.spec import JobSpec, make_job
+from batch.stop import Stop
 from tests.batch.command import Command, assert_refused, job
 from tests.batch.places import Folder, Place, part_keys, put_table, read_json, read_output, texts
 
@@ -172,6 +175,13 @@ def test_a_limit_is_no_part_of_the_fingerprint(place: Place, command: Command) -
     assert command(*job(place)).code == 0
     assert command(*job(place, "--max-minutes", "90", "--price", "2")).code == 0
     assert "max_minutes" not in read_json(place, "out/_tandem/job.json")["settings"]
+
+
+def test_a_signal_to_a_run_whose_time_is_over_is_the_first_one_still() -> None:
+    with Stop() as stop:
+        stop.ask("--max-minutes 1")
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.asked is not None, "and this process lives"
 
 
 def test_times_are_spelt_in_a_fitting_unit() -> None:
