@@ -73,6 +73,8 @@ class JobRecord:
         record = cls(settings=content["settings"], model=content["model"], begun=content.get("begun", {}))
         if not all(isinstance(part, dict) for part in (record.settings, record.model, record.begun)):
             raise TypeError("each of them is a mapping")
+        if not all(isinstance(record.model.get(name), str) for name in ("tag", "digest", "variant")):
+            raise TypeError("a model has a tag, a digest and a variant")
         return record
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
+from batch.account.footer import Account, check_account
 from batch.account.manifest import Manifest as Manifest
 from batch.account.manifest import PartFacts, Quality
 from batch.account.merge import merge_counts, merge_work
@@ -18,9 +19,6 @@ from batch.parquet_source import read_footer
 from batch.shard import Plan
 from batch.stores.storage import ObjectInfo, Store
 from batch.write import FOOTER_KEY
-
-#: Of one part, as its footer holds it.
-Account = dict[str, Any]
 
 
 def build_manifest(store: Store, record: JobRecord, plans: Sequence[Plan], run: Mapping[str, Any]) -> Manifest | None:
@@ -101,13 +99,12 @@ def read_accounts(store: Store, parts: Mapping[str, ObjectInfo]) -> dict[str, Ac
 def read_account(store: Store, info: ObjectInfo) -> Account:
     """What a part's footer says of it."""
     try:
-        account: Account = json.loads(read_footer(store, info).metadata[FOOTER_KEY])
+        return check_account(read_footer(store, info).metadata[FOOTER_KEY])
     except (ValueError, KeyError, TypeError, RecursionError):
         raise not_ours(store, info.key, "part") from None
-    return account
 
 
-def describe_part(info: ObjectInfo, shard: str, account: Mapping[str, Any]) -> PartFacts:
+def describe_part(info: ObjectInfo, shard: str, account: Account) -> PartFacts:
     """A part's line in the manifest."""
     facts: PartFacts = {
         "key": info.key,

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
+
+from batch.account.histogram import SCORE_CLASSES
 
 #: A key that the schema does not name is a mistake, ours or somebody else's.
 CLOSED = with_config(ConfigDict(extra="forbid"))
+
+
+def _of_every_class(scores: list[int]) -> list[int]:
+    if len(scores) not in (0, SCORE_CLASSES):
+        raise ValueError(f"expected {SCORE_CLASSES} classes or none, found {len(scores)}")
+    return scores
+
 
 Rows = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="SHA-256.")]
-Moment = Annotated[str, Field(description="UTC, as ISO 8601.")]
+Moment = Annotated[
+    str,
+    AfterValidator(lambda text: datetime.fromisoformat(text) and text),
+    Field(description="UTC, as ISO 8601.", json_schema_extra={"format": "date-time"}),
+]
+Scores = Annotated[list[Rows], AfterValidator(_of_every_class), Field(max_length=SCORE_CLASSES)]
+Edge = Annotated[str, Field(pattern="^[0-9]{1,12}$")]
 
 
 @CLOSED
@@ -182,9 +198,9 @@ class Run(TypedDict):
     steps_per_s: NotRequired[float | None]
     images_per_s: NotRequired[float | None]
     unit: Literal["tokens", "steps", "images"]
-    workers: int
-    threads: int
-    streams: int
+    workers: Annotated[int, Field(ge=1)]
+    threads: Annotated[int, Field(ge=1)]
+    streams: Annotated[int, Field(ge=1)]
     start_s: Seconds
     spent_s: dict[str, float]
     micro_batches: Rows
@@ -200,6 +216,14 @@ class Run(TypedDict):
     arithmetic_share: NotRequired[float | None]
     versions: dict[str, str]
     estimate: NotRequired[Expected | None]
+
+
+def _square(quality: Quality) -> Quality:
+    """A cell for every two labels, and a line for each that a label is true of."""
+    names, cells = quality["labels"], quality["confusion"]
+    if len(cells) != len(names) or any(len(row) != len(names) for row in cells):
+        raise ValueError(f"confusion: expected {len(names)} rows and columns, as there are labels")
+    return quality
 
 
 @CLOSED
@@ -219,13 +243,13 @@ class Manifest(TypedDict):
     errors: Annotated[dict[str, Rows], Field(description="Error class -> rows.")]
     truncated: Rows
     retries: NotRequired[Annotated[int, Field(ge=0, description="How often `tandem retry` replaced a part.")]]
-    quality: Quality | None
+    quality: Annotated[Quality, AfterValidator(_square)] | None
     parity: Annotated[dict[str, Any] | None, Field(description="What comparing the variant with the reference found.")]
     digest: Annotated[str, Field(description="Over shard ids, row counts and error rows: alike for runs that agree.")]
     labels: NotRequired[Annotated[dict[str, Rows], Field(description="Predicted label -> rows.")]]
-    scores: NotRequired[Annotated[list[Rows], Field(description="Rows by score, 20 classes from 0 to 1, or none.")]]
+    scores: NotRequired[Annotated[Scores, Field(description="Rows by score, 20 classes from 0 to 1, or none.")]]
     lengths: NotRequired[
-        Annotated[dict[str, Rows], Field(description="Pieces by length, which reaches from the key to below the next.")]
+        Annotated[dict[Edge, Rows], Field(description="Pieces by length, from the key to below the next one.")]
     ]
     examples: NotRequired[Annotated[list[Example], Field(description="Some error rows of each class.")]]
     work: NotRequired[Work]

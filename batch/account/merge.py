@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
+from batch.account.footer import Account
 from batch.account.histogram import SCORE_CLASSES
 from batch.account.manifest import Counts, Example, Work
 
@@ -13,7 +13,7 @@ from batch.account.manifest import Counts, Example, Work
 OF_CLASS, OF_ALL = 3, 60
 
 
-def merge_counts(accounts: Iterable[Mapping[str, Any]]) -> Counts:
+def merge_counts(accounts: Iterable[Account]) -> Counts:
     """Labels, scores, lengths and examples of errors over all parts."""
     labels: Counter[str] = Counter()
     lengths: Counter[str] = Counter()
@@ -36,7 +36,7 @@ def merge_counts(accounts: Iterable[Mapping[str, Any]]) -> Counts:
     }
 
 
-def merge_work(accounts: Iterable[Mapping[str, Any]]) -> Work:
+def merge_work(accounts: Iterable[Account]) -> Work:
     """What all parts took, whichever run wrote them."""
     told = [account for account in accounts if "work" in account]
     work = [account["work"] for account in told]

@@ -199,7 +199,11 @@ def profile(found: Findings) -> Html:
     """The last run's profile as `--profile` shows it."""
     if not found.manifest["run"].get("rows"):
         return NOTHING
-    return folded("The last run's profile", tag("pre", "\n".join(profile_lines(found.manifest["run"]))))
+    try:
+        lines = list(profile_lines(found.manifest["run"]))
+    except (KeyError, TypeError):  # another version names its steps otherwise
+        return NOTHING
+    return folded("The last run's profile", tag("pre", "\n".join(lines)))
 
 
 def figures(found: Findings) -> Iterator[Figure]:

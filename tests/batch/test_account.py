@@ -6,6 +6,7 @@ import io
 import json
 from collections import Counter
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from batch.commit import read_plans, read_record
 from batch.report import build_manifest
 from batch.run import run_job
 from batch.stores.storage import open_store
+from tests.batch.command import Command, assert_refused
 from tests.batch.places import WORD_COUNT, Folder, Place, part_keys, put_table, read_output, read_parts, texts
 
 
@@ -98,6 +100,41 @@ def test_footers_of_an_older_version_count_as_far_as_they_go(folder: Folder) -> 
     assert sum(again["labels"].values()) == sum(manifest["labels"].values()) - 40
     assert again["work"]["parts"] == manifest["work"]["parts"] - 1
     assert sum("ended" in part for part in again["parts"]) == 4
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"rows": None},
+        {"rows": "many"},
+        {"errors": {"NullValue": "<b>"}},
+        {"confusion": [["a", "b"]]},
+        {"work": {}},
+        {"work": {"began": "yesterday"}},
+        {"scores": [1, 2]},
+        {"lengths": {"long": 1}},
+        {"examples": [{"class": "NullValue"}]},
+    ],
+    ids=str,
+)
+def test_a_footer_that_says_what_none_of_ours_does_is_named(
+    folder: Folder, command: Command, wrong: dict[str, Any], tmp_path: Path
+) -> None:
+    put_table(folder, "in/a.parquet", texts(5))
+    run(folder)
+    (key,) = part_keys(folder)
+    table = read_parts(folder)[key]
+    account = json.loads(pq.read_metadata(io.BytesIO(folder.get(key))).metadata[b"tandem"])
+    work = account["work"] | wrong.get("work", {}) if wrong.get("work") else wrong.get("work", account["work"])
+    sink = io.BytesIO()
+    with pq.ParquetWriter(sink, table.schema) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({"tandem": json.dumps(account | wrong | {"work": work})})
+    folder.put(key, sink.getvalue())
+    folder.delete("out/_SUCCESS")
+    output = f"{folder.url}out/"
+    for words in (("status", output), ("report", output, "-o", str(tmp_path / "page.html"))):
+        assert_refused(command(*words), 2, key.removeprefix("out/"), "is no part that this version reads")
 
 
 def test_a_footer_stays_small_however_many_rows_go_wrong(folder: Folder) -> None:
