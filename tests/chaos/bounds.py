@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.bounds [plan] [resume] [give-up]`: what is promised in seconds, measured; all of it by default.
+"""`python -m tests.chaos.bounds [plan] [resume] [give-up]`: what is promised in seconds, measured; by default all.
 
 Prints a line for each; the exit code is 1 where a bound does not hold. A busy machine makes everything slower.
 """
