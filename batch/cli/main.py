@@ -66,6 +66,7 @@ def tandem() -> None:
 
 def main() -> None:
     """Run the command, behind a guardian where it is a job; see `supervise.guardian`."""
+    set_up_logging("json" if asks_for_json(sys.argv[1:]) else "text")
     if sys.argv[1:2] in (["run"], ["retry"]) and not {"-h", "--help"} & set(sys.argv):
         from batch.supervise.guardian import GUARDED, guard
 
@@ -86,7 +87,6 @@ def main() -> None:
 
 def answer() -> None:
     """Run the command in this process; a user's mistake ends in one line, never in a traceback."""
-    set_up_logging("json" if asks_for_json(sys.argv[1:]) else "text")
     signal.signal(signal.SIGTERM, end_early)
     refuse_strangers()
     choose_memory_pool()

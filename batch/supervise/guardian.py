@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from batch.observe.log_lines import error_line
 from batch.supervise.ending import Ending, ending_of
 from batch.supervise.journal import SIZE_BYTES, Call, Journal
 from batch.supervise.watch import Awake, Watch
@@ -94,8 +95,8 @@ def guard() -> None:
             break
     assert death is not None
     reason = f"its process {death.ending.reason}" + (f", {MOST_STARTS} times" if not STOPPED else "")
-    message = f"tandem: the job ended early: {reason}. What is finished is committed; run the same command again."
-    os.write(2, f"{message}\n".encode())
+    message = f"the job ended early: {reason}. What is finished is committed; run the same command again."
+    os.write(2, f"{error_line(message, exit_code=75)}\n".encode())
     leave(75)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -237,6 +238,13 @@ class EchoModel(ConstantModel):
     def decode(self, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
         found = super().decode(outputs, encoded)
         return found.set_column(0, "label", pa.array(self.waiting.pop(0).to_pylist(), pa.string()))
+
+
+class StillbornModel(WordCount):
+    """Its process is killed wherever it is made."""
+
+    def __init__(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class LeavingModel(WordCount):

@@ -112,6 +112,15 @@ def test_being_asked_to_stop_is_said_in_objects(folder: Folder) -> None:
     assert (lines[-1]["event"], lines[-1]["exit_code"]) == ("failed", 75)
 
 
+def test_the_guardians_last_word_is_an_object(folder: Folder) -> None:
+    """A job whose process is killed again and again is given up by the process in front of it."""
+    put_table(folder, "in/a.parquet", texts(5))
+    end = tandem(*job(folder, "--log", "json", model=f"{OWN}StillbornModel"))
+    last = objects(end)[-1]
+    assert (end.code, last["event"], last["exit_code"]) == (75, "failed", 75)
+    assert "the job ended early: its process" in last["message"]
+
+
 def test_what_nobody_caught_and_what_libraries_warn_of_are_objects() -> None:
     code = (
         "import warnings\n"
