@@ -210,6 +210,13 @@ class PinnedFile:
                 raise UnreadableParquet(self._store.url_of(self._info.key), str(error)) from None
         return body
 
+    def peek(self, start: int, stop: int) -> bytes:
+        """Bytes that will be read next; what was fetched stays there for it."""
+        fetch = next((fetch for fetch in self._fetches if fetch.start <= start and stop <= fetch.stop), None)
+        if fetch is None:
+            return self._request(start, stop)
+        return fetch.body.result()[start - fetch.start : stop - fetch.start]
+
     def _read_fetched(self, start: int, stop: int) -> bytes | None:
         """The bytes out of what was fetched, or None where some were not asked for."""
         pieces: list[bytes] = []

@@ -6,8 +6,9 @@ a million rows refer to. pyarrow allocates what a header says.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from struct import Struct
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,8 +24,12 @@ MOST_HEADER_BYTES = 16 * MIB
 SUSPECT_BYTES, SUSPECT_TIMES = 8 * MIB, 20
 #: What a value of a list takes while it is read: its levels, and itself.
 LISTED_BYTES = 8
+#: What stands before a text.
+LENGTH = Struct("<I")
 #: Parquet's name for a way of packing -> pyarrow's, where it is another.
 CODECS = {"LZ4": "lz4_raw"}
+#: As much as a dictionary's header takes.
+PEEKED_BYTES = 256
 #: Fields of PageHeader and what is in it; parquet.thrift.
 UNPACKED, PACKED, DATA, DICTIONARY, DATA_V2 = 2, 3, 5, 7, 8
 DELTA_BYTE_ARRAY = 7
@@ -48,7 +53,8 @@ class Chunk:
         skip: bytes until the next header, those of the page before.
         header: the beginning of a header whose end has not come.
         page_bytes, dictionary_bytes: what the page and the dictionary in hand take, where they are suspect.
-        dictionary: the packed dictionary as far as it has come, where its longest value has to be found.
+        dictionary: the packed dictionary as far as it has come, where its longest value has to be found,
+        measured: that was done before.
     """
 
     name: str
@@ -64,7 +70,8 @@ class Chunk:
     page_bytes: int = 0
     dictionary_bytes: int = 0
     dictionary: bytearray | None = None
-    dictionary_sizes: tuple[int, int, int] = (0, 0, 0)
+    dictionary_sizes: tuple[int, int] = (0, 0)
+    measured: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,6 +109,31 @@ class PageWatch:
                     codec=chunk.compression,
                 )
             )
+
+    def fit_rows(self, peek: Callable[[int, int], bytes]) -> int:
+        """How many rows may be read at once, of `rows`, by the longest texts in the chunks' dictionaries.
+
+        Args:
+            peek: the file's bytes from a place to another, where they will be read next.
+        """
+        for chunk in self.chunks:
+            if not chunk.texts or chunk.start >= chunk.stop:
+                continue
+            try:
+                header, end = read_struct(peek(chunk.start, min(chunk.start + PEEKED_BYTES, chunk.stop)))
+                packed, unpacked, values = header[PACKED], header[UNPACKED], header[DICTIONARY][1]
+            except (TooShort, Malformed, KeyError, TypeError):  # no dictionary, or `see` will judge it
+                continue
+            if not all(isinstance(number, int) for number in (packed, unpacked, values)):
+                continue
+            end += chunk.start
+            is_bomb = unpacked > max(SUSPECT_BYTES, SUSPECT_TIMES * packed)
+            if unpacked * self.rows <= self.expanded_bytes or is_bomb or not 0 <= packed <= chunk.stop - end:
+                continue
+            chunk.measured = True
+            longest = unpack_longest(peek(end, end + packed), unpacked, values, chunk.codec)
+            self.rows = max(1, min(self.rows, self.expanded_bytes // max(longest, 1)))
+        return self.rows
 
     def see(self, start: int, body: bytes) -> None:
         """Look at bytes of the file that are about to be handed out.
@@ -157,8 +189,9 @@ class PageWatch:
         weight = weight if weight > max(SUSPECT_BYTES, SUSPECT_TIMES * packed) else 0
         if DICTIONARY in header:
             chunk.dictionary_bytes = weight
-            if chunk.texts and unpacked * self.rows > self.expanded_bytes and weight <= self.most_bytes:
-                chunk.dictionary, chunk.dictionary_sizes = bytearray(), (packed, unpacked, values)
+            is_wide = chunk.texts and not chunk.measured and unpacked * self.rows > self.expanded_bytes
+            if is_wide and weight <= self.most_bytes:
+                chunk.dictionary, chunk.dictionary_sizes = bytearray(), (unpacked, values)
         elif DATA in header or DATA_V2 in header:
             chunk.values_left -= values
             chunk.page_bytes = weight
@@ -177,26 +210,33 @@ class PageWatch:
     def measure_dictionary(self, chunk: Chunk) -> None:
         """Find a dictionary's longest value, and see that as many rows of it as are read at once may be held."""
         assert chunk.dictionary is not None
-        (_, unpacked, values), body = chunk.dictionary_sizes, bytes(chunk.dictionary)
+        (unpacked, values), body = chunk.dictionary_sizes, bytes(chunk.dictionary)
         chunk.dictionary = None
-        try:
-            if chunk.codec != "UNCOMPRESSED":
-                codec = CODECS.get(chunk.codec, chunk.codec.lower())
-                body = pa.decompress(body, decompressed_size=unpacked, codec=codec, asbytes=True)
-            longest = longest_value(body, values)
-        except (pa.ArrowException, OSError, ValueError):  # damaged, which pyarrow will say, or packed otherwise
-            longest = unpacked
+        longest = unpack_longest(body, unpacked, values, chunk.codec)
         if longest * self.rows > self.expanded_bytes and self.rows > 1:
             raise TooWide(max(1, self.expanded_bytes // longest))
+
+
+def unpack_longest(body: bytes, unpacked: int, values: int, codec: str) -> int:
+    """The longest text of a packed dictionary; where it does not unpack, all of it could be one."""
+    try:
+        if codec != "UNCOMPRESSED":
+            named = CODECS.get(codec, codec.lower())
+            body = pa.decompress(body, decompressed_size=unpacked, codec=named, asbytes=True)
+    except (pa.ArrowException, OSError, ValueError):  # damaged, which pyarrow will say, or packed otherwise
+        return unpacked
+    return longest_value(body, values)
 
 
 def longest_value(body: bytes, values: int) -> int:
     """The longest of so many values, each behind its length in four bytes; a length beyond the end counts as it is."""
     at = longest = 0
-    for _ in range(values):
-        if at + 4 > len(body):
+    end, unpack = len(body) - 4, LENGTH.unpack_from
+    for _ in range(values):  # written for speed: there may be 100,000 of them
+        if at > end:
             break
-        size = int.from_bytes(body[at : at + 4], "little")
-        longest = max(longest, size)
+        (size,) = unpack(body, at)
+        if size > longest:
+            longest = size
         at += 4 + size
     return min(longest, len(body))

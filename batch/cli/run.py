@@ -65,8 +65,10 @@ def job_from(file: Path | None, flags: dict[str, Any]) -> JobSpec:
     try:
         return read_job(file, {name: value for name, value in flags.items() if value not in (None, ())})
     except UsageError:
-        if file is not None and flags.get("log") is None and file.is_file() and ASKS_FOR_JSON.search(file.read_bytes()):
-            set_up_logging("json")
+        if file is not None and flags.get("log") is None and file.is_file():
+            with file.open("rb") as content:
+                if ASKS_FOR_JSON.search(content.read(1 << 20)):
+                    set_up_logging("json")
         raise
 
 
