@@ -21,7 +21,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked: str | None = None
-        self.asked_at = 0.0
+        self.heard_at: float | None = None
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -42,11 +42,11 @@ class Stop:
         self.asked = self.asked or reason
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self.asked is not None:
-            if time.monotonic() - self.asked_at > SAME_S:  # whoever asks twice wants it now
+        if self.heard_at is not None:
+            if time.monotonic() - self.heard_at > SAME_S:  # whoever asks twice wants it now
                 signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
                 os.kill(os.getpid(), number)
             return
-        self.asked, self.asked_at = signal.Signals(number).name, time.monotonic()
+        self.asked, self.heard_at = signal.Signals(number).name, time.monotonic()
         what = "the shard in hand is finished and committed first; once more ends at once"
         os.write(2, f"{warning_line(f'{self.asked}: {what}')}\n".encode())

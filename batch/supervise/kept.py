@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from batch.errors import StoreUnavailable
@@ -49,6 +50,7 @@ class Kept:
                         predictions=part_of(batch, ANSWERS),
                         stats=WindowStats(**json.loads(about[b"stats"])),
                         spent=Spent(),
+                        lengths=np.asarray(json.loads(about[b"lengths"]), dtype=np.int64),
                     )
             except (StopIteration, pa.ArrowInvalid, OSError):
                 return  # its writer was killed here
@@ -68,7 +70,10 @@ class Kept:
                     batch = pa.RecordBatch.from_arrays([*window.rows.columns, *window.predictions.columns], names)
                     if writer is None:
                         writer = pa.ipc.new_stream(file, batch.schema)
-                    about = {"stats": json.dumps(asdict(window.stats))}
+                    about = {
+                        "stats": json.dumps(asdict(window.stats)),
+                        "lengths": json.dumps(window.lengths.tolist()),
+                    }
                     writer.write_batch(batch, custom_metadata=about)
                     yield window
         except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -24,7 +25,8 @@ def window(first: int, rows: int) -> PredictedRows:
         ["label", "error"],
     )
     rows_of = pa.RecordBatch.from_arrays([source, numbers, numbers], ["tandem:_source", "tandem:_row", "label"])
-    return PredictedRows(rows=rows_of, predictions=answers, stats=WindowStats(rows=rows, forward_s=0.5), spent=Spent())
+    stats, lengths = WindowStats(rows=rows, forward_s=0.5), np.arange(rows, dtype=np.int64)
+    return PredictedRows(rows=rows_of, predictions=answers, stats=stats, spent=Spent(), lengths=lengths)
 
 
 def same(left: PredictedRows, right: PredictedRows) -> bool:
@@ -33,6 +35,7 @@ def same(left: PredictedRows, right: PredictedRows) -> bool:
         and left.rows.schema == right.rows.schema
         and left.predictions.equals(right.predictions)
         and left.stats == right.stats
+        and left.lengths.tolist() == right.lengths.tolist()
     )
 
 
@@ -44,7 +47,7 @@ def windows() -> list[PredictedRows]:
 def test_what_was_kept_is_recalled(tmp_path: Path, windows: list[PredictedRows]) -> None:
     first = Kept(before=None, now=tmp_path / "1")
     assert first.rows == 0
-    assert list(first.keep(windows)) == windows
+    assert all(same(left, right) for left, right in zip(first.keep(windows), windows, strict=True))
     second = Kept(before=tmp_path / "1", now=tmp_path / "2")
     assert second.rows == 389
     assert all(same(left, right) for left, right in zip(second.recall(), windows, strict=True))
