@@ -60,7 +60,7 @@ class Weed:
         program = find_weed()
         assert program is not None
         self._program = program
-        self._folder = folder
+        self.folder = folder
         self._server: subprocess.Popen[bytes] | None = None
         self._ports = _free_ports()
         identities = [
@@ -88,12 +88,12 @@ class Weed:
         """Start it, on the same ports and data each time; returns when it has written something."""
         assert self._server is None
         ports = [f"-{service}.port={port}" for service, port in self._ports.items()]
-        with (self._folder / "log").open("ab") as log:
+        with (self.folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
                 ["setpriv", "--pdeathsig=KILL", self._program, *_OPTIONS, *ports],
-                cwd=self._folder,
+                cwd=self.folder,
                 # None of the caller's: AWS_ACCESS_KEY_ID would become a further identity.
-                env={"PATH": os.environ["PATH"], "HOME": str(self._folder), **_SETTINGS},
+                env={"PATH": os.environ["PATH"], "HOME": str(self.folder), **_SETTINGS},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -144,7 +144,7 @@ class Weed:
             client.close()
 
     def _log(self) -> str:
-        return (self._folder / "log").read_text(errors="replace")[-4000:]
+        return (self.folder / "log").read_text(errors="replace")[-4000:]
 
 
 class _PortTaken(Exception):
