@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ import pytest
 from batch.errors import UsageError
 from batch.run import run_job
 from tests.batch.command import Command, assert_refused, ended, job, started
+from tests.batch.hurting_models import CALLS
 from tests.batch.places import WORD_COUNT, Folder, put_table, read_json, texts
 from tests.batch.told import Told
 
@@ -102,6 +104,25 @@ def test_workers_rows_are_counted_while_they_are_at_work(folder: Folder) -> None
         assert found["tandem_rows_per_second"] > 0
         assert ended(process).code == 0
     assert read_json(folder, "out/_tandem/manifest.json")["rows"] == 600
+
+
+def test_a_row_that_ends_the_process_does_not_end_the_port(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that goes on listens where the one before it did, and counts the row."""
+    monkeypatch.setenv(CALLS, str(tmp_path / "calls"))
+    put_table(folder, "in/a.parquet", pa.table({"text": ["0 is fine", "1 segfaults", "2 is fine"]}))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    model = "tests.batch.hurting_models:HurtingModel"
+    with started(*job(folder, "--metrics-port", str(port), "--log", "json", model=model)) as process:
+        end = ended(process, within_s=120)
+    assert end.code == 0, end.err
+    lines = [json.loads(line) for line in end.err.splitlines()]
+    urls = [line["url"] for line in lines if line["event"] == "metrics"]
+    assert urls == [f"http://127.0.0.1:{port}/metrics"] * 2
+    assert [line["errors_by_class"] for line in lines if line["event"] == "committed"] == [{"WorkerDied": 1}]
 
 
 def test_a_taken_port_is_refused_before_a_model_is_loaded(folder: Folder, unloadable: str, command: Command) -> None:
