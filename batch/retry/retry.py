@@ -53,7 +53,7 @@ def retry_job(
 
     Raises:
         Interrupted: asked to stop; or some shards have no part yet, so that the job is not finished by this.
-        TooManyErrors: there are still more error rows than `max_error_rate` allows.
+        TooManyErrors: there are still more error rows than `max_error_rate` or `max_errors` allows.
         InputChanged: a row's object is no longer the one that was planned.
         JobError, ModelError: as of run_job.
     """

@@ -10,6 +10,8 @@ SETTINGS = (
     "window_rows",
     "memory",
     "max_error_rate",
+    "max_errors",
+    "stall_s",
     "allow_uri",
     "sse",
     "sse_key_id",

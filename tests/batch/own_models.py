@@ -71,11 +71,13 @@ class PoisonModel(WordCount):
 
 
 class MendableModel(PoisonModel):
-    """Raises at thirteen words until MENDED is set: what was wrong with it was outside its files."""
+    """Raises at thirteen words until MENDED is set, and ends its process where WORSE is: it is not its files' fault."""
 
     def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
         if os.environ.get("MENDED"):
             return WordCount.forward(self, micro_batch)
+        if os.environ.get("WORSE") and (micro_batch.inputs["words"] == 13).any():
+            os.kill(os.getpid(), signal.SIGSEGV)
         return super().forward(micro_batch)
 
 

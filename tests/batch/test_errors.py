@@ -14,6 +14,7 @@ EVERY = [
     (2, errors.WhereError("n = ", "this is no SQL condition")),
     (2, errors.TableRefused("s3://b/out/", "it is append-only", advice="Name another --output.")),
     (2, errors.ConditionIgnored("s3://b/f", "PUT")),
+    (2, errors.EncryptionRefused("s3://b/out/", "AES256", found="it answered NotImplemented")),
     (3, errors.ModelProblem("no model minilm")),
     (3, errors.RuntimeMissing("openvino", "it is not installed", advice="pip install tandem-inference[openvino]")),
     (3, errors.ReferenceMissing("onnx-int8", reference="onnx-fp32", reason="no graph")),

@@ -166,6 +166,23 @@ def test_of_the_input_only_row_groups_with_error_rows_are_read(
     assert len(s3_place.get("in/a.parquet")) > 2_000_000
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_rows_that_end_the_process_when_they_are_run_again_cost_themselves_only(folder: Folder, workers: str) -> None:
+    put_input(folder)
+    run(folder)
+    before = without_footer(folder, "out/")
+    end = tandem("retry", f"{folder.url}out/", *OWN, "--workers", workers, within_s=240, WORSE="yes")
+    assert end.code == 0, end.err
+    found = errors_of(folder)
+    assert sum(found.values()) == 6
+    assert found["NullValue", 2] == 2
+    assert all(attempts > 1 for _, attempts in found)
+    assert "ValueError" not in {kind for kind, _ in found}
+    assert read_status(f"{folder.url}out/")["finished"]
+    for key, table in without_footer(folder, "out/").items():
+        assert table.drop(["error"]).equals(before[key].drop(["error"]))
+
+
 @pytest.fixture
 def finished_s3(s3_place: Bucket) -> Bucket:
     put_input(s3_place, good=0)
