@@ -33,6 +33,7 @@ def status(output: str, as_json: bool, watch: bool, every: float, **where: str |
 
     Read from the store alone: from anywhere, also while the job runs elsewhere. The rate is that of the last commits.
     """
+    from batch.table.describe import table_lines
     from batch.watch.show import status_lines, watch_output
     from batch.watch.watched import Watched
 
@@ -44,7 +45,7 @@ def status(output: str, as_json: bool, watch: bool, every: float, **where: str |
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
-    for line in status_lines(found):
+    for line in [*status_lines(found), *table_lines(output, **where)]:
         click.echo(line)
 
 

@@ -93,6 +93,7 @@ def run(file: Path | None, replace: bool, profile: bool, **flags: Any) -> None:
     from batch.progress import BarProgress, LogProgress, Progress, on_terminal
     from batch.run import run_job
     from batch.supervise.guardian import GUARDED
+    from batch.table.describe import table_lines
     from models.errors import DeviceFailed
 
     job = job_from(file, flags)
@@ -113,6 +114,8 @@ def run(file: Path | None, replace: bool, profile: bool, **flags: Any) -> None:
     else:
         manifest = start(LogProgress())
     print_manifest(manifest, job.output)
+    for line in table_lines(job.output, **job.where_from) if job.table == "delta" else ():
+        click.echo(line)
     if profile and manifest["run"]["rows"]:
         for line in profile_lines(manifest["run"]):
             click.echo(line)

@@ -325,6 +325,19 @@ def test_status_of_a_table_of_several_jobs_and_no_version_names_them(local: Plac
     assert_refused(command("status", local.url + "out/"), 2, "readers see none of them yet", "job-")
 
 
+def test_a_run_and_status_say_what_readers_see(local: Place, command: Command) -> None:
+    words = job(local, "--table", "delta")
+    end = command(*words)
+    first = part_keys(local)[0].split("/")[1]
+    assert end.out.endswith(f"table     readers see version 0, {first}\n")
+    end = command(*job(local, "--table", "delta", "--no-promote", model=CONTRARY))
+    (other,) = {key.split("/")[1] for key in part_keys(local)} - {first}
+    besides = f"besides: {other}; tandem status {local.url}out/{other}/, tandem promote\n"
+    assert end.out.endswith(f"table     readers see version 0, {first}\n          {besides}")
+    assert command("status", local.url + "out/").out.endswith(besides)
+    assert "table" not in command("status", f"{local.url}out/{other}/").out
+
+
 def test_replace_begins_a_job_anew_beside_what_readers_of_before_still_see(two: Place) -> None:
     run(two)
     old = part_keys(two)
