@@ -49,7 +49,7 @@ def plan_many(folder: Path) -> Iterator[Line]:
     """Ten thousand objects in a folder, and a file of ten gigabytes."""
     link_files(folder / "many", FILES)
     (folder / "large").mkdir()
-    large_file(folder / "large/a.parquet", row_groups=10_000, row_group_bytes=MIB)
+    large_file(folder / "large/a.parquet", row_groups=10_000)
     for what, source in {"10,000 objects in a folder": "many/a", "one object of 10.5 GB": "large"}.items():
         began, computed = time.monotonic(), cpu_s()
         held, _ = plan_command(folder / source, folder / "out")
