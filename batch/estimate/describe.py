@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from batch.estimate.estimate import Estimate
@@ -51,12 +52,19 @@ def estimate_lines(estimate: Estimate, job: JobSpec) -> Iterator[str]:
     yield f"  memory  {sized(estimate.memory_bytes)}"
     yield f"  output  {sized(estimate.output_bytes)}"
     if job.limit_s is not None and seconds.high > job.limit_s:
-        runs = max(1, -(-seconds.value // job.limit_s))
-        yield f"  limit   {limit_name(job)}: about {runs:.0f} runs of the same command"
+        yield f"  limit   {limit_name(job)}: {runs_within(estimate, job.limit_s)}"
     yield (
         f"  from    {sample['rows']:,} rows of {sample['row_groups']:,} row groups, {sample['answered']:,} answered; "
         f"the estimate took {sample['seconds']:.1f} s"
     )
+
+
+def runs_within(estimate: Estimate, limit_s: float) -> str:
+    """How often a run of so long has to be made."""
+    if min(estimate.shards.values()) > limit_s:
+        return "not a single shard is expected to be done in it"
+    runs = min(max(1, math.ceil(estimate.seconds.value / limit_s)), len(estimate.shards))
+    return f"about {runs} run{'s' * (runs > 1)} of the same command"
 
 
 def counted(found: Interval) -> str:
