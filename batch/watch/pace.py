@@ -76,7 +76,7 @@ def measure_pace(commits: Sequence[Commit], *, begun: float | None, rows_left: i
     since_s = max(0.0, now - recent[-1].at)
     longest_s = max((seconds for seconds, _ in all_runs), default=math.inf)
     is_stalled = rows_left > 0 and since_s > max(LEAST_S, LATE * longest_s)
-    left = rows_left / rows_per_s if rows_per_s and not is_stalled else None
+    left = rows_left / rows_per_s if rows_per_s and rows_left and not is_stalled else None
     return Pace(rows_per_s=rows_per_s, seconds_left=left, since_s=since_s, is_stalled=is_stalled)
 
 

@@ -71,7 +71,8 @@ def test_a_job_that_does_not_go_on_is_said_to_and_has_no_time_left() -> None:
     assert not pace(*steady, now=150).is_stalled
     late = pace(*steady, now=200)
     assert (late.is_stalled, late.seconds_left, late.since_s) == (True, None, 100)
-    assert not pace(*steady, rows_left=0, now=5000).is_stalled
+    done = pace(*steady, rows_left=0, now=5000)
+    assert (done.is_stalled, done.seconds_left) == (False, None)
 
 
 def test_commits_of_one_and_the_same_second_say_nothing_of_the_rate() -> None:
