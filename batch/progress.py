@@ -71,7 +71,7 @@ class BarProgress:
 
     def told(self, event: str, **facts: object) -> None:
         if event not in ("committed", "already committed"):
-            self.bar.console.print(event, in_words(facts), style="dim")
+            self.bar.console.print(event, in_words(facts), style="dim", markup=False)
 
 
 def on_terminal() -> bool:
