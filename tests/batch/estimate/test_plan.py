@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,18 @@ def test_a_longer_run_makes_its_own_estimate(
     assert found["rows"]["value"] == found["truth"]["rows"] == 200
 
 
-def test_a_host_learns_how_far_its_estimates_are_off() -> None:
+def test_beside_much_other_work_an_estimate_is_less_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    cores = len(os.sched_getaffinity(0))
+    spreads = []
+    for waiting in (0.1, 1.0, 8.0):
+        monkeypatch.setattr(os, "getloadavg", lambda waiting=waiting: (waiting * cores, 0.0, 0.0))
+        spreads.append(experience.drift().relative)
+    assert spreads[0] == spreads[1] == experience.USUAL_SPREAD
+    assert spreads[2] > 4 * spreads[1]
+
+
+def test_a_host_learns_how_far_its_estimates_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     before = experience.drift()
     assert before.value == 1.0
     for _ in range(10):
