@@ -1,6 +1,7 @@
 """Every store keeps the promises of `Store`: the same tests against S3, S3 by multipart, and a folder."""
 
 import pickle
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -49,6 +50,14 @@ def test_what_was_put_is_read_back(store: Store, body: Body) -> None:
     assert store.read("a/b=1/c.parquet") == b"0123456789"
     assert store.read("a/b=1/c.parquet", etag=head.etag, start=2, stop=5) == b"234"
     assert store.read("a/b=1/c.parquet", start=8) == b"89"
+
+
+def test_a_listing_says_when_an_object_was_written(store: Store) -> None:
+    began = time.time()
+    store.put_if_absent("x", b"0", attempt="one")
+    (info,) = store.list()
+    assert info.modified is not None
+    assert began - 2 <= info.modified <= time.time() + 2  # S3 says it in whole seconds
 
 
 def test_a_range_is_cut_off_at_the_end(store: Store) -> None:
