@@ -53,6 +53,7 @@ def run(where: str, *words: str, **environment: str | None) -> Ended:
     return end
 
 
+@pytest.mark.moto("its secrets are no server's keys")
 def test_a_job_that_is_done_holds_no_secret(s3_place: Bucket, environment: dict[str, str | None]) -> None:
     picture = pq.read_table(ZOO / "data" / "fashion.parquet")["image"][0].as_py()
     s3_place.put("pictures/1.png", picture)
