@@ -19,8 +19,8 @@ from models.model import Model
 
 #: A row group that is gathered is held about so many times while it is written.
 WRITTEN_TIMES = 3
-#: What is found here, as a share, may be off by so much: of eleven jobs the peak was 0.7 to 1.6 times what was expected,
-#: as runtimes and malloc keep what they do not need any more.
+#: What is found here, as a share, may be off by so much: of eleven jobs the peak was 0.7 to 1.6 times what was
+#: expected, as runtimes and malloc keep what they do not need any more.
 SPREAD = 0.5
 #: What trying the largest micro-batch may take.
 TRIED_S = 1.5
