@@ -15,7 +15,7 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch.claims.footer import FalseClaim, check_chunks, check_schema
+from batch.claims.footer import FalseClaim, check_chunks, check_kinds, check_schema
 from batch.claims.pages import PageWatch
 from batch.errors import InputChanged, InputNotFound, UnreadableParquet
 from batch.stores.storage import ObjectInfo, Store
@@ -61,6 +61,7 @@ def read_footer(store: Store, info: ObjectInfo) -> pq.FileMetaData:
     try:
         check_schema(tail[-footer_bytes:-8])
         footer = pq.read_metadata(pa.BufferReader(b"PAR1" + tail[-footer_bytes:]))
+        check_kinds(tail[-footer_bytes:-8], footer.schema)
         check_chunks(footer, end=size - footer_bytes)
     except FalseClaim as error:
         raise UnreadableParquet(url, str(error)) from None
@@ -209,13 +210,6 @@ class PinnedFile:
             except FalseClaim as error:
                 raise UnreadableParquet(self._store.url_of(self._info.key), str(error)) from None
         return body
-
-    def peek(self, start: int, stop: int) -> bytes:
-        """Bytes that will be read next; what was fetched stays there for it."""
-        fetch = next((fetch for fetch in self._fetches if fetch.start <= start and stop <= fetch.stop), None)
-        if fetch is None:
-            return self._request(start, stop)
-        return fetch.body.result()[start - fetch.start : stop - fetch.start]
 
     def _read_fetched(self, start: int, stop: int) -> bytes | None:
         """The bytes out of what was fetched, or None where some were not asked for."""

@@ -161,7 +161,6 @@ def group_batches(
     while True:
         file.watch = PageWatch(most_bytes=bounds.page_bytes, expanded_bytes=8 * bounds.window_bytes, rows=rows)
         file.watch.follow(metadata.row_group(group), metadata, leaves)
-        rows = file.watch.fit_rows(file.peek)
         try:
             for batch in parquet.iter_batches(rows, row_groups=[group], columns=names, use_threads=False):
                 is_first = False
@@ -171,6 +170,7 @@ def group_batches(
             if not is_first:
                 raise
             rows = found.rows
+            file.prefetch(column_ranges(metadata, [group], names))  # from its beginning, once more
 
 
 def matching_groups(

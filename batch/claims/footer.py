@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,6 +27,8 @@ MOST_ELEMENTS = 100_000
 DEEPEST_TYPE = 24
 
 
+#: Parquet's numbers for ways of packing.
+CODECS = range(8)
 #: A file begins with PAR1.
 MAGIC_BYTES = 4
 
@@ -125,6 +128,44 @@ def check_chunks(footer: pq.FileMetaData, *, end: int) -> None:
     for (_, stop, _, _), (start, _, number, place) in pairwise(chunks):
         if start < stop:
             raise FalseClaim(f"row group {number}, column {leaves[place].path!r}: shares bytes with another chunk")
+
+
+def check_kinds(footer: bytes, schema: pq.ParquetSchema) -> None:
+    """See that every column chunk is of a kind that there is, before pyarrow is asked for one.
+
+    pyarrow 26 ends the process, instead of raising, where a chunk's codec is none, its statistics of sizes do not fit
+    its levels, or it is encrypted. Costs some 30 us a chunk.
+
+    Raises:
+        FalseClaim: names the row group.
+    """
+    try:
+        claims, _ = read_struct(footer)
+        levels = [schema.column(leaf) for leaf in range(len(schema))]
+        for number, group in enumerate(claims.get(4) or ()):
+            chunks = group.get(1) or ()
+            if len(chunks) != len(levels):
+                raise FalseClaim(
+                    f"row group {number} has {len(chunks)} column chunks, and there are {len(levels)} columns"
+                )
+            for leaf, chunk in zip(levels, chunks, strict=True):
+                if not is_known(chunk, leaf):
+                    raise FalseClaim(f"row group {number}, column {leaf.path!r}: is encrypted, or of no kind there is")
+    except (TooShort, Malformed, AttributeError, TypeError, KeyError):
+        raise FalseClaim("its footer is damaged") from None
+
+
+def is_known(chunk: dict[int, Any], leaf: pq.ColumnSchema) -> bool:
+    """Whether ColumnChunk of parquet.thrift has a codec that there is, and statistics of sizes that fit the column."""
+    meta = chunk[3]
+    if chunk.keys() & {8, 9} or meta.get(4, 0) not in CODECS:
+        return False
+    sizes = meta.get(16)
+    if sizes is None:
+        return True
+    repeated, defined = (len(sizes.get(field) or ()) for field in (2, 3))
+    fits = repeated in (0, leaf.max_repetition_level + 1) and defined in (0, leaf.max_definition_level + 1)
+    return fits and (1 not in sizes or leaf.physical_type == "BYTE_ARRAY")
 
 
 def check_types(schema: pa.Schema) -> None:

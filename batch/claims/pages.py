@@ -6,7 +6,7 @@ a million rows refer to. pyarrow allocates what a header says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from struct import Struct
 
@@ -28,8 +28,6 @@ LISTED_BYTES = 8
 LENGTH = Struct("<I")
 #: Parquet's name for a way of packing -> pyarrow's, where it is another.
 CODECS = {"LZ4": "lz4_raw"}
-#: As much as a dictionary's header takes.
-PEEKED_BYTES = 256
 #: Fields of PageHeader and what is in it; parquet.thrift.
 UNPACKED, PACKED, DATA, DICTIONARY, DATA_V2 = 2, 3, 5, 7, 8
 DELTA_BYTE_ARRAY = 7
@@ -53,8 +51,7 @@ class Chunk:
         skip: bytes until the next header, those of the page before.
         header: the beginning of a header whose end has not come.
         page_bytes, dictionary_bytes: what the page and the dictionary in hand take, where they are suspect.
-        dictionary: the packed dictionary as far as it has come, where its longest value has to be found,
-        measured: that was done before.
+        dictionary: the packed dictionary as far as it has come, where its longest value has to be found.
     """
 
     name: str
@@ -64,14 +61,13 @@ class Chunk:
     values_left: int
     listed: bool
     texts: bool
-    codec: str
+    claims: pq.ColumnChunkMetaData
     skip: int = 0
     header: bytes = b""
     page_bytes: int = 0
     dictionary_bytes: int = 0
     dictionary: bytearray | None = None
     dictionary_sizes: tuple[int, int] = (0, 0)
-    measured: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,34 +102,9 @@ class PageWatch:
                     values_left=chunk.num_values,
                     listed=column.max_repetition_level > 0,
                     texts=column.physical_type == "BYTE_ARRAY",
-                    codec=chunk.compression,
+                    claims=chunk,
                 )
             )
-
-    def fit_rows(self, peek: Callable[[int, int], bytes]) -> int:
-        """How many rows may be read at once, of `rows`, by the longest texts in the chunks' dictionaries.
-
-        Args:
-            peek: the file's bytes from a place to another, where they will be read next.
-        """
-        for chunk in self.chunks:
-            if not chunk.texts or chunk.start >= chunk.stop:
-                continue
-            try:
-                header, end = read_struct(peek(chunk.start, min(chunk.start + PEEKED_BYTES, chunk.stop)))
-                packed, unpacked, values = header[PACKED], header[UNPACKED], header[DICTIONARY][1]
-            except (TooShort, Malformed, KeyError, TypeError):  # no dictionary, or `see` will judge it
-                continue
-            if not all(isinstance(number, int) for number in (packed, unpacked, values)):
-                continue
-            end += chunk.start
-            is_bomb = unpacked > max(SUSPECT_BYTES, SUSPECT_TIMES * packed)
-            if unpacked * self.rows <= self.expanded_bytes or is_bomb or not 0 <= packed <= chunk.stop - end:
-                continue
-            chunk.measured = True
-            longest = unpack_longest(peek(end, end + packed), unpacked, values, chunk.codec)
-            self.rows = max(1, min(self.rows, self.expanded_bytes // max(longest, 1)))
-        return self.rows
 
     def see(self, start: int, body: bytes) -> None:
         """Look at bytes of the file that are about to be handed out.
@@ -189,8 +160,7 @@ class PageWatch:
         weight = weight if weight > max(SUSPECT_BYTES, SUSPECT_TIMES * packed) else 0
         if DICTIONARY in header:
             chunk.dictionary_bytes = weight
-            is_wide = chunk.texts and not chunk.measured and unpacked * self.rows > self.expanded_bytes
-            if is_wide and weight <= self.most_bytes:
+            if chunk.texts and unpacked * self.rows > self.expanded_bytes and weight <= self.most_bytes:
                 chunk.dictionary, chunk.dictionary_sizes = bytearray(), (unpacked, values)
         elif DATA in header or DATA_V2 in header:
             chunk.values_left -= values
@@ -212,7 +182,9 @@ class PageWatch:
         assert chunk.dictionary is not None
         (unpacked, values), body = chunk.dictionary_sizes, bytes(chunk.dictionary)
         chunk.dictionary = None
-        longest = unpack_longest(body, unpacked, values, chunk.codec)
+        # Asked for only now: of a codec that there is not, pyarrow's answer is the end of the process, and before its
+        # first read of a chunk it has refused such a one itself.
+        longest = unpack_longest(body, unpacked, values, chunk.claims.compression)
         if longest * self.rows > self.expanded_bytes and self.rows > 1:
             raise TooWide(max(1, self.expanded_bytes // longest))
 

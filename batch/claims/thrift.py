@@ -22,7 +22,7 @@ class Malformed(Exception):
 
 
 def read_struct(data: Bytes, at: int = 0, *, depth: int = 0) -> tuple[dict[int, Any], int]:
-    """The numbers and structures in a structure, by field, and where it ends.
+    """The numbers, lists and structures in a structure, by field, and where it ends.
 
     Raises:
         TooShort: more bytes are needed to say.
@@ -61,9 +61,11 @@ def read_value(data: Bytes, at: int, kind: int, *, depth: int, in_list: bool = F
         return read_struct(data, at, depth=depth + 1)
     if kind in (LIST, SET):
         size, kind, at = read_list_head(data, at)
+        items = []
         for _ in range(size):
-            _, at = read_value(data, at, kind, depth=depth + 1, in_list=True)
-        return None, at
+            item, at = read_value(data, at, kind, depth=depth + 1, in_list=True)
+            items.append(item)
+        return items, at
     if kind == MAP:
         size, at = read_varint(data, at)
         kinds, at = read_byte(data, at) if size else (0, at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import subprocess
 import sys
@@ -209,3 +210,26 @@ def test_labels_that_are_no_text_do_not_end_a_job(folder: Folder, command: Comma
     odd = pa.Array.from_buffers(pa.string(), 3, labels.buffers())
     put_table(folder, "in/a.parquet", texts(3).append_column("y", odd))
     assert command(*job(folder, "--label", "y")).code == 0
+
+
+def flip_footers(folder: str) -> None:
+    """Change bytes of the footers of files of several codecs and kinds of pages; whatever follows, it is no abort."""
+    columns = job_columns(JobSpec(model="m", input="in", output="out"), WordCount.spec)
+    kinds: list[dict[str, str]] = [{"compression": "zstd", "data_page_version": "2.0"}, {"compression": "lz4"}]
+    files = [parquet_bytes(texts(300, n=[[1], []] * 150), row_group_size=100, **kind) for kind in kinds]
+    for seed in range(600):
+        random_ = random.Random(seed)
+        body = bytearray(files[seed % 2])
+        footer = len(body) - int.from_bytes(body[-8:-4], "little") - 8
+        for _ in range(random_.randrange(1, 4)):
+            body[random_.randrange(footer, len(body))] ^= random_.randrange(1, 256)
+        Path(folder, "a.parquet").write_bytes(body)
+        with contextlib.suppress(JobError, UnicodeDecodeError):  # the text of a value, which this reads as a test
+            read_all(Path(folder), columns)
+
+
+def test_a_footer_at_which_pyarrow_would_end_the_process_is_refused(tmp_path: Path) -> None:
+    code = f"from tests.batch.test_hostile_parquet import flip_footers; flip_footers({str(tmp_path)!r})"
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=ROOT, env=environment({}), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
