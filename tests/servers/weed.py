@@ -83,6 +83,8 @@ class Weed:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+        for service, port in self._ports.items():  # nothing tells it to put these elsewhere
+            Path(f"/tmp/seaweedfs-{service}-grpc-{port + _GRPC}.sock").unlink(missing_ok=True)
 
     def start(self, *, within_s: float = 60.0) -> None:
         """Start it, on the same ports and data each time; returns when it has written something."""
@@ -93,7 +95,7 @@ class Weed:
                 ["setpriv", "--pdeathsig=KILL", self._program, *_OPTIONS, *ports],
                 cwd=self.folder,
                 # None of the caller's: AWS_ACCESS_KEY_ID would become a further identity.
-                env={"PATH": os.environ["PATH"], "HOME": str(self.folder), **_SETTINGS},
+                env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "TMPDIR": str(self.folder), **_SETTINGS},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
