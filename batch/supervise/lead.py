@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import pickle
-import shutil
 import tempfile
 from collections import Counter, defaultdict, deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import IO
 
 from batch.errors import Interrupted, JobError, revive
 from batch.prepare import Prepared
@@ -136,25 +136,23 @@ class Lead:
         self.told_rows: Counter[int] = Counter()
         self.is_any_well = False
         self.is_retry = prepared.retry is not None  # rows that were found to be at fault before
-        self.attempts: dict[int, int] = {}
+        self.kept: dict[int, list[IO[bytes]]] = {}
         self.tight: set[int] = set()
-        self.folder = ""
         self.awake = Awake()
 
     def run(self, death: Death | None = None) -> Done:
         """Until every shard has its part, or somebody stops it; see run_in_processes."""
-        with tempfile.TemporaryDirectory(prefix=scratch_prefix(os.getpid())) as self.folder:
-            try:
-                for _ in range(self.shape.workers):
-                    self.seats.append(self.make_seat())
-                if death is not None:
-                    self.take_over(death)
-                while self.seats:
-                    self.listen()
-                    self.look()
-            finally:
-                for seat in self.seats:  # none, unless this is interrupted
-                    self.empty(seat, kill=True)
+        try:
+            for _ in range(self.shape.workers):
+                self.seats.append(self.make_seat())
+            if death is not None:
+                self.take_over(death)
+            while self.seats:
+                self.listen()
+                self.look()
+        finally:
+            for seat in self.seats:  # none, unless this is interrupted
+                self.empty(seat, kill=True)
         if self.failure is not None:
             raise self.failure
         if self.stop.asked:
@@ -174,7 +172,6 @@ class Lead:
 
     def take_over(self, death: Death) -> None:
         """Begin with the shard that another process died of."""
-        clear_scratch(death.pid)
         for number, (_, shard) in enumerate(self.todo):
             if shard.id == death.shard:
                 self.left.remove(number)
@@ -223,8 +220,8 @@ class Lead:
             self.answer(seat, passed=len(seat.search.probe.rows))
         elif kind == "done":
             assert seat.task is not None
-            for file in Path(self.folder).glob(f"{seat.task.shard}-*.arrow"):
-                file.unlink()
+            for file in self.kept.pop(seat.task.shard, []):
+                file.close()
             seat.task = None
             self.done.join(*content)  # type: ignore[arg-type]
             try:
@@ -259,11 +256,15 @@ class Lead:
 
     def keep(self, number: int) -> Kept | None:
         """Where a shard's answers are kept: only of one that somebody died over, for it costs the writing of them."""
-        if number not in self.attempts:
+        if number not in self.kept:
             return None
-        self.attempts[number] += 1
-        now = Path(self.folder) / f"{number}-{self.attempts[number]}.arrow"
-        return Kept(before=now.with_name(f"{number}-{self.attempts[number] - 1}.arrow"), now=now)
+        for file in self.kept[number][:-1]:
+            file.close()
+        before = self.kept[number][-1:]
+        # Without a name: nothing of it outlives this process. It is closed when the shard has its part.
+        now = tempfile.TemporaryFile(prefix="tandem-")  # noqa: SIM115
+        self.kept[number] = [*before, now]
+        return Kept(before=path_of(before[0]) if before else None, now=path_of(now))
 
     def advance(self, seat: Seat, rows: int) -> None:
         """Tell of rows that are answered, once, however often their shard is begun."""
@@ -325,7 +326,7 @@ class Lead:
 
     def investigate(self, seat: Seat, number: int, calls: Sequence[Call], *, controls: Sequence[int]) -> None:
         """Have this seat try the rows of these calls before anything else; the shard goes on afterwards."""
-        self.attempts.setdefault(number, 0)
+        self.kept.setdefault(number, [])
         known = self.poison[number]
         order = {"forward": 0, "encode": 1, "decode": 2}
         groups = [
@@ -386,12 +387,6 @@ def near(flight: range) -> list[int]:
     return [*range(max(flight.start - CONTROLS, 0), flight.start), *flight[:CONTROLS], *flight[-CONTROLS:]]
 
 
-def scratch_prefix(pid: int) -> str:
-    """How the folder is named in which a process keeps answers, so that another may clear it away after its death."""
-    return f"tandem-{pid}-"
-
-
-def clear_scratch(pid: int | None) -> None:
-    """Remove what a leader that was killed has kept."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{scratch_prefix(pid or 0)}*"):
-        shutil.rmtree(folder, ignore_errors=True)
+def path_of(file: IO[bytes]) -> Path:
+    """The path of a file without a name, for the processes of this user, as long as it is open here."""
+    return Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
