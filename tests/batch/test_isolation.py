@@ -97,7 +97,8 @@ SEVEN = {
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_seven_poison_rows_of_ten_thousand_are_seven_error_rows(folder: Folder, workers: str) -> None:
     put_rows(folder, 10_000, SEVEN, files=4)
-    end = finished(*command(folder, "--workers", workers, "--memory", "500MB", "--stall-s", "6"))
+    memory = {"1": "500MB", "2": "700MB"}[workers]
+    end = finished(*command(folder, "--workers", workers, "--memory", memory, "--stall-s", "6"))
     assert_ended_well(end, 10_000, 7)
     assert_isolated(folder, 10_000, SEVEN)
     assert read_json(folder, "out/_tandem/manifest.json")["errors"] == {
