@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from models.costs import Costs
 from models.errors import SpecInvalid
 from models.ragged import Ragged
+from models.say import hide_secrets
 from models.spec import ModelSpec
 
 OnLong = Literal["truncate", "error", "chunk"]
 #: An Arrow array (chunked or not) or a Python sequence; pyarrow has no stubs to say so.
 Values = Any
+#: Characters of a message that a row's fault keeps.
+MOST_SAID = 500
 #: A piece is padded by no more than a part in so many for the sake of meeting fewer lengths.
 PADDING = 8
 #: What the pieces of an Encoded are as arrays, one name of them.
@@ -27,11 +30,15 @@ Feature = Sequence[NDArray[Any]] | NDArray[Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowFault:
-    """Why one row has no prediction."""
+    """Why one row has no prediction; it goes into parts and answers, so its message holds no secret."""
 
     kind: str
     message: str
     attempts: int = 1
+
+    def __post_init__(self) -> None:
+        # Whole, then cut: half a secret would not be known for one.
+        object.__setattr__(self, "message", hide_secrets(self.message)[:MOST_SAID])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

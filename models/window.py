@@ -186,7 +186,7 @@ def answer_isolated(
             if len(part) > 1:
                 pending += [part[len(part) // 2 :], part[: len(part) // 2]]
             else:
-                faults[int(part[0])] = RowFault(kind=type(error).__name__, message=str(error)[:500])
+                faults[int(part[0])] = RowFault(kind=type(error).__name__, message=str(error))
                 cramped += [int(part[0])] * is_memory
     return Answered(parts=parts, faults=faults, cramped=cramped, stats=stats)
 

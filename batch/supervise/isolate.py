@@ -70,7 +70,7 @@ def find_raising(model: Model, values: pa.Array, poison: Mapping[int, RowFault])
             raise
         except (Exception, SystemExit) as error:
             if len(part) == 1:
-                faults[part[0]] = RowFault(kind=type(error).__name__, message=str(error)[:500])
+                faults[part[0]] = RowFault(kind=type(error).__name__, message=str(error))
             else:
                 pending += [part[len(part) // 2 :], part[: len(part) // 2]]
     return faults

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-import time
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -21,15 +20,13 @@ from batch.predict import Spent, decode_rows, encode_rows, predict_batches
 from batch.prepare import Prepared
 from batch.shard import Plan, Shard
 from batch.supervise.bisect import Probe
+from batch.supervise.guardian import die_with
 from batch.supervise.journal import Journal
 from batch.supervise.kept import Kept
 from batch.worker import Shape, complete_shard, rows_again, shard_rows
 from batch.workers import load_here
 from models.errors import DeviceFailed, ModelError
 from models.model import Model, RowFault
-
-#: So often, in seconds, a worker sees whether its parent is there; it hears of it at once when it has something to say.
-PARENT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +82,9 @@ def work(prepared: Prepared, shape: Shape, todo: Sequence[tuple[Plan, Shard]], m
         # The parent hears the signal, which a terminal sends to all, and lets every shard in hand be committed.
         signal.signal(number, signal.SIG_IGN)
     journal, progress = Journal(memory), PipeProgress(pipe)
-    threading.Thread(target=outlive, args=(os.getppid(), prepared.job.stall_s), name="parent", daemon=True).start()
+    if sys.platform.startswith("linux"):
+        # Also in a call that never comes back, which nobody watches then.
+        die_with(os.getppid())
     try:
         try:
             prepared, model = load_here(prepared, shape)
@@ -120,14 +119,6 @@ def work(prepared: Prepared, shape: Shape, todo: Sequence[tuple[Plan, Shard]], m
             pipe.send(("failed", type(error), error.args, error.__dict__))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent is gone, and with it whoever would want the rest
-
-
-def outlive(parent: int, most_s: float) -> None:
-    """See that this process ends soon after its parent, also where a call never comes back that nobody watches now."""
-    while os.getppid() == parent:
-        time.sleep(PARENT_S)
-    time.sleep(most_s)
-    os._exit(75)
 
 
 def try_rows(

@@ -68,7 +68,7 @@ def compose(model: Model, encoded: Encoded, groups: Sequence[Group], outputs: Ou
         except (ModelError, OutOfMemory):
             return None
         except Exception as error:  # as in a window: what a runtime raises is the rows' fault
-            return RowFault(kind=type(error).__name__, message=str(error)[:500])
+            return RowFault(kind=type(error).__name__, message=str(error))
 
     with ThreadPoolExecutor(max(model.streams, 1), thread_name_prefix="stream") as streams:
         answered = list(streams.map(answer, groups))

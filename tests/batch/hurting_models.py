@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,7 @@ DEEDS = (
     "sleeps",
     "stops once",
     "breaks the device",
+    "holds the interpreter",
 )
 HOG_BYTES = 4 << 30
 
@@ -136,6 +138,8 @@ def hurt(deed: str, number: int) -> None:
         raise ValueError(f"{number} is not to be answered")
     if deed == "hangs":
         time.sleep(600)
+    if deed == "holds the interpreter":
+        re.match(r"(a+)+$", "a" * 60 + "!")
     if deed == "segfaults":
         ctypes.string_at(0)
     if deed == "exits":

@@ -70,6 +70,14 @@ class PoisonModel(WordCount):
         return super().forward(micro_batch)
 
 
+class TalkativeModel(PoisonModel):
+    """Raises with what it should keep to itself."""
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        key = os.environ["AWS_SECRET_ACCESS_KEY"]
+        raise ValueError(f"GET https://b/k?X-Amz-Signature={key} {'.' * 430} secret_access_key={key} {key}")
+
+
 class MendableModel(PoisonModel):
     """Raises at thirteen words until MENDED is set, and ends its process where WORSE is: it is not its files' fault."""
 

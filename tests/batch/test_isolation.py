@@ -222,9 +222,10 @@ def wait_for(path: Path) -> None:
         time.sleep(0.02)
 
 
-def test_when_the_command_is_killed_nobody_works_on(folder: Folder, calls: Path) -> None:
-    put_rows(folder, 600, dict.fromkeys(range(600), "sleeps"))
-    with started(*command(folder)) as process:
+@pytest.mark.parametrize(("deed", "workers"), [("sleeps", "1"), ("holds the interpreter", "2")])
+def test_when_the_command_is_killed_nobody_works_on(folder: Folder, calls: Path, deed: str, workers: str) -> None:
+    put_rows(folder, 600, dict.fromkeys(range(600), deed), files=4)
+    with started(*command(folder, "--workers", workers)) as process:
         wait_for(calls)
         left = psutil.Process(process.pid).children(recursive=True)
         process.kill()

@@ -77,6 +77,21 @@ def test_a_job_that_is_done_holds_no_secret(s3_place: Bucket, environment: dict[
         assert_kept(str(part.to_pylist()) + str(part.schema.metadata), "a part")
 
 
+def test_what_a_model_of_ones_own_raises_is_kept_without_secrets(
+    s3_place: Bucket, environment: dict[str, str | None]
+) -> None:
+    put_table(s3_place, "in/a.parquet", texts(3))
+    words = job(s3_place, model=WORD_COUNT.replace("WordCount", "TalkativeModel"))
+    assert run("a model's error", *words, **environment).code == 0
+    shown = run("tandem errors", "errors", f"{s3_place.url}out/", **environment)
+    assert "https://b/k?X-Amz-Signature=***" in shown.out
+    for key in s3_place.etags("out/"):
+        assert_kept(s3_place.get(key), key)
+        assert b"SECRET" not in s3_place.get(key), "nor the beginning of one, cut off"
+        if "/part-" in key:
+            assert "SECRET" not in str(pq.read_table(pa.BufferReader(s3_place.get(key))).to_pylist())
+
+
 FAULTS: list[dict[str, Any]] = [
     {"status": 403, "code": "AccessDenied"},
     {"status": 403, "code": "SignatureDoesNotMatch"},
