@@ -145,6 +145,7 @@ def complete_shard(
     journal: Journal | None = None,
     poison: Mapping[int, RowFault] | None = None,
     kept: Kept | None = None,
+    again: Again | None = None,
 ) -> Done:
     """See that a shard has its part; one that the store failed is tried a second time.
 
@@ -159,7 +160,9 @@ def complete_shard(
     started = time.perf_counter()
 
     def run() -> Part:
-        return run_shard(prepared, model, plan, shard, progress, bounds, journal=journal, poison=poison, kept=kept)
+        return run_shard(
+            prepared, model, plan, shard, progress, bounds, journal=journal, poison=poison, kept=kept, again=again
+        )
 
     try:
         part = run()
@@ -189,6 +192,7 @@ def run_shard(
     journal: Journal | None = None,
     poison: Mapping[int, RowFault] | None = None,
     kept: Kept | None = None,
+    again: Again | None = None,
 ) -> Part:
     """Carry one shard from stored rows to a committed part.
 
@@ -209,11 +213,12 @@ def run_shard(
         journal: where a supervisor sees what the model has in hand.
         poison: rows that the model is not shown: position -> the fault that they end with.
         kept: the answers of an attempt that died, from which this one goes on.
+        again: under `tandem retry`, the rows that are run; None: those that are error rows of the part now.
     """
     columns = prepared.columns
     if journal is not None:
         journal.begin(shard.id)
-    key, again = part_key(prepared.record.fingerprint, shard), rows_again(prepared, plan, shard)
+    key, again = part_key(prepared.record.fingerprint, shard), again or rows_again(prepared, plan, shard)
     read, encode, arithmetic, decode = QueueTime(), QueueTime(), QueueTime(), QueueTime()
     with ExitStack() as threads:
 
@@ -271,11 +276,13 @@ def run_shard(
         return part
 
 
-def rows_again(prepared: Prepared, plan: Plan, shard: Shard) -> Again | None:
-    """Under `tandem retry`, the rows of a shard's part that are run again."""
+def rows_again(prepared: Prepared, plan: Plan, shard: Shard, *, tried: pa.Table | None = None) -> Again | None:
+    """Under `tandem retry`, the rows of a shard's part that are run again: its error rows now, or those `tried`."""
     if prepared.retry is None:
         return None
     key, is_beside = part_key(prepared.record.fingerprint, shard), prepared.job.table == "delta"
+    if tried is not None:
+        return Again(plan=plan, shard=shard, columns=prepared.columns, tried=tried, beside=is_beside)
     return find_again(prepared.target, key, plan, shard, prepared.columns, classes=prepared.retry, beside=is_beside)
 
 

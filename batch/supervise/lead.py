@@ -17,6 +17,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import IO
 
+import pyarrow as pa
+
 from batch.errors import Interrupted, JobError, revive
 from batch.prepare import Prepared
 from batch.progress import Progress
@@ -138,6 +140,7 @@ class Lead:
         self.is_retry = prepared.retry is not None  # rows that were found to be at fault before
         self.kept: dict[int, list[IO[bytes]]] = {}
         self.tight: set[int] = set()
+        self.tried: dict[int, pa.Table] = {}  # the rows of a shard that are run again, which its positions count
         self.awake = Awake()
 
     def run(self, death: Death | None = None) -> Done:
@@ -214,6 +217,9 @@ class Lead:
         elif kind == "told":
             event, facts = content
             self.progress.told(str(event), **facts)  # type: ignore[arg-type]
+        elif kind == "found":
+            assert seat.task is not None
+            self.tried[seat.task.shard] = content[0]
         elif kind == "probed":
             assert seat.search is not None
             seat.task = None
@@ -222,6 +228,7 @@ class Lead:
             assert seat.task is not None
             for file in self.kept.pop(seat.task.shard, []):
                 file.close()
+            self.tried.pop(seat.task.shard, None)
             seat.task = None
             self.done.join(*content)  # type: ignore[arg-type]
             try:
@@ -243,14 +250,15 @@ class Lead:
         if seat.search is None:
             number = self.left.popleft()
             seat.rows = 0
-            poison, is_tight = dict(self.poison[number]), number in self.tight
-            seat.task = Task(shard=number, poison=poison, kept=self.keep(number), is_tight=is_tight)
+            poison, tried, is_tight = dict(self.poison[number]), self.tried.get(number), number in self.tight
+            seat.task = Task(shard=number, poison=poison, tried=tried, kept=self.keep(number), is_tight=is_tight)
         elif seat.search.probe.is_fresh and not seat.is_fresh:
             self.replace(seat)
             return
         else:
             number = seat.search.shard
-            seat.task = Task(shard=number, poison={}, probe=seat.search.probe, is_tight=number in self.tight)
+            tried, is_tight = self.tried.get(number), number in self.tight
+            seat.task = Task(shard=number, poison={}, tried=tried, probe=seat.search.probe, is_tight=is_tight)
         seat.is_fresh = False
         seat.worker.pipe.send(seat.task)
 

@@ -18,6 +18,7 @@ from batch.lean import leave_pandas_out
 from batch.observe.log_lines import set_up_logging
 from batch.predict import Spent, decode_rows, encode_rows, predict_batches
 from batch.prepare import Prepared
+from batch.retry.again import Again
 from batch.shard import Plan, Shard
 from batch.supervise.bisect import Probe
 from batch.supervise.guardian import die_with
@@ -36,6 +37,8 @@ class Task:
     Attributes:
         shard: its number among those of the run.
         poison: rows of it that the model is not shown: position -> the fault that they end with.
+        tried: under `tandem retry`, the rows of it that the positions count, as the first worker that was given the
+            shard has found them; None: this one is the first. Another retry may have settled some of them since.
         kept: where its answers are kept, as somebody died over it before.
         is_tight: a process passed its memory bound over it.
         probe: only these rows of it go through the model, and nothing is written; None: all of it, to its part.
@@ -43,6 +46,7 @@ class Task:
 
     shard: int
     poison: Mapping[int, RowFault]
+    tried: pa.Table | None = None
     kept: Kept | None = None
     is_tight: bool = False
     probe: Probe | None = None
@@ -67,7 +71,8 @@ class PipeProgress:
 def work(prepared: Prepared, shape: Shape, todo: Sequence[tuple[Plan, Shard]], memory: Any, pipe: Connection) -> None:
     """The body of one worker process.
 
-    Sends `ready` when it wants a task, `probed` and `done` after one, and `failed` where the job cannot go on.
+    Sends `ready` when it wants a task, `found` where it is the first to read which rows are run again, `probed` and
+    `done` after a task, and `failed` where the job cannot go on.
 
     Args:
         prepared: the job, as it crossed.
@@ -96,6 +101,9 @@ def work(prepared: Prepared, shape: Shape, todo: Sequence[tuple[Plan, Shard]], m
                     return
                 plan, shard = todo[task.shard]
                 bounds = tighten(usual) if task.is_tight else usual
+                again = rows_again(prepared, plan, shard, tried=task.tried)
+                if again is not None and task.tried is None:
+                    pipe.send(("found", again.tried))
                 if task.probe is None:
                     done = complete_shard(
                         prepared,
@@ -107,10 +115,12 @@ def work(prepared: Prepared, shape: Shape, todo: Sequence[tuple[Plan, Shard]], m
                         journal=journal,
                         poison=task.poison,
                         kept=task.kept,
+                        again=again,
                     )
                     pipe.send(("done", done))
                 else:
-                    try_rows(prepared, model, plan, shard, task.probe, bounds, journal)
+                    chosen = choose_rows(prepared, plan, shard, task.probe.rows, bounds, again=again)
+                    try_rows(prepared, model, chosen, task.probe, bounds, journal)
                     pipe.send(("probed",))
         except DeviceFailed as error:
             pipe.send(("device failed", error.reason))  # another process may find it well
@@ -122,13 +132,12 @@ def work(prepared: Prepared, shape: Shape, todo: Sequence[tuple[Plan, Shard]], m
 
 
 def try_rows(
-    prepared: Prepared, model: Model, plan: Plan, shard: Shard, probe: Probe, bounds: Bounds, journal: Journal
+    prepared: Prepared, model: Model, chosen: list[pa.RecordBatch], probe: Probe, bounds: Bounds, journal: Journal
 ) -> None:
     """Send some rows of a shard through the model, by themselves, as far as the probe goes; their answers are dropped.
 
     A row that raises is well in this sense: it costs only itself.
     """
-    chosen = choose_rows(prepared, plan, shard, probe.rows, bounds)
     if probe.is_singly:
         chosen = [rows.slice(place, 1) for rows in chosen for place in range(rows.num_rows)]
     windows = ((rows, Spent()) for rows in chosen)
@@ -147,13 +156,12 @@ def try_rows(
 
 
 def choose_rows(
-    prepared: Prepared, plan: Plan, shard: Shard, rows: Sequence[int], bounds: Bounds
+    prepared: Prepared, plan: Plan, shard: Shard, rows: Sequence[int], bounds: Bounds, *, again: Again | None
 ) -> list[pa.RecordBatch]:
     """The rows at these positions of a shard."""
     wanted = sorted(rows)
     chosen = []
     first = 0
-    again = rows_again(prepared, plan, shard)
     for window in shard_rows(prepared, plan, shard, bounds, again=again):
         here = [row - first for row in wanted if first <= row < first + window.num_rows]
         if here:
