@@ -8,6 +8,8 @@ STAMP := $(VENV)/installed
 export BENTOML_DO_NOT_TRACK := True
 export HF_HUB_OFFLINE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Much of the tests is waiting for processes that are started or killed: so two files are run at once.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-s3 lint chaos bench bench-quick clean
@@ -35,10 +37,10 @@ lint: $(STAMP)  ## ruff, mypy --strict and import-linter
 	$(BIN)/lint-imports
 
 test: lint  ## What CI runs, S3 being moto
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	$(PYTEST)
 
 test-s3: $(STAMP)  ## What touches S3, on a real server (SeaweedFS) instead of moto
-	OMP_NUM_THREADS=1 TANDEM_TEST_S3=weed $(BIN)/python -m pytest -m s3
+	TANDEM_TEST_S3=weed $(PYTEST) -m s3
 
 chaos: $(STAMP)  ## Kill, pause and race 300 jobs at random moments (CHAOS_RUNS, CHAOS_SEED, CHAOS_MINUTES)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos
