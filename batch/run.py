@@ -30,14 +30,12 @@ from batch.profile import describe_run
 from batch.progress import LogProgress, Progress
 from batch.report import build_manifest
 from batch.shard import Plan, Shard
-from batch.sizes import parse_size
 from batch.spec import JobSpec, make_job
 from batch.stop import Stop
 from batch.stores.probe import COMPLETE_KEY
 from batch.stores.sweep import sweep_uploads
 from batch.supervise.guardian import GUARDED
 from batch.supervise.lead import run_in_processes
-from batch.supervise.watch import patience_of
 from batch.table.publish import publish_job
 from batch.worker import Done, Shape, run_shards
 from models.flops import Flops, count_flops, read_flops
@@ -79,8 +77,12 @@ def run_job(
     spec = make_job(job) if isinstance(job, dict) else job
     progress = progress or LogProgress()
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+    before = GUARDED.before
     with Stop() as stop, observed(progress, port=spec.metrics_port, host=spec.metrics_host) as progress:
-        prepared = prepare_job(spec, replace=replace)
+        # What died before this had the output already: what lies there now is this job's own.
+        prepared = prepare_job(spec, replace=replace and not (before is not None and before.is_claimed))
+        if GUARDED.journal is not None:
+            GUARDED.journal.claim()
         progress.told("prepared", **describe_prepared(prepared))
         if prepared.kept is not None:
             progress.told("short job", **describe_weighed(prepared.kept, prepared.record.model["variant"]))
@@ -108,12 +110,15 @@ def run_job(
             todo = rotated(todo)
         shape, done, forecast = Shape(), Done(), None
         if todo:
-            prepared, forecast = foresee_run(prepared, todo, spent_s=time.perf_counter() - clock)
+            journal = GUARDED.arm(spec) if spec.workers == 1 and not supervised else None
+            spent_s = time.perf_counter() - clock
+            prepared, forecast = foresee_run(prepared, todo, spent_s=spent_s, journal=journal, supervised=supervised)
             if spec.limit_s is not None:
                 expected = forecast.shards if forecast is not None and forecast.shards else None
                 todo = fitting_first(spec, todo, expected)
                 at_once = spec.workers if isinstance(spec.workers, int) else 1
-                limit = Limit(spec, todo, expected=expected, started=clock, at_once=at_once)
+                begun = clock if before is None else GUARDED.started  # it is the whole command's limit
+                limit = Limit(spec, todo, expected=expected, started=begun, at_once=at_once)
                 progress = LimitedProgress(progress, limit, stop)
             shape, done = run_todo(prepared, todo, progress, stop, supervised=supervised)
         seconds = time.perf_counter() - clock
@@ -160,10 +165,7 @@ def run_todo(
     model = prepared.model
     if model is None or shape.streams is not None:
         model = load_for(prepared.job, prepared.described, streams=shape.streams)
-    job, journal = prepared.job, GUARDED.journal
-    if journal is not None:
-        journal.arm(stall_s=patience_of(job), bound_bytes=None if job.memory is None else parse_size(job.memory))
-    return shape, run_shards(prepared, model, todo, progress, stop, journal=journal)
+    return shape, run_shards(prepared, model, todo, progress, stop, journal=GUARDED.arm(prepared.job))
 
 
 def finish(prepared: Prepared, run: dict[str, Any], progress: Progress) -> Manifest:

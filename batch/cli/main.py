@@ -65,12 +65,12 @@ def tandem() -> None:
 
 
 def main() -> None:
-    """Run the command, behind a guardian where it is a job; see `supervise.guardian`."""
+    """Run the command, behind a guardian where rows go through a model; see `supervise.guardian`."""
     set_up_logging("json" if asks_for_json(sys.argv[1:]) else "text")
-    if sys.argv[1:2] in (["run"], ["retry"]) and not {"-h", "--help"} & set(sys.argv):
+    if sys.argv[1:2] in (["run"], ["retry"], ["plan"]) and not {"-h", "--help", "--no-measure"} & set(sys.argv):
         from batch.supervise.guardian import GUARDED, guard
 
-        guard()
+        guard(is_plan=sys.argv[1] == "plan")
         if GUARDED.journal is not None:
             code = 1
             try:

@@ -32,6 +32,7 @@ from batch.prepare import Prepared
 from batch.profile import unit_of
 from batch.read import FIRST_ROWS, USUAL_ROWS
 from batch.shard import Plan, Shard
+from batch.supervise.journal import Journal
 from models.model import Model
 
 #: What a shard costs besides its rows, without its requests: threads, a file, an fsync.
@@ -105,6 +106,7 @@ def estimate_job(
     start_s: float,
     compared_rows: float = 0.0,
     measured: bool = True,
+    journal: Journal | None = None,
 ) -> Estimate | None:
     """Estimate what these shards will take here, from a sample of their rows.
 
@@ -118,6 +120,7 @@ def estimate_job(
         start_s: what preparing and loading took, or will take.
         compared_rows: rows that will go through the model before the first part, to compare it with its reference.
         measured: otherwise the model's costs count as they are known by now.
+        journal: where calls of the model are noted, so that one that never comes back is seen.
 
     Returns:
         None where nothing is to be done.
@@ -131,8 +134,8 @@ def estimate_job(
     if not survey.rows:
         return None
     seen = look_at(source, survey, columns)
-    samples = encode_samples(model, seen, columns.encoded)
-    pace = try_pace(prepared.job, model, columns, survey, seen) if measured else Pace()
+    samples = encode_samples(model, seen, columns.encoded, journal)
+    pace = try_pace(prepared.job, model, columns, survey, seen, journal) if measured else Pace()
     sums = Sums(survey, seen, samples)
     known = KNOWN_SPREAD if model.costs.calls else SHIPPED_SPREAD
     factor = pace.factor(model) if measured else Total(value=1.0, error=known)
@@ -164,7 +167,7 @@ def estimate_job(
     answers = rows.times(row_bytes(pace.answers) + number_bytes)
     written = sums.kept().times(kept_ratio).plus(answers).plus(Total(value=PART_BYTES * len(todo)))
     bounds = share_memory(prepared.job.memory)
-    grown = try_largest(model, samples) if measured else 0
+    grown = try_largest(model, samples, journal) if measured else 0
     besides = reference_bytes(prepared.described.folder, grown) if compared_rows else 0
     return Estimate(
         unit=unit_of(prepared.described.spec),

@@ -14,6 +14,7 @@ from batch.estimate.limit import check_first_shard
 from batch.prepare import Prepared
 from batch.profile import unit_of
 from batch.shard import Plan, Shard
+from batch.supervise.journal import Journal
 from models.footprint import held_bytes
 from models.host import recall, remember
 from models.model import Model
@@ -46,16 +47,21 @@ class Forecast:
     shards: Mapping[str, float] = field(default_factory=dict)
 
 
-def foresee_run(prepared: Prepared, todo: Todo, *, spent_s: float) -> tuple[Prepared, Forecast | None]:
+def foresee_run(
+    prepared: Prepared, todo: Todo, *, spent_s: float, journal: Journal | None = None, supervised: bool = False
+) -> tuple[Prepared, Forecast | None]:
     """Take the estimate that `tandem plan` made here of this very work, or make one where that is worth its time.
 
     A run with a limit makes one of its own, as it has to know its shards. Any other does so, without sending rows
-    through the model, where it takes WORTH_S or more. With several workers, which load their own models, none is made.
+    through the model, where it takes WORTH_S or more. With several workers, which load their own models, none is made;
+    nor under supervision, where no row is to meet the model in this process.
 
     Args:
         prepared: the job.
         todo: the shards that are left.
         spent_s: since the run began.
+        journal: where the sample's calls are noted.
+        supervised: worker processes do the arithmetic, for a row may end the one it is in.
 
     Returns:
         The job, with its model where it had to be loaded; and the estimate, None where none was made.
@@ -64,12 +70,14 @@ def foresee_run(prepared: Prepared, todo: Todo, *, spent_s: float) -> tuple[Prep
         UsageError: the job has a limit into which not even its shortest shard fits.
     """
     job = prepared.job
-    if job.limit_s is not None and job.workers == 1:
+    is_alone = job.workers == 1 and not supervised
+    if job.limit_s is not None and is_alone:
         started = time.perf_counter()
         model = prepared.model or load_for(job, prepared.described)
         prepared = replace(prepared, model=model)
         start_s = spent_s + time.perf_counter() - started
-        estimate = estimate_here(prepared, todo, model, start_s=start_s, measured=job.limit_s >= MEASURED_FROM_S)
+        measured = job.limit_s >= MEASURED_FROM_S
+        estimate = estimate_here(prepared, todo, model, start_s=start_s, measured=measured, journal=journal)
         if estimate is None:
             return prepared, None
         if not (estimate.measured or model.costs.calls):
@@ -80,18 +88,20 @@ def foresee_run(prepared: Prepared, todo: Todo, *, spent_s: float) -> tuple[Prep
         return prepared, forecast(estimate)
     if (planned := recall_plan(prepared, todo)) is not None:
         return prepared, Forecast(by="plan", content=planned)
-    if job.workers != 1 or prepared.model is None or not prepared.model.costs.are_known:
+    if not is_alone or prepared.model is None or not prepared.model.costs.are_known:
         return prepared, None
     if rough_seconds(prepared, todo, prepared.model) < WORTH_S:
         return prepared, None
-    estimate = estimate_here(prepared, todo, prepared.model, start_s=spent_s, measured=False)
+    estimate = estimate_here(prepared, todo, prepared.model, start_s=spent_s, measured=False, journal=journal)
     return prepared, forecast(estimate) if estimate is not None else None
 
 
-def estimate_here(prepared: Prepared, todo: Todo, model: Model, *, start_s: float, measured: bool) -> Estimate | None:
+def estimate_here(
+    prepared: Prepared, todo: Todo, model: Model, *, start_s: float, measured: bool, journal: Journal | None
+) -> Estimate | None:
     from batch.estimate.estimate import estimate_job  # a short job starts without it
 
-    return estimate_job(prepared, todo, model, start_s=start_s, measured=measured)
+    return estimate_job(prepared, todo, model, start_s=start_s, measured=measured, journal=journal)
 
 
 def forecast(estimate: Estimate) -> Forecast:

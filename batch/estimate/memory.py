@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,10 +9,12 @@ from pathlib import Path
 from batch.bounds import LOADED_BYTES, LOADED_TIMES, Bounds
 from batch.estimate.extrapolate import Interval
 from batch.estimate.row_costs import EncodedSample, largest_call, streams_of
-from batch.predict import size_bytes
+from batch.predict import noted, size_bytes
 from batch.read import USUAL_ROWS
 from batch.sizes import parse_size
 from batch.spec import JobSpec
+from batch.supervise.journal import Journal
+from models.errors import DeviceFailed
 from models.footprint import held_bytes
 from models.model import Model
 
@@ -28,10 +29,13 @@ TRIED_S = 1.5
 LEADER_BYTES = 120 << 20
 
 
-def try_largest(model: Model, samples: Sequence[EncodedSample]) -> int:
+def try_largest(model: Model, samples: Sequence[EncodedSample], journal: Journal | None = None) -> int:
     """Send the largest micro-batch that a job would make through every stream at once; how many bytes the peak grew by.
 
     A runtime keeps the memory of its largest call. Where the call would take longer than TRIED_S, none is made.
+
+    Raises:
+        DeviceFailed: nothing can be answered here any more.
     """
     before = held_bytes("VmHWM")
     calls = [
@@ -42,12 +46,19 @@ def try_largest(model: Model, samples: Sequence[EncodedSample]) -> int:
     encoded, pieces, _, seconds = max(calls, key=lambda call: call[2])
     if seconds > TRIED_S:
         return 0
-    with (
-        ThreadPoolExecutor(streams_of(model)) as streams,
-        contextlib.suppress(Exception),
-    ):  # a bad row is a run's affair
-        for future in [streams.submit(model.forward, model.collate(encoded, pieces)) for _ in range(streams_of(model))]:
-            future.result()
+
+    def answer() -> None:
+        with noted(journal, "forward", encoded.piece_rows[pieces], seconds):
+            model.forward(model.collate(encoded, pieces))
+
+    with ThreadPoolExecutor(streams_of(model)) as streams:
+        try:
+            for future in [streams.submit(answer) for _ in range(streams_of(model))]:
+                future.result()
+        except DeviceFailed:
+            raise
+        except Exception:  # a bad row is a run's affair
+            pass
     return max(held_bytes("VmHWM") - before, 0)
 
 

@@ -23,6 +23,7 @@ from batch.estimate.survey import Survey
 from batch.overlap import overlap
 from batch.predict import EncodedRows, PredictedRows, decode_rows, encode_rows, predict_batches, time_reading
 from batch.spec import JobSpec
+from batch.supervise.journal import Journal
 from batch.write import write_part
 from models.distinct import distinct_pieces
 from models.model import Model
@@ -108,7 +109,14 @@ class Pace:
         return Total(value=factor, error=factor * float(np.sqrt(spread)))
 
 
-def try_pace(job: JobSpec, model: Model, columns: JobColumns, survey: Survey, seen: Sequence[Seen]) -> Pace:
+def try_pace(
+    job: JobSpec,
+    model: Model,
+    columns: JobColumns,
+    survey: Survey,
+    seen: Sequence[Seen],
+    journal: Journal | None = None,
+) -> Pace:
     """Answer rows as a worker does, for about SECONDS, or LEAST_WINDOWS windows; what is written is thrown away.
 
     The model's costs learn from it, as from any job.
@@ -128,10 +136,11 @@ def try_pace(job: JobSpec, model: Model, columns: JobColumns, survey: Survey, se
         def ahead(items: Iterator[Item], name: str) -> Iterator[Item]:
             return threads.enter_context(closing(overlap(items, ahead=1, name=name)))
 
-        windows = encode_rows(model, time_reading(deal(rows, pace, started)), column=columns.encoded, bounds=bounds)
+        dealt = time_reading(deal(rows, pace, started))
+        windows = encode_rows(model, dealt, column=columns.encoded, bounds=bounds, journal=journal)
         encoded = ahead(noted(windows, pace, model, columns.encoded), "encode")
-        answered = ahead(predict_batches(model, encoded), "arithmetic")
-        decoded = ahead(decode_rows(model, answered), "decode")
+        answered = ahead(predict_batches(model, encoded, journal=journal), "arithmetic")
+        decoded = ahead(decode_rows(model, answered, journal=journal), "decode")
         folder = threads.enter_context(tempfile.TemporaryDirectory(prefix="tandem-plan-"))
         write_part(
             stamped(decoded, pace, started, answers=min(rows.num_rows, MOST_ANSWERS)),

@@ -18,6 +18,7 @@ from batch.prepare import Prepared, prepare_job
 from batch.shard import Plan, Shard
 from batch.spec import JobSpec
 from batch.stores.storage import ObjectInfo
+from batch.supervise.guardian import GUARDED
 from models.choose import device_of, speed_here
 from models.measure_costs import keep_costs
 
@@ -83,6 +84,7 @@ def plan_job(job: JobSpec, *, replace: bool = False, measure: bool = True) -> Pl
         model,
         start_s=time.perf_counter() - started + compared_s,
         compared_rows=compared_rows,
+        journal=GUARDED.arm(job),
     )
     keep_costs(model)
     if estimate is not None:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from batch.choose.draw import sizes_of
 from batch.estimate.look import Seen, even_rows
-from batch.predict import kept_promise
+from batch.predict import kept_promise, noted
 from batch.read import FIRST_ROWS
+from batch.supervise.journal import Journal
 from models.micro_batch import finished_at, plan_micro_batches
 from models.model import Encoded, Model
 from models.window import predict_seconds
@@ -46,7 +47,9 @@ class EncodedSample:
     seconds: float
 
 
-def encode_samples(model: Model, seen: Sequence[Seen], column: str) -> list[EncodedSample]:
+def encode_samples(
+    model: Model, seen: Sequence[Seen], column: str, journal: Journal | None = None
+) -> list[EncodedSample]:
     """Encode some rows of each row group, as many as ROWS and SECONDS allow.
 
     Raises:
@@ -56,25 +59,25 @@ def encode_samples(model: Model, seen: Sequence[Seen], column: str) -> list[Enco
     if not found:
         return []
     wanted = -(-ROWS // len(found))
-    encode_some(model, found[0], column, TRIED_ROWS)  # what is only paid once is no row's
+    encode_some(model, found[0], column, TRIED_ROWS, journal)  # what is only paid once is no row's
     started, looked_at = time.perf_counter(), 0
     samples = []
     for one in found:
-        samples.append(encode_some(model, one, column, TRIED_ROWS))
+        samples.append(encode_some(model, one, column, TRIED_ROWS, journal))
         looked_at += samples[-1].encoded.rows
     each_s = (time.perf_counter() - started) / looked_at
     affordable = int(SECONDS / max(each_s, 1e-9) / len(found))
     if affordable <= TRIED_ROWS:
         return samples
-    return [encode_some(model, one, column, min(wanted, affordable)) for one in found]
+    return [encode_some(model, one, column, min(wanted, affordable), journal) for one in found]
 
 
-def encode_some(model: Model, seen: Seen, column: str, count: int) -> EncodedSample:
+def encode_some(model: Model, seen: Seen, column: str, count: int, journal: Journal | None) -> EncodedSample:
     """Encode so many rows, evenly spread over those that were kept."""
     assert seen.rows is not None
     rows = seen.rows.take(pa.array(even_rows(seen.rows.num_rows, count)))
     started = time.perf_counter()
-    with kept_promise(model, "encode"):
+    with kept_promise(model, "encode"), noted(journal, "encode", range(rows.num_rows)):
         encoded = model.encode(rows.column(column))
     seconds = time.perf_counter() - started
     weights = encode_weights(model, encoded, rows.column(column))

@@ -12,14 +12,18 @@ import mmap
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from batch.observe.log_lines import error_line
 from batch.supervise.ending import Ending, ending_of
 from batch.supervise.journal import SIZE_BYTES, Call, Journal
-from batch.supervise.watch import Awake, Watch
+from batch.supervise.watch import Awake, Watch, patience_of
+
+if TYPE_CHECKING:  # it stays small
+    from batch.spec import JobSpec
 
 #: Children that one command starts at most.
 MOST_STARTS = 3
@@ -32,13 +36,21 @@ _HEARD = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Death:
-    """How the child before this one ended, and what it had in hand: the shard, its calls, and its rows on their way."""
+    """How the child before this one ended, and what it had in hand.
 
-    pid: int
+    Attributes:
+        ending: of its process.
+        shard: the one in hand; empty where none was begun.
+        calls: that had not come back.
+        flight: the shard's rows on their way.
+        is_claimed: it, or one before it, had the job's output already.
+    """
+
     ending: Ending
     shard: str
     calls: Sequence[Call]
     flight: range
+    is_claimed: bool
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,10 +60,21 @@ class Guarded:
     Attributes:
         journal: that the guardian reads; None where there is none.
         before: the death of the child before; the job is to go on under supervision.
+        started: when the command began, on `time.perf_counter`, which all its processes share.
     """
 
     journal: Journal | None = None
     before: Death | None = None
+    started: float = 0.0
+
+    def arm(self, job: JobSpec) -> Journal | None:
+        """The journal, told what calls and memory of this job may take; to be done before the model sees a row."""
+        if self.journal is not None:
+            from batch.sizes import parse_size
+
+            bound = None if job.memory is None else parse_size(job.memory)
+            self.journal.arm(stall_s=patience_of(job), bound_bytes=bound)
+        return self.journal
 
     def hand_over(self) -> None:
         """End this process at once and have another one go on under supervision, if a guardian would start it."""
@@ -63,16 +86,20 @@ class Guarded:
 GUARDED = Guarded()
 
 
-def guard() -> None:
+def guard(*, is_plan: bool = False) -> None:
     """Return in a child that runs the job; the parent stays here until the job ends, and exits as it does.
 
     Elsewhere than on Linux, and where this process has other threads already, it just returns: the job runs unguarded.
+
+    Args:
+        is_plan: the job is only planned: what ends that is said, and it is not begun again.
     """
     if not hasattr(signal, "sigtimedwait") or not sys.platform.startswith("linux") or not is_single():
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
     death: Death | None = None
-    for _ in range(MOST_STARTS):
+    GUARDED.started = time.perf_counter()
+    for _ in range(1 if is_plan else MOST_STARTS):
         memory = mmap.mmap(-1, SIZE_BYTES)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -90,14 +117,26 @@ def guard() -> None:
             leave(code if code > 0 else journal.ended)
         ending = ending or ending_of(code)
         calls = suspects_of(journal, ending)
-        death = Death(pid=child, ending=ending, shard=journal.shard, calls=calls, flight=journal.in_flight)
+        is_claimed = journal.is_claimed or (death is not None and death.is_claimed)
+        death = Death(ending=ending, shard=journal.shard, calls=calls, flight=journal.in_flight, is_claimed=is_claimed)
         if STOPPED:
             break
     assert death is not None
-    reason = f"its process {death.ending.reason}" + (f", {MOST_STARTS} times" if not STOPPED else "")
-    message = f"the job ended early: {reason}. What is finished is committed; run the same command again."
+    message = describe_end(death, is_plan=is_plan)
     os.write(2, f"{error_line(message, exit_code=75)}\n".encode())
     leave(75)
+
+
+def describe_end(death: Death, *, is_plan: bool) -> str:
+    """The line for the one who asked, where nobody goes on."""
+    reason = f"its process {death.ending.reason}"
+    if is_plan:
+        advice = (
+            "A row of the sample may be why: tandem run isolates such rows; plan with --no-measure for footers alone"
+        )
+        return f"the plan ended early: {reason}. {'Run the same command again' if STOPPED else advice}."
+    times = "" if STOPPED else f", {MOST_STARTS} times"
+    return f"the job ended early: {reason}{times}. What is finished is committed; run the same command again."
 
 
 #: Names of the signals that asked the job to end: then it is not begun again.

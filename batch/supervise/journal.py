@@ -21,7 +21,7 @@ ROWS = 1024
 _HEAD, _SLOT = 8, 5 + ROWS
 #: The size of the memory that is shared.
 SIZE_BYTES = 8 * (_HEAD + SLOTS * _SLOT)
-_ENDED, _SHARD, _LEFT, _ENTERED, _BOUND, _STALL = 0, 1, 3, 4, 5, 6
+_ENDED, _SHARD, _LEFT, _ENTERED, _BOUND, _STALL, _CLAIMED = 0, 1, 3, 4, 5, 6, 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +112,10 @@ class Journal:
         """Say for how long a call may be silent here, and what this process may hold in memory."""
         self._words[_STALL], self._words[_BOUND] = int(stall_s * 1000), bound_bytes or 0
 
+    def claim(self) -> None:
+        """The job has its output: whoever goes on with it has nothing to remove from there."""
+        self._words[_CLAIMED] = 1
+
     def end(self, code: int) -> None:
         """The process is about to end by itself, with this exit code; whatever ends it from here on is no news."""
         self._words[_ENDED] = code + 1
@@ -141,6 +145,11 @@ class Journal:
     def in_flight(self) -> range:
         """Rows of the shard that have come to encoding and are not yet written."""
         return range(self._words[_LEFT], max(self._words[_LEFT], self._words[_ENTERED]))
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether the job has its output."""
+        return bool(self._words[_CLAIMED])
 
     @property
     def ended(self) -> int | None:

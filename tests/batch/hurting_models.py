@@ -44,6 +44,7 @@ DEEDS = (
     "breaks the device",
     "holds the interpreter",
     "is missing",
+    "hangs once",
 )
 HOG_BYTES = 4 << 30
 
@@ -157,6 +158,8 @@ def hurt(deed: str, number: int) -> None:
         time.sleep(600)
     if deed == "holds the interpreter":
         re.match(r"(a+)+$", "a" * 60 + "!")
+    if deed == "hangs once" and is_first(number):
+        time.sleep(600)
     if deed == "segfaults":
         ctypes.string_at(0)
     if deed == "exits":

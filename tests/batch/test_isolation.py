@@ -17,7 +17,7 @@ import pytest
 from batch.errors import Interrupted
 from batch.report import Manifest
 from batch.run import run_job
-from tests.batch.command import Ended, ended, job, started, tandem
+from tests.batch.command import Ended, assert_refused, ended, job, started, tandem
 from tests.batch.hurting_models import CALLS, MARKS
 from tests.batch.places import Folder, part_keys, put_table, read_json, read_output
 
@@ -251,3 +251,43 @@ def test_a_job_stops_above_so_many_error_rows(folder: Folder, most: str, code: i
         assert "3 of " in end.complaint
         assert "more than --max-errors 2 allows" in end.complaint
         assert "out/_SUCCESS" not in folder.etags()
+
+
+@pytest.mark.parametrize(
+    ("model", "deed", "minutes"),
+    [("HurtingModel", "segfaults", "3"), ("HurtingModel", "hangs", "3"), ("HurtingEncoder", "hangs", "1")],
+)
+def test_a_row_that_hurts_in_the_estimates_sample_is_isolated_too(
+    folder: Folder, model: str, deed: str, minutes: str
+) -> None:
+    """A limit of more than two minutes sends the sample through the model; a shorter one encodes it only."""
+    put_rows(folder, 200, {77: deed})
+    end = finished(*command(folder, "--max-minutes", minutes, model=model))
+    assert_ended_well(end, 200, 1)
+    assert_isolated(folder, 200, {77: deed})
+
+
+@pytest.mark.parametrize("deed", ["segfaults", "hangs"])
+def test_a_plan_says_that_a_row_of_its_sample_ended_it(folder: Folder, deed: str) -> None:
+    put_rows(folder, 200, {77: deed})
+    end = finished("plan", *command(folder)[1:])
+    ending = {"segfaults": "ended with signal SIGSEGV", "hangs": "gave no answer within 3 s"}[deed]
+    assert_refused(end, 75, f"its process {ending}", "tandem run isolates such rows", "--no-measure")
+    assert finished("plan", *command(folder, "--no-measure")[1:]).code == 0
+
+
+def test_a_death_gives_a_run_no_more_time(folder: Folder) -> None:
+    """The first process spends all of it: the one that goes on does one shard, as any run, and no more."""
+    put_rows(folder, 40, {3: "hangs once"}, files=4)
+    end = finished(*command(folder, "--stall-s", "10", "--max-minutes", "0.15", "--shard-mb", "0.0001"))
+    assert end.code == 75, end.err
+    assert "--max-minutes 0.15: 0.0 s are left" in end.complaint
+    assert len(part_keys(folder)) == 1
+
+
+def test_a_death_does_not_begin_the_output_anew_again(folder: Folder) -> None:
+    put_rows(folder, 40, {3: "segfaults"})
+    for times in (1, 2):
+        end = finished(*command(folder, "--table", "delta", "--replace"))
+        assert_ended_well(end, 40, 1)
+        assert len({key.split("/")[1] for key in folder.etags("out/") if key.startswith("out/job-")}) == times
