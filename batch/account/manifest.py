@@ -255,6 +255,7 @@ class Manifest(TypedDict):
     work: NotRequired[Work]
     parts: list[PartFacts]
     run: Run
+    retried: NotRequired[Annotated[Run, Field(description="The last `tandem retry`: its own rows only.")]]
 
 
 @cache

@@ -73,16 +73,19 @@ def retry(output: str, classes: tuple[str, ...], **flags: Any) -> None:
     settings are the job's own, as its record keeps them; a class of yours is named again with --model, as no code is
     run because an output names it. Safe beside a run, and beside another retry.
     """
-    from batch.progress import BarProgress, on_terminal
+    from batch.progress import BarProgress, LogProgress, on_terminal
     from batch.retry.retry import retry_job
+    from batch.supervise.guardian import guarded
 
     settings = {name: value for name, value in flags.items() if value is not None}
     if on_terminal() and settings.get("log") != "json":
-        with BarProgress() as bar:
+        with BarProgress() as bar, guarded(bar):
             manifest = retry_job(output, classes=classes, progress=bar, **settings)
     else:
-        manifest = retry_job(output, classes=classes, **settings)
-    print_manifest(manifest, output)
+        log = LogProgress()
+        with guarded(log):
+            manifest = retry_job(output, classes=classes, progress=log, **settings)
+    print_manifest(manifest, output, done=manifest["retried"])
 
 
 def plain(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import click
 
-from batch.account.manifest import Manifest, Quality
+from batch.account.manifest import Manifest, Quality, Run
 from batch.errors import UsageError
 from batch.observe.log_lines import set_up_logging
 from batch.spec import JobSpec, read_job
@@ -92,28 +92,23 @@ def run(file: Path | None, replace: bool, profile: bool, **flags: Any) -> None:
     from batch.profile import profile_lines
     from batch.progress import BarProgress, LogProgress, Progress, on_terminal
     from batch.run import run_job
-    from batch.supervise.guardian import GUARDED
+    from batch.supervise.guardian import GUARDED, guarded
     from batch.table.describe import table_lines
-    from models.errors import DeviceFailed
 
     job = job_from(file, flags)
     set_up_logging(job.log)
 
     def start(progress: Progress) -> Manifest:
-        if (death := GUARDED.before) is not None:
-            progress.told("supervised", reason=f"(the job's process {death.ending.reason})")
-        try:
-            return run_job(job, replace=replace, profile=profile, progress=progress, supervised=death is not None)
-        except DeviceFailed:
-            GUARDED.hand_over()
-            raise
+        is_second = GUARDED.before is not None
+        with guarded(progress):
+            return run_job(job, replace=replace, profile=profile, progress=progress, supervised=is_second)
 
     if on_terminal() and job.log == "text":
         with BarProgress() as bar:
             manifest = start(bar)
     else:
         manifest = start(LogProgress())
-    print_manifest(manifest, job.output)
+    print_manifest(manifest, job.output, done=manifest["run"])
     for line in table_lines(job.output, **job.where_from) if job.table == "delta" else ():
         click.echo(line)
     if profile and manifest["run"]["rows"]:
@@ -121,9 +116,8 @@ def run(file: Path | None, replace: bool, profile: bool, **flags: Any) -> None:
             click.echo(line)
 
 
-def print_manifest(manifest: Manifest, output: str) -> None:
-    """The last lines of a run: what was done, how well, and what to look at next."""
-    done = manifest["run"]
+def print_manifest(manifest: Manifest, output: str, *, done: Run) -> None:
+    """The last lines of a run, or of a retry: what was `done`, how well, and what to look at next."""
     click.echo(
         f"{manifest['rows']:,} rows in {manifest['shards']} parts, {manifest['error_rows']} error rows, "
         f"{manifest['truncated']} truncated; model {manifest['model']['tag']} ({manifest['model']['variant']})"

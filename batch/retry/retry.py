@@ -49,7 +49,7 @@ def retry_job(
         settings: some of those in settings.py, as of a job.
 
     Returns:
-        The manifest, as it is now, with this retry's own `run`.
+        The manifest, as it is now: `run` is still the job's, and this retry's own account is `retried`.
 
     Raises:
         Interrupted: asked to stop; or some shards have no part yet, so that the job is not finished by this.
@@ -105,6 +105,8 @@ def staying_finished(prepared: Prepared, survey: Survey) -> Iterator[None]:
             with contextlib.suppress(JobError):
                 built = build_manifest(prepared.target, prepared.record, prepared.plans, survey.manifest["run"])
                 if built is not None:
+                    if "retried" in survey.manifest:
+                        built["retried"] = survey.manifest["retried"]
                     commit_manifest(prepared.target, built, attempt=prepared.attempt)
         raise
 
@@ -114,7 +116,7 @@ def finish_retry(
 ) -> Manifest:
     """Make manifest and `_SUCCESS` true again.
 
-    A job that was finished stays finished, also where more error rows are left than allowed: that is then said.
+    With every part there the job is finished, also where more error rows are left than allowed: that is then said.
 
     Raises:
         Interrupted: some shards have no part yet, or a run or retry at the same time is not done.
@@ -124,13 +126,15 @@ def finish_retry(
     if survey.manifest is not None and not changed:
         republish(prepared, progress)
         check_errors(survey.manifest, prepared.job)
-        return cast(Manifest, survey.manifest | {"run": run})
-    built = build_manifest(target, prepared.record, prepared.plans, run)
+        return cast(Manifest, survey.manifest | {"retried": run})
+    # Of an unfinished job no run is known: then it is this retry that finished it.
+    jobs_own = run if survey.manifest is None else survey.manifest["run"]
+    built = build_manifest(target, prepared.record, prepared.plans, jobs_own)
     if built is None:
         left = survey.shards - survey.shards_done
         raise Interrupted(f"{left} of {survey.shards} shards are not committed yet, which is for `tandem run` to do")
-    if survey.manifest is None:
-        check_errors(built, prepared.job)
+    built["retried"] = cast(Any, run)
+    # First: a process that died in this retry may have taken away what said that the job was finished.
     if not commit_manifest(target, built, attempt=prepared.attempt):
         raise Interrupted("another run added input or replaced a part meanwhile")
     progress.told("done", rows=built["rows"], errors=built["error_rows"], parts=built["shards"])

@@ -7,20 +7,23 @@ supervision: with a worker process for the arithmetic, in which the rows at faul
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from batch.observe.log_lines import error_line
+from batch.progress import Progress
 from batch.supervise.ending import Ending, ending_of
 from batch.supervise.journal import SIZE_BYTES, Call, Journal
 from batch.supervise.watch import Awake, Watch, patience_of
+from models.errors import DeviceFailed
 
 if TYPE_CHECKING:  # it stays small
     from batch.spec import JobSpec
@@ -84,6 +87,18 @@ class Guarded:
 
 #: Of this process.
 GUARDED = Guarded()
+
+
+@contextlib.contextmanager
+def guarded(progress: Progress) -> Iterator[None]:
+    """Around a job that a guardian may watch: say what happened before, and hand over where the device fails."""
+    if (death := GUARDED.before) is not None:
+        progress.told("supervised", reason=f"(the job's process {death.ending.reason})")
+    try:
+        yield
+    except DeviceFailed:
+        GUARDED.hand_over()
+        raise
 
 
 def guard(*, is_plan: bool = False) -> None:

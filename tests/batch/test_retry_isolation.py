@@ -8,6 +8,8 @@ import pytest
 
 from batch.retry.retry import retry_job
 from batch.run import run_job
+from batch.status import read_status
+from tests.batch.command import tandem
 from tests.batch.hurting_models import NOW
 from tests.batch.places import Folder, read_output
 from tests.batch.test_isolation import put_rows
@@ -54,3 +56,21 @@ def test_a_row_that_another_retry_settles_meanwhile_does_not_shift_the_blame(
     retry_job(output, model=MODEL, workers=2, progress=told)
     assert told.facts("row isolated")["error"] == "WorkerDied"
     assert {row: kind for row, (kind, _) in errors_of(faulty).items()} == {5: "WorkerDied"}
+
+
+def test_a_retry_whose_process_dies_leaves_the_job_finished_also_with_too_many_error_rows(faulty: Folder) -> None:
+    end = tandem(
+        "retry", f"{faulty.url}out/", "--model", MODEL, "--max-error-rate", "0.01", within_s=PATIENCE_S,
+        **{NOW: WORSE},
+    )  # fmt: skip
+    assert end.code == 4, end.err
+    assert errors_of(faulty).keys() == {5}
+    assert read_status(f"{faulty.url}out/")["finished"]
+
+
+def test_a_row_whose_device_fails_again_costs_itself_only(faulty: Folder) -> None:
+    now = WORSE.replace("segfaults", "breaks the device")
+    end = tandem("retry", f"{faulty.url}out/", "--model", MODEL, within_s=PATIENCE_S, **{NOW: now})
+    assert end.code == 0, end.err
+    assert {row: kind for row, (kind, _) in errors_of(faulty).items()} == {5: "DeviceFailed"}
+    assert read_status(f"{faulty.url}out/")["finished"]
