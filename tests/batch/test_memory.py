@@ -17,6 +17,7 @@ import pytest
 from batch.bounds import Bounds, share_memory
 from batch.columns import OWN_SOURCE
 from batch.in_flight import InFlight
+from batch.lean import give_freed_back
 from batch.overlap import overlap
 from batch.predict import PredictedRows, Spent, encode_rows
 from batch.prepare import prepare_job
@@ -328,6 +329,13 @@ def test_pictures_that_unpack_to_much_are_encoded_few_at_a_time(least: int, size
     assert [n for window in encoded for n in window.rows.column("n").to_pylist()] == list(range(80))
 
 
+@pytest.fixture
+def fresh_blocks() -> None:
+    """As a bounded job has it: a large block is memory that is new to the process, whatever tests ran here before."""
+    give_freed_back()
+
+
+@pytest.mark.usefixtures("fresh_blocks")
 def test_a_bounded_job_plans_no_micro_batch_that_would_not_fit(folder: Folder) -> None:
     model = HungryModel()
     bound_micro_batches(model, 10 * HungryModel.HUNGER)
@@ -335,6 +343,7 @@ def test_a_bounded_job_plans_no_micro_batch_that_would_not_fit(folder: Folder) -
     assert 5 <= model.max_padded <= 12
 
 
+@pytest.mark.usefixtures("fresh_blocks")
 def test_what_the_arithmetic_needs_is_tried_at_the_models_first_call(folder: Folder) -> None:
     """After the gate's calls, memory that a runtime keeps would not show any more."""
     put_table(folder, "in/a.parquet", texts(10))
