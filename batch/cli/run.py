@@ -190,7 +190,7 @@ def plan(file: Path | None, replace: bool, no_measure: bool, as_json: bool, **fl
     """Say what a run would do, what it would skip, and what it would take on this host. Nothing is written.
 
     Rows, tokens, time, memory, output and, with --price, cost are estimated from footers and a sample that goes through
-    the model for some seconds: one number, and the interval that holds it in nine of ten cases.
+    the model for some seconds: one number, and the interval that is to hold it in nine of ten cases.
     """
     import json
 
