@@ -104,14 +104,7 @@ def run_window(
     stats.repeated = len(inverse) - len(first)
     started = time.perf_counter()
     lengths = model.padded_lengths(encoded.lengths[first])
-    planned = plan_micro_batches(
-        lengths,
-        costs=model.costs,
-        max_rows=model.max_rows,
-        max_padded=model.max_padded,
-        pads=model.pads,
-        streams=model.streams,
-    )
+    planned = cut_window(model, lengths)
     expected = predict_seconds(model, lengths, planned)
     stats.plan_s = time.perf_counter() - started
 
@@ -142,6 +135,18 @@ def run_window(
         arrays = {name: array[inverse] for name, array in arrays.items()}
         faults = {piece: faults[int(i)] for piece, i in enumerate(inverse) if int(i) in faults} if faults else {}
     return WindowResult(outputs=Outputs(arrays=arrays, faults=faults), stats=stats)
+
+
+def cut_window(model: Model, lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+    """The micro-batches of a window as this model goes through it; see plan_micro_batches."""
+    return plan_micro_batches(
+        lengths,
+        costs=model.costs,
+        max_rows=model.max_rows,
+        max_padded=model.max_padded,
+        pads=model.pads,
+        streams=model.streams,
+    )
 
 
 def predict_seconds(model: Model, lengths: NDArray[np.int64], planned: Sequence[NDArray[np.int64]]) -> Sequence[float]:

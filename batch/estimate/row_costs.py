@@ -16,9 +16,9 @@ from batch.estimate.look import Seen, even_rows
 from batch.predict import kept_promise, noted
 from batch.read import FIRST_ROWS
 from batch.supervise.journal import Journal
-from models.micro_batch import finished_at, plan_micro_batches
+from models.micro_batch import finished_at
 from models.model import Encoded, Model
-from models.window import predict_seconds
+from models.window import cut_window, predict_seconds
 
 #: Rows that are encoded to see how long they become, and what encoding may take.
 ROWS, SECONDS = 1536, 1.0
@@ -129,7 +129,7 @@ def arithmetic_seconds(model: Model, encoded: Encoded, window_rows: float = WIND
     times = max(1, round(min(window_rows, WINDOW_PIECES) / encoded.rows))
     lengths = np.tile(model.padded_lengths(encoded.lengths), times)
     pieces_s = np.zeros(len(lengths))
-    planned = cut(model, lengths)
+    planned = cut_window(model, lengths)
     for chosen, seconds in zip(planned, predict_seconds(model, lengths, planned), strict=True):
         pieces_s[chosen] = seconds * lengths[chosen] / max(lengths[chosen].sum(), 1)
     streams = streams_of(model)
@@ -150,7 +150,7 @@ def largest_call(model: Model, encoded: Encoded) -> tuple[NDArray[np.int64], int
     """
     count = len(encoded.lengths)
     lengths = np.tile(model.padded_lengths(encoded.lengths), max(1, WINDOW_PIECES // count))
-    planned = cut(model, lengths)
+    planned = cut_window(model, lengths)
     padded = [len(chosen) * int(lengths[chosen].max()) for chosen in planned]
     most = int(np.argmax(padded))
     return planned[most] % count, padded[most], float(predict_seconds(model, lengths, [planned[most]])[0])
@@ -161,18 +161,7 @@ def window_seconds(model: Model, lengths: NDArray[np.int64]) -> float:
     if not len(lengths):
         return 0.0
     padded = model.padded_lengths(lengths)
-    return finished_at(np.asarray(predict_seconds(model, padded, cut(model, padded))), streams_of(model))
-
-
-def cut(model: Model, lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
-    return plan_micro_batches(
-        lengths,
-        costs=model.costs,
-        max_rows=model.max_rows,
-        max_padded=model.max_padded,
-        pads=model.pads,
-        streams=model.streams,
-    )
+    return finished_at(np.asarray(predict_seconds(model, padded, cut_window(model, padded))), streams_of(model))
 
 
 def streams_of(model: Model) -> int:
