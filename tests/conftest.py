@@ -1,5 +1,7 @@
 """What tests of every room stand on: a real S3 API on a free port, and a proxy in front of it that goes wrong."""
 
+import os
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -21,6 +23,8 @@ def skip_without_weed() -> None:
 
 
 def pytest_configure() -> None:
+    # In the environment, so that every process of pytest-xdist collects the same cases.
+    os.environ["CHAOS_SEED"] = os.environ.get("CHAOS_SEED") or str(time.time_ns() // 1_000_000 % 10**9)
     try:
         server_name()
     except ValueError as error:
