@@ -62,6 +62,7 @@ class Run:
         worker = workers[int(choice * len(workers))]
         everyone = sorted(family, key=lambda process: (process * 7919) % 13)
         chosen = {"kill a worker": [worker], "pause a worker": [worker], "kill both": everyone, "pause all": everyone}
+        chosen["pause the command"] = sorted(family.keys() - set(workers)) or workers
         struck = chosen.get(blow, [self.process.pid])
         paused = blow.startswith("pause")
         number = signal.SIGSTOP if paused else signal.SIGTERM if blow == "terminate" else signal.SIGKILL
