@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 
 from batch.errors import FingerprintMismatch, InputChanged, InputNotFound, StoreUnavailable, UsageError
 from batch.shard import Plan, Shard
+from batch.stores.left_out import PART
 from batch.stores.storage import ObjectInfo, Store
 from batch.write import Part
 
@@ -198,7 +199,8 @@ def part_key(fingerprint: str, shard: Shard) -> str:
 
 def is_part(key: str, fingerprint: str) -> bool:
     """Whether the key is named as a part of that job is, in whatever folder."""
-    return re.fullmatch(f"part-{fingerprint[:8]}-[0-9a-f]{{20}}[.]parquet", key.rpartition("/")[2]) is not None
+    found = PART.fullmatch(key.rpartition("/")[2])
+    return found is not None and found[1] == fingerprint[:8]
 
 
 def list_parts(store: Store, fingerprint: str, plans: list[Plan]) -> dict[str, ObjectInfo]:

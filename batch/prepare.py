@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,9 @@ from batch.replace import clear_output
 from batch.shard import Plan, Shard
 from batch.sizes import parse_size
 from batch.spec import JobSpec
+from batch.stores.left_out import LeftOut
 from batch.stores.probe import check_conditional_puts
-from batch.stores.storage import ObjectInfo, Store
+from batch.stores.storage import ObjectInfo, Sources, Store
 from batch.table.delta_schema import delta_schema
 from batch.table.place import Place, find_place, take_place
 from batch.table.source import list_input_objects
@@ -59,6 +60,7 @@ class Prepared:
         model: loaded to see that it does; None where another run claimed the output, or where processes load their own.
         parity: what comparing the variant with its reference found, where this run had to do it.
         kept: why the reference was kept for a job that left its variant open, where it was.
+        left_out: what lies below the input and is none.
         retry: the classes of the error rows that `tandem retry` runs again, all where none is named; None for a run.
     """
 
@@ -75,6 +77,7 @@ class Prepared:
     model: Model | None = None
     parity: Account | None = None
     kept: Weighed | None = None
+    left_out: Sequence[LeftOut] = ()
     retry: tuple[str, ...] | None = None
 
     @property
@@ -106,7 +109,8 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     if owner is not None:
         refuse_other_job(target, owner, make_record(job, described))
     plans = [] if replace else read_plans(target)
-    source, infos = list_input(job, place.root, plans, before)
+    found = list_input(job, place.root, plans, before)
+    source, infos = found.store, found.objects
     check_unchanged(source, infos, plans)
     attempt = uuid.uuid4().hex
     idle = bool(plans) and not uncovered(infos, plans, limit=job.limit) and is_finished(target, len(plans))
@@ -162,6 +166,7 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
         model=model if job.workers == 1 else None,
         parity=parity,
         kept=settled.kept,
+        left_out=found.left_out,
     )
 
 
@@ -277,9 +282,7 @@ def normal_url(url: str) -> str:
     return str(Path(url.removeprefix("file://")).absolute())
 
 
-def list_input(
-    job: JobSpec, target: Store, plans: Sequence[Plan], owner: JobRecord | None
-) -> tuple[Store, list[ObjectInfo]]:
+def list_input(job: JobSpec, target: Store, plans: Sequence[Plan], owner: JobRecord | None) -> Sources:
     """List the input; where the output lies inside it, what lies there is no input.
 
     Nor are parts of the output's owner by their names, for a link, a mount or an access point may lead to them by
@@ -290,14 +293,13 @@ def list_input(
         UsageError: the output is the input's own folder, so that no later run could tell them apart.
     """
     try:
-        source, infos = list_input_objects(
-            job.input, version=job.input_version, beside=target.url, where=job.where_from
-        )
+        found = list_input_objects(job.input, version=job.input_version, beside=target.url, where=job.where_from)
     except InputNotFound as error:
         first = next((key for plan in plans for key in plan.objects), None)
         if first is None:
             raise
         raise InputChanged(f"{job.input} ({first})", expected=plans[0].objects[first], found=error.reason) from None
+    source, infos = found.store, found.objects
     if target.url == source.url:
         raise UsageError(
             f"--output {job.output} is the folder of the input itself; give the output a folder of its own, "
@@ -313,7 +315,7 @@ def list_input(
         ]
         if not infos:
             raise InputNotFound(job.input, "everything there is this job's own output")
-    return source, infos
+    return replace(found, objects=infos)
 
 
 def check_unchanged(source: Store, infos: Sequence[ObjectInfo], plans: Sequence[Plan]) -> None:

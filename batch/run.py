@@ -84,6 +84,8 @@ def run_job(
         if GUARDED.journal is not None:
             GUARDED.journal.claim()
         progress.told("prepared", **describe_prepared(prepared))
+        for some in prepared.left_out:
+            progress.told("left out", files=some.files, why=some.why, first=some.first)
         if prepared.kept is not None:
             progress.told("short job", **describe_weighed(prepared.kept, prepared.record.model["variant"]))
         if prepared.parity is not None:

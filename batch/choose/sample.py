@@ -36,7 +36,8 @@ def sample_source(url: str, column: str, *, rows: int, **s3: str | None) -> Samp
         UsageError: no such column, or fewer than two rows.
         JobError: the source cannot be listed or read.
     """
-    store, infos = list_input_objects(url, where=s3)
+    found = list_input_objects(url, where=s3)
+    store, infos = found.store, found.objects
     chosen = [infos[i] for i in np.unique(np.linspace(0, len(infos) - 1, min(FILES, len(infos))).astype(int))]
     values: list[Any] = []
     for info in chosen:

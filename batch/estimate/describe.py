@@ -27,6 +27,8 @@ def plan_lines(planned: Planned) -> Iterator[str]:
             f"comparison included, {short.variant_s:.1f} s"
         )
     yield f"input     {prepared.job.input}: {objects} files, {rows:,} rows, {input_bytes(shards):,} bytes"
+    for left_out in prepared.left_out:
+        yield f"left out  {left_out}"
     yield f"encoded   {prepared.columns.encoded} -> {prepared.described.spec.column}"
     if prepared.job.where:
         yield f"condition {prepared.job.where} (rows are counted before it)"

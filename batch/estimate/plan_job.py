@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from batch.choose.gate import must_compare
@@ -54,6 +54,7 @@ class Planned:
             "output": prepared.target.url,
             "objects": sum(len(plan.objects) for plan in prepared.plans),
             "input_bytes": input_bytes([shard for _, shard in prepared.shards]),
+            "left_out": [asdict(left_out) for left_out in prepared.left_out],
             "input_rows": sum(shard.rows for _, shard in prepared.shards),
             "shards": len(prepared.shards),
             "shards_committed": len(self.parts),

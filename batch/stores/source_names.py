@@ -8,21 +8,20 @@ WILDCARD = re.compile(r"[*?\[]")
 
 
 def is_named(key: str, pattern: str | None) -> bool:
-    """Whether the key is input under its root: Parquet by its suffix, not hidden, and of the glob where there is one.
+    """Whether the key, unless it is hidden, is input: Parquet by its suffix, and of the glob where there is one.
 
     In a glob, `*` and `?` stay within a folder and `**` crosses folders; a suffix of its own (`*.pq`) stands for
-    Parquet. Hidden are segments that begin with "." or "_"; `_name=value` is a partition, not hidden, as in Spark.
+    Parquet.
     """
-    if key.endswith("/") or any(_is_hidden(segment) for segment in key.split("/")):
-        return False
-    if pattern is not None and not _glob_regex(pattern).fullmatch(key):
+    if key.endswith("/") or (pattern is not None and not _glob_regex(pattern).fullmatch(key)):
         return False
     names_its_suffix = pattern is not None and PurePosixPath(pattern).suffix != ""
     return names_its_suffix or key.lower().endswith(PARQUET_SUFFIXES)
 
 
-def _is_hidden(segment: str) -> bool:
-    return segment.startswith(".") or (segment.startswith("_") and "=" not in segment)
+def is_hidden(key: str) -> bool:
+    """Whether a segment of the key begins with "." or "_", as `..` does; `_name=value` is a partition, as in Spark."""
+    return any(name.startswith(".") or (name.startswith("_") and "=" not in name) for name in key.split("/"))
 
 
 def _glob_regex(pattern: str) -> re.Pattern[str]:

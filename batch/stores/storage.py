@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from batch.errors import AccessDenied, InputNotFound, UsageError
-from batch.stores.source_names import WILDCARD, is_named
+from batch.stores.left_out import HIDDEN, PARTS, LeftOut, find_parts
+from batch.stores.source_names import WILDCARD, is_hidden, is_named
 from models.uris import path_of
 
 
@@ -182,19 +183,27 @@ class Listing:
     is_object: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What an input means: objects of a store, sorted by key, and what beside them is left out."""
+
+    store: Store
+    objects: list[ObjectInfo]
+    left_out: tuple[LeftOut, ...] = ()
+
+
 def list_sources(
     url: str, *, endpoint_url: str | None = None, region: str | None = None, profile: str | None = None
-) -> tuple[Store, list[ObjectInfo]]:
-    """Open the store that `url` lies in and list the Parquet objects it names, sorted by key.
+) -> Sources:
+    """Open the store that `url` lies in and list the Parquet objects it names.
 
-    A folder means every `*.parquet` and `*.parq` below it that is not hidden; a file means itself, whatever its name; a
-    glob what it matches (source_names.py).
+    A folder means every `*.parquet` and `*.parq` below it that is not hidden (source_names.py), without the parts of
+    jobs whose outputs lie below it; a file means itself, whatever its name; a glob what it matches and is not hidden.
 
     Raises:
         InputNotFound: nothing there, or nothing that is named like Parquet.
     """
-    listing = list_all(url, endpoint_url=endpoint_url, region=region, profile=profile)
-    return listing.store, named_objects(listing)
+    return named_objects(list_all(url, endpoint_url=endpoint_url, region=region, profile=profile))
 
 
 def list_all(
@@ -213,21 +222,36 @@ def list_all(
     return Listing(url=url, store=store, objects=listed, pattern=pattern)
 
 
-def named_objects(listing: Listing) -> list[ObjectInfo]:
-    """Those that are input by their names.
+def named_objects(listing: Listing, *, beside: str = "") -> Sources:
+    """Those that are input by their names; parts below the url `beside` are among them, for they are no other job's.
 
     Raises:
         InputNotFound: none is.
     """
-    listed, pattern = listing.objects, listing.pattern
-    found = listed if listing.is_object else [info for info in listed if is_named(info.key, pattern)]
+    store, listed, pattern = listing.store, listing.objects, listing.pattern
+    if listing.is_object:
+        return Sources(store=store, objects=listed)
+    named = [info for info in listed if is_named(info.key, pattern)]
+    hidden = {info.key for info in named if is_hidden(info.key)}
+    parts = set() if pattern else {*find_parts([info.key for info in listed])} - hidden
+    if beside:  # what lies there is no other job's
+        parts = {key for key in parts if not store.url_of(key).startswith(beside)}
+    left_out = tuple(
+        LeftOut(why=why, files=len(keys), first=store.url_of(min(keys)))
+        for why, keys in ((HIDDEN, hidden), (PARTS, parts))
+        if keys
+    )
+    found = [info for info in named if info.key not in hidden and info.key not in parts]
     if not found:
         wanted = f"matches {pattern}" if pattern else "is named *.parquet or *.parq"
         reason = f"none of its {len(listed)} objects {wanted}" if listed else "no object is there"
-        raise InputNotFound(listing.url, reason)
+        if left_out:
+            reason = f"all that there is are {' and '.join(map(str, left_out))}"
+        advice = f"Name that output, or read it by a glob such as {listing.url.rstrip('/')}/**/part-*.parquet."
+        raise InputNotFound(listing.url, reason, advice=advice if parts else "Check the name.")
     for info in found:
-        check_name(listing.store, info.key)
-    return found
+        check_name(store, info.key)
+    return Sources(store=store, objects=found, left_out=left_out)
 
 
 def check_name(store: Store, key: str) -> None:

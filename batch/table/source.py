@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from batch.errors import InputNotFound, TableRefused, UsageError
 from batch.shard import partition_of, partition_values
-from batch.stores.storage import Listing, ObjectInfo, Store, list_all, named_objects
+from batch.stores.storage import Listing, ObjectInfo, Sources, Store, list_all, named_objects
 from batch.table.delta_log import LOG, Snapshot, TableFile, check_readable, is_log_name, is_table, read_snapshot
 
 
 def list_input_objects(
     url: str, *, where: Mapping[str, str | None], version: int | None = None, beside: str = ""
-) -> tuple[Store, list[ObjectInfo]]:
+) -> Sources:
     """The objects that an input means: of a Delta table those of a version, else as `list_sources` says.
 
     Args:
@@ -35,7 +35,7 @@ def list_input_objects(
         )
     tables = [] if listing.is_object else find_tables(listing, beside=beside)
     if "" in tables:
-        return store, table_objects(listing, version=version)
+        return Sources(store=store, objects=table_objects(listing, version=version))
     if tables:
         raise UsageError(
             f"--input {url}: {store.url_of(tables[0])} is a Delta table, of which files that were removed would be "
@@ -43,7 +43,7 @@ def list_input_objects(
         )
     if version is not None:
         raise UsageError(f"--input-version {version}: {url} is no Delta table: it has no _delta_log/ below it.")
-    return store, named_objects(listing)
+    return named_objects(listing, beside=beside)
 
 
 def find_tables(listing: Listing, *, beside: str) -> list[str]:

@@ -21,9 +21,9 @@ from tests.batch.places import WORD_COUNT, Folder, put_table
 def draw(place: Folder, *, rows: int = 64, where: str | None = None) -> Drawn | None:
     settings = {"model": WORD_COUNT, "input": place.url + "in/", "output": place.url + "out/", "where": where}
     columns = job_columns(make_job(settings), WordCount.spec)
-    store, infos = list_sources(place.url + "in/")
-    plan = make_plan(store, infos, columns, before=[], shard_mb=1)
-    return draw_rows(store, [plan], columns, rows=rows)
+    found = list_sources(place.url + "in/")
+    plan = make_plan(found.store, found.objects, columns, before=[], shard_mb=1)
+    return draw_rows(found.store, [plan], columns, rows=rows)
 
 
 def drawn(place: Folder, *, rows: int = 64, where: str | None = None) -> pa.RecordBatch:

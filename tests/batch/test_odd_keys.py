@@ -165,8 +165,8 @@ def test_what_a_terminal_would_obey_is_spelt_out(folder: Folder, command: Comman
 def test_listing_names_what_was_listed(place: Place) -> None:
     for name in readable(place):
         place.put(f"in/{name}.parquet", b"x")
-    _, infos = list_sources(f"{place.url}in/")
-    assert sorted(info.key for info in infos) == sorted(f"{name}.parquet" for name in readable(place))
+    objects = list_sources(f"{place.url}in/").objects
+    assert sorted(info.key for info in objects) == sorted(f"{name}.parquet" for name in readable(place))
 
 
 def test_columns_with_odd_names_are_kept(folder: Folder, command: Command) -> None:

@@ -64,10 +64,10 @@ FOLDER = ["_year=3/g.parquet", "a.parquet", "b.parq", "c.PARQUET", *DEEP]
     ],
 )
 def test_an_input_names(root: str, url: str, keys: list[str]) -> None:
-    store, found = list_sources(root + url)
-    assert [info.key for info in found] == keys
-    for info in found:
-        head = store.head(info.key)
+    found = list_sources(root + url)
+    assert [info.key for info in found.objects] == keys
+    for info in found.objects:
+        head = found.store.head(info.key)
         assert head is not None
         assert (info.size_bytes, info.etag) == (head.size_bytes, head.etag)
 
@@ -95,8 +95,8 @@ def test_a_relative_folder_a_file_url_and_a_name_with_a_bracket_are_local(
     (tmp_path / "in" / "a [1].parquet").write_bytes(b"")
     monkeypatch.chdir(tmp_path)
     for url in ("in", "in/", "./in/*.parquet", (tmp_path / "in").as_uri(), "in/a [1].parquet", "**/*.parquet"):
-        store, found = list_sources(url)
-        assert store.url_of(found[0].key) == f"{tmp_path}/in/a [1].parquet"
+        found = list_sources(url)
+        assert found.store.url_of(found.objects[0].key) == f"{tmp_path}/in/a [1].parquet"
 
 
 @pytest.mark.parametrize(

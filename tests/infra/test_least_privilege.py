@@ -147,7 +147,7 @@ def test_the_jobs_own_store_needs_no_more(stack: Stack, job: "S3Client", tmp_pat
     assert dead
     assert store.abort_uploads({"part-1.parquet"}) == 1
     assert [info.key for info in store.list()] == ["_tandem/job.json", "part-1.parquet"]
-    rows, _ = list_sources(f"s3://{bucket}/input/")
+    rows = list_sources(f"s3://{bucket}/input/").store
     assert rows.read("day=1/a.parquet") == b"ours"
 
 
