@@ -16,7 +16,8 @@ from batch.bounds import Bounds
 from batch.errors import JobError
 from batch.supervise.isolate import encode_isolated
 from batch.supervise.journal import Journal, Step
-from models.errors import ContractBroken, ModelError, PredictionMismatch
+from models.decode_isolated import decode_isolated
+from models.errors import ContractBroken, ModelError, PredictionMismatch, is_interrupt
 from models.model import Encoded, Model, Outputs, RowFault
 from models.ragged import Ragged
 from models.window import WindowStats, run_window
@@ -93,7 +94,7 @@ class PredictedRows:
 
 @contextmanager
 def kept_promise(model: Model, step: str) -> Iterator[None]:
-    """A model says what is wrong with a row in its answer; where it raises instead, no row can be told from another.
+    """A model says what is wrong with a row in its answer; where it raises for every row, it is not the rows.
 
     Raises:
         ContractBroken: it raised.
@@ -102,7 +103,9 @@ def kept_promise(model: Model, step: str) -> Iterator[None]:
         yield
     except (JobError, ModelError):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         promise = f"{step} never raises for a row's sake: the row becomes an error row"
         raise ContractBroken(model.tag, promise=promise, found=f"{type(error).__name__}: {error}") from error
 
@@ -215,19 +218,17 @@ def predict_batches(
 def decode_rows(
     model: Model, windows: Iterable[AnsweredRows], *, journal: Journal | None = None
 ) -> Iterator[PredictedRows]:
-    """Name columns and labels.
+    """Name columns and labels; a row that raises, or whose answer is not finite, costs itself only.
 
     Raises:
         PredictionMismatch: the model answered another number of rows than it was given.
-        ContractBroken: it raised.
+        ContractBroken: it raised for every row, or answered with something else than the declared columns.
     """
     for window in windows:
         started = time.perf_counter()
         span = range(window.first, window.first + window.rows.num_rows)
         with kept_promise(model, "decode"), noted(journal, "decode", span):
-            predictions = model.decode(window.outputs, window.encoded)
-        if predictions.num_rows != window.rows.num_rows:
-            raise PredictionMismatch(model.tag, given=window.rows.num_rows, got=predictions.num_rows)
+            predictions = decode_isolated(model, window.outputs, window.encoded)
         window.spent.decode = time.perf_counter() - started
         yield PredictedRows(
             rows=window.rows,

@@ -12,6 +12,7 @@ import pyarrow as pa
 from models.compare import answer_distance, fault_class
 from models.model import Model, Values
 from models.samples import default_samples
+from models.say import say_schema
 from models.spec import ERROR_TYPE
 from models.trial import Broken, Trial
 from models.values import cut, describe
@@ -198,10 +199,6 @@ def say_distance(difference: float, trial: Trial) -> str:
     if difference == math.inf:
         return "one is an error or another label, the other is not"
     return f"answers differ by {difference:.3g}, the tolerance is {trial.tolerance:g}"
-
-
-def say_schema(schema: pa.Schema) -> str:
-    return ", ".join(f"{field.name} {'struct' if field.name == 'error' else field.type}" for field in schema)
 
 
 CHECKS: Mapping[str, Callable[[Trial], str]] = {

@@ -13,6 +13,9 @@ from models.errors import SpecInvalid
 from models.model import Encoded, Options, Outputs, RowFault
 from models.spec import ERROR_TYPE, ModelSpec
 
+#: Of a row whose answer is no number.
+NON_FINITE = RowFault(kind="NonFiniteOutput", message="the model's answer holds NaN or infinity")
+
 
 def decode_outputs(spec: ModelSpec, options: Options, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
     """Turn logits or vectors into one row of columns for each row of `encoded`.
@@ -41,7 +44,7 @@ def decode_outputs(spec: ModelSpec, options: Options, outputs: Outputs, encoded:
     if not np.isfinite(answers).all():
         for row in np.flatnonzero(~np.isfinite(answers).all(axis=1)):
             if row not in faults:
-                faults[int(row)] = RowFault(kind="NonFiniteOutput", message="the model's answer holds NaN or infinity")
+                faults[int(row)] = NON_FINITE
     bad: NDArray[np.bool_] | None = None
     if faults:
         bad = np.zeros(encoded.rows, dtype=np.bool_)

@@ -23,6 +23,8 @@ OutOfMemory                 a micro-batch did not fit; the caller may halve it
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Sequence
 from typing import Literal
 
@@ -236,3 +238,15 @@ class PredictionMismatch(ModelError):
 
 class OutOfMemory(Exception):
     """A micro-batch did not fit into memory; the caller may halve it."""
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether somebody pressed Ctrl-C, rather than a model's own code raised: then no row is to blame.
+
+    Python raises it in the main thread only, and where nobody else hears the signal.
+    """
+    return (
+        isinstance(error, KeyboardInterrupt)
+        and threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from models.artifact import VARIANTS, refuse_unsafe, verify_digest
 from models.choose import Tolerance, choose_variant
-from models.errors import MissingExtra, ModelNotFound, RuntimeUnavailable, SpecInvalid
+from models.errors import MissingExtra, ModelNotFound, RuntimeUnavailable, SpecInvalid, is_interrupt
 from models.locate import VERSION_LENGTH, locate_model
 from models.measure_costs import costs_key, load_costs
 from models.model import Model, Options
@@ -230,7 +230,9 @@ def load_class(name: str) -> Model:
         ours = module_name.partition(".")[0] in ("models", "batch", "service")
         hint = " (which is Tandem's own package: name yours otherwise)" if ours else ""
         raise ModelNotFound(name, looked_in=[f"the module {module_name} on sys.path{hint}"]) from None
-    except (Exception, SystemExit) as error:  # whatever an operator's module does
+    except BaseException as error:  # whatever an operator's module does
+        if is_interrupt(error):
+            raise
         raise import_fault(name, error) from None
     found = getattr(module, attribute, None)
     if found is None:
@@ -239,7 +241,9 @@ def load_class(name: str) -> Model:
         raise SpecInvalid(name, "is not a subclass of models.model.Model")
     try:
         model = found()
-    except Exception as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         raise SpecInvalid(name, f"could not be made without arguments: {type(error).__name__}: {error}") from error
     if not isinstance(getattr(model, "spec", None), ModelSpec):
         raise SpecInvalid(name, "has no `spec` of type ModelSpec")

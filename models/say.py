@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the guardian stays small
+    import pyarrow as pa
 
 HIDDEN = "***"
 #: Variables whose values are never said.
@@ -42,3 +46,8 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """An error's or a log's text as it goes out."""
     return printable(hide_secrets(" ".join(text.split())))
+
+
+def say_schema(schema: pa.Schema) -> str:
+    """Columns and their types, as an error's text shows them."""
+    return ", ".join(f"{field.name} {'struct' if field.name == 'error' else field.type}" for field in schema)

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from models.compare import Answer, answer_distance
+from models.errors import is_interrupt
 from models.model import Model
 from models.values import cut
 
@@ -44,7 +45,9 @@ class Trial:
         """
         try:
             batch = self.model.predict_values(values)
-        except Exception as error:  # whatever an operator's class raises
+        except BaseException as error:  # whatever an operator's class raises
+            if is_interrupt(error):
+                raise
             raise Broken(f"{what} raised {type(error).__name__}: {cut(str(error), 200)}") from None
         if not isinstance(batch, pa.RecordBatch):
             raise Broken(f"{what} returned {type(batch).__name__}, no RecordBatch")

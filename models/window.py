@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.distinct import distinct_pieces
-from models.errors import ModelError, OutOfMemory, PredictionMismatch
+from models.errors import ModelError, OutOfMemory, PredictionMismatch, is_interrupt
 from models.micro_batch import plan_micro_batches
 from models.model import Encoded, MicroBatch, Model, Outputs, RowFault
 
@@ -183,7 +183,9 @@ def answer_isolated(
             stats.predicted_s += share_s
         except ModelError:
             raise
-        except (Exception, SystemExit) as error:  # a row whose code asks the process to end is a bad row too
+        except BaseException as error:  # a row whose code asks the process to end is a bad row too
+            if is_interrupt(error):
+                raise
             is_memory = isinstance(error, OutOfMemory | MemoryError)
             if is_memory:
                 lower_bound(model, encoded.lengths[first[part]])

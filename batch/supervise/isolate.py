@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from batch.errors import JobError
-from models.errors import ModelError, PredictionMismatch
+from models.errors import ModelError, PredictionMismatch, is_interrupt
 from models.model import Encoded, Model, RowFault
 
 
@@ -28,7 +28,9 @@ def encode_isolated(model: Model, values: pa.Array, poison: Mapping[int, RowFaul
         return encode_around(model, values, poison)
     except (JobError, ModelError):
         raise
-    except (Exception, SystemExit):
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         faults = find_raising(model, values, poison)
         if len(faults) + len(poison) == len(values) > 1:  # then it is not the rows
             raise
@@ -68,7 +70,9 @@ def find_raising(model: Model, values: pa.Array, poison: Mapping[int, RowFault])
             model.encode(values.take(pa.array(part)))
         except (JobError, ModelError):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             if len(part) == 1:
                 faults[part[0]] = RowFault(kind=type(error).__name__, message=str(error))
             else:

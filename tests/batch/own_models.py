@@ -141,6 +141,66 @@ class RaisingEncoder(WordCount):
         return super().encode(values)
 
 
+class InterruptingModel(WordCount):
+    """Its code raises at thirteen words what Ctrl-C would."""
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        if (micro_batch.inputs["words"] == 13).any():
+            raise KeyboardInterrupt("thirteen")
+        return super().forward(micro_batch)
+
+
+class InterruptingEncoder(WordCount):
+    """A text of thirteen words raises in `encode` what ends a generator."""
+
+    def encode(self, values: Values) -> Encoded:
+        if any(value is not None and len(value.split()) == 13 for value in values.to_pylist()):
+            raise GeneratorExit("thirteen")
+        return super().encode(values)
+
+
+class RaisingDecoder(WordCount):
+    """Raises where the answer to thirteen words is among those that are to be named."""
+
+    def decode(self, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
+        if any(words[0] == 13 for words in encoded.features["words"]):
+            raise LookupError("thirteen")
+        return super().decode(outputs, encoded)
+
+
+class NanDecoder(WordCount):
+    """Names a score of thirteen words that is no number."""
+
+    def decode(self, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
+        found = super().decode(outputs, encoded)
+        scores = found.column("score").to_numpy(zero_copy_only=False).copy()
+        for piece, row in enumerate(encoded.piece_rows):
+            if encoded.features["words"][piece][0] == 13:
+                scores[row] = np.inf
+        return found.set_column(1, found.schema.field("score"), pa.array(scores, from_pandas=True))
+
+
+class RaisingDecoderAlways(WordCount):
+    """Breaks the contract: names nothing."""
+
+    def decode(self, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
+        raise KeyError("whatever")
+
+
+class OtherColumns(WordCount):
+    """Breaks the contract: answers without the column that says what is wrong with a row."""
+
+    def decode(self, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
+        return super().decode(outputs, encoded).drop_columns(["error"])
+
+
+class NothingNamed(WordCount):
+    """Breaks the contract: answers nothing."""
+
+    def decode(self, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
+        return None
+
+
 class RaisingAlways(WordCount):
     """Breaks the contract: encodes nothing."""
 

@@ -39,6 +39,10 @@ def marked(folder: Folder) -> Folder:
         ("NanModel", "NonFiniteOutput", "NaN or infinity"),
         ("LeavingModel", "SystemExit", "0"),
         ("RaisingEncoder", "KeyError", "'thirteen'"),
+        ("InterruptingModel", "KeyboardInterrupt", "thirteen"),
+        ("InterruptingEncoder", "GeneratorExit", "thirteen"),
+        ("RaisingDecoder", "LookupError", "thirteen"),
+        ("NanDecoder", "NonFiniteOutput", "NaN or infinity"),
     ],
 )
 def test_a_row_at_fault_is_an_error_row_and_its_neighbours_are_answered(
@@ -62,6 +66,9 @@ def test_a_row_at_fault_is_an_error_row_and_its_neighbours_are_answered(
     [
         ("DroppingModel", PredictionMismatch, r"was given \d+ rows and returned \d+ answers"),
         ("RaisingAlways", ContractBroken, r"breaks the contract: encode never raises.*KeyError: 'whatever'"),
+        ("RaisingDecoderAlways", ContractBroken, r"decode never raises.*KeyError: 'whatever'"),
+        ("OtherColumns", ContractBroken, r"decode answers with the columns label string, .*; found: label string"),
+        ("NothingNamed", ContractBroken, r"decode answers with a pyarrow RecordBatch; found: .* NoneType"),
     ],
 )
 def test_a_model_that_breaks_its_contract_ends_the_job_and_writes_no_answer(

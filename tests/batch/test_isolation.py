@@ -107,7 +107,7 @@ def test_seven_poison_rows_of_ten_thousand_are_seven_error_rows(folder: Folder, 
 
 
 @pytest.mark.parametrize("model", ["HurtingModel", "HurtingEncoder", "HurtingDecoder"])
-@pytest.mark.parametrize("deed", ["segfaults", "exits", "hangs"])
+@pytest.mark.parametrize("deed", ["raises", "segfaults", "exits", "hangs"])
 def test_a_row_is_isolated_in_whatever_step_it_hurts(folder: Folder, model: str, deed: str) -> None:
     put_rows(folder, 200, {77: deed})
     assert run(folder, model=model)["errors"] == {KINDS[deed]: 1}
