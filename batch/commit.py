@@ -198,7 +198,7 @@ def part_key(fingerprint: str, shard: Shard) -> str:
 
 
 def is_part(key: str, fingerprint: str) -> bool:
-    """Whether the key is named as a part of that job is, in whatever folder."""
+    """Whether the key is named as a part of that job is, in whatever folder; a retry's beside it too."""
     found = PART.fullmatch(key.rpartition("/")[2])
     return found is not None and found[1] == fingerprint[:8]
 
@@ -212,10 +212,15 @@ def newest_parts(infos: Iterable[ObjectInfo]) -> dict[str, ObjectInfo]:
     """The key that a part was first put at -> the part; in a table the last that a retry has put beside it."""
     newest: dict[str, ObjectInfo] = {}
     for info in infos:
-        key = REVISION.sub("", info.key)
+        key = first_key(info.key)
         if key not in newest or revision(info.key) > revision(newest[key].key):
             newest[key] = info
     return newest
+
+
+def first_key(key: str) -> str:
+    """Where a part was put at first, be it put anew beside itself since or not."""
+    return REVISION.sub("", key)
 
 
 def revision(key: str) -> int:
@@ -226,7 +231,7 @@ def revision(key: str) -> int:
 
 def next_key(key: str) -> str:
     """Where a part is put anew beside itself: 412 there says that another retry was first."""
-    return REVISION.sub("", key).removesuffix(".parquet") + f"-r{revision(key) + 1}.parquet"
+    return first_key(key).removesuffix(".parquet") + f"-r{revision(key) + 1}.parquet"
 
 
 def pick_parts(there: Mapping[str, ObjectInfo], fingerprint: str, plans: Sequence[Plan]) -> dict[str, ObjectInfo]:

@@ -19,10 +19,10 @@ from batch.progress import LogProgress, Progress
 from batch.report import Manifest, build_manifest
 from batch.retry.find_errors import Survey
 from batch.retry.prepare_retry import chosen_shards, prepare_retry
-from batch.run import check_errors, describe_prepared, find_flops, publish, run_todo
+from batch.run import check_errors, describe_prepared, find_flops, run_todo
 from batch.stop import Stop
 from batch.supervise.guardian import GUARDED
-from batch.table.place import current_folder
+from batch.table.publish import publish_retry
 from batch.worker import Done, Shape
 from models.errors import ModelError
 from models.matmul import known_rate
@@ -124,7 +124,7 @@ def finish_retry(
     """
     target = prepared.target
     if survey.manifest is not None and not changed:
-        republish(prepared, progress)
+        republish(prepared, progress, changed=False)
         check_errors(survey.manifest, prepared.job)
         return cast(Manifest, survey.manifest | {"retried": run})
     # Of an unfinished job no run is known: then it is this retry that finished it.
@@ -138,13 +138,23 @@ def finish_retry(
     if not commit_manifest(target, built, attempt=prepared.attempt):
         raise Interrupted("another run added input or replaced a part meanwhile")
     progress.told("done", rows=built["rows"], errors=built["error_rows"], parts=built["shards"])
-    republish(prepared, progress)
+    republish(prepared, progress, changed=True)
     check_errors(built, prepared.job)
     return built
 
 
-def republish(prepared: Prepared, progress: Progress) -> None:
-    """Where readers of a table see this job, let them see its new parts; a job that they do not see stays unseen."""
+def republish(prepared: Prepared, progress: Progress, *, changed: bool) -> None:
+    """Where readers of a table see this job, let them see its new parts; a job that they do not see stays unseen.
+
+    Raises:
+        Interrupted: input was added meanwhile.
+    """
     place = prepared.place
-    if place.folder and current_folder(place.root) == place.folder:
-        publish(prepared, progress)
+    if not place.folder:
+        return
+    published = publish_retry(place.root, place.folder, where=prepared.job.output_from, changed=changed)
+    if published is None:
+        raise Interrupted("another run added input")
+    version, made = published
+    if made:
+        progress.told("promoted", table=place.root.url, version=version)

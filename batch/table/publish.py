@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from batch.commit import first_key
 from batch.errors import TableRefused
 from batch.stores.storage import Store, open_store
-from batch.table.delta_log import Snapshot, read_snapshot
+from batch.table.delta_log import Snapshot, TableFile, read_snapshot
 from batch.table.next_version import Action, commit_version, move_files, now_ms
 from batch.table.place import JOB_OF_TABLE, list_folders
 from batch.table.result import Result, read_result, with_statistics
@@ -17,10 +18,11 @@ from batch.table.result import Result, read_result, with_statistics
 def publish_job(
     root: Store, folder: str, *, where: Mapping[str, str | None], again: bool = False
 ) -> tuple[int, bool] | None:
-    """Move readers to a finished job's answers, in one commit, and unasked once only for each set of parts.
+    """Move readers to a finished job's answers, in one commit, and unasked once only for each set of shards.
 
     Killed at any moment, or its answer lost, the same call makes what is missing: the log itself says what was
-    published. Of two that finish at once one commits, and the other finds that it is done.
+    published. Of two that finish at once one commits, and the other finds that it is done. Where the set was published
+    before, readers who still see it get the parts that a retry has put anew since, as publish_retry says.
 
     Args:
         root: the table's.
@@ -34,6 +36,46 @@ def publish_job(
     Raises:
         TableRefused: the table asks writers for more than we do.
     """
+
+    def change(before: Snapshot, result: Result) -> list[Action] | None:
+        if result.name in before.transactions and not again:
+            return follow_retry(root, before, result)
+        return None if is_current(before, result) else describe_change(root, before, result)
+
+    return commit_result(root, folder, change, where=where)
+
+
+def publish_retry(
+    root: Store, folder: str, *, where: Mapping[str, str | None], changed: bool
+) -> tuple[int, bool] | None:
+    """Let readers who see this job see the parts that a retry has put beside those they see, in one commit.
+
+    It changes what they see of the shards that they see, and no more: readers of another job, or of this one before its
+    input grew, stay where somebody has put them. Where nothing `changed`, those who were rolled back stay too.
+
+    Args:
+        root, folder, where: as of publish_job.
+        changed: whether this retry put any part, or finished the job.
+
+    Returns:
+        As publish_job.
+
+    Raises:
+        TableRefused: the table asks writers for more than we do.
+    """
+    return commit_result(
+        root, folder, lambda before, result: follow_retry(root, before, result, changed=changed), where=where
+    )
+
+
+def commit_result(
+    root: Store,
+    folder: str,
+    change: Callable[[Snapshot, Result], list[Action] | None],
+    *,
+    where: Mapping[str, str | None],
+) -> tuple[int, bool] | None:
+    """Commit what a finished job's result changes in the newest version; see publish_job."""
     target = open_store(root.url_of(folder), **where)
 
     def actions(snapshot: Snapshot | None) -> list[Action] | None:
@@ -41,9 +83,7 @@ def publish_job(
         result = read_result(root, target, folder)
         if result is None:
             raise NotFinished
-        before = snapshot or Snapshot(version=-1)
-        was_published = result.name in before.transactions and not again
-        return None if was_published or is_current(before, result) else describe_change(root, before, result)
+        return change(snapshot or Snapshot(version=-1), result)
 
     try:
         return commit_version(root, actions)
@@ -76,11 +116,29 @@ def describe_change(root: Store, before: Snapshot, result: Result) -> list[Actio
         "partitionColumns": list(result.partition_columns),
         "configuration": {**before.configuration, JOB_OF_TABLE: result.folder},
     }
-    new = with_statistics(root, [file for path, file in result.files.items() if path not in before.files])
-    files = {**result.files, **{file.path: file for file in new}}
-    operation = {"operation": "WRITE", "operationParameters": {"mode": "Overwrite"}}
     published = {"txn": {"appId": result.name, "version": 1, "lastUpdated": now_ms()}}
-    return [*move_files(before, files, metadata, operation), published]
+    return [*overwrite(root, before, result.files, metadata), published]
+
+
+def follow_retry(root: Store, before: Snapshot, result: Result, *, changed: bool = False) -> list[Action] | None:
+    """What brings readers from parts of this job to the newest ones of the same shards; None where they stay."""
+    if before.configuration.get(JOB_OF_TABLE) != result.folder or (is_rolled_back(before) and not changed):
+        return None
+    newest = {first_key(file.key): file for file in result.files.values()}
+    seen = {first_key(file.key) for file in before.files.values()}
+    if not seen <= newest.keys():  # another program has rewritten some, and may have deleted rows of them
+        return None
+    files = {newest[key].path: newest[key] for key in seen}
+    return None if files.keys() == before.files.keys() else overwrite(root, before, files, before.metadata)
+
+
+def overwrite(
+    root: Store, before: Snapshot, files: Mapping[str, TableFile], metadata: Mapping[str, Any]
+) -> list[Action]:
+    """What makes the table's files be these, those that are new to it with their statistics."""
+    new = with_statistics(root, [file for path, file in files.items() if path not in before.files])
+    operation = {"operation": "WRITE", "operationParameters": {"mode": "Overwrite"}}
+    return move_files(before, {**files, **{file.path: file for file in new}}, metadata, operation)
 
 
 def promote_job(root: Store, fingerprint: str | None, *, where: Mapping[str, str | None]) -> tuple[int, bool, str]:
@@ -155,9 +213,14 @@ def roll_back(root: Store, version: int | None) -> tuple[int, int]:
 
 def seen_version(snapshot: Snapshot) -> int:
     """The version whose rows readers see: where the newest only takes an earlier one back up, that one."""
-    if snapshot.info.get("operation") == "RESTORE":
+    if is_rolled_back(snapshot):
         try:
             return int(snapshot.info["operationParameters"]["version"])
         except (KeyError, TypeError, ValueError):
             pass
     return snapshot.version
+
+
+def is_rolled_back(snapshot: Snapshot) -> bool:
+    """Whether somebody had readers see an earlier version again, and nothing was published since."""
+    return snapshot.info.get("operation") == "RESTORE"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from batch.commit import MANIFEST, is_finished, read_plans, read_record
+from batch.commit import MANIFEST, first_key, is_finished, read_plans, read_record
 from batch.errors import InputNotFound, TableRefused
 from batch.parquet_source import read_footer
 from batch.shard import Plan, partition_values
@@ -29,7 +29,8 @@ class Result:
         files: path in the log -> file, without statistics.
         schema: as the log has it.
         partition_columns: of those, the ones that the folders hold.
-        name: of this set of files: what was once published under it is not published again unasked.
+        name: of this set of shards: what was once published under it is not published again unasked. Parts that a
+            retry put anew are no other set: else a run after it would undo a rollback.
     """
 
     folder: str
@@ -63,7 +64,7 @@ def read_result(root: Store, target: Store, folder: str) -> Result | None:
     ]
     partitions = partition_fields(plans)
     columns = [field for field in read_columns(root, files[0]) if field.name not in partitions.names] if files else []
-    names = hashlib.sha256(json.dumps(sorted(file.key for file in files)).encode()).hexdigest()
+    names = hashlib.sha256(json.dumps(sorted(first_key(file.key) for file in files)).encode()).hexdigest()
     return Result(
         folder=folder,
         files={file.path: file for file in files},

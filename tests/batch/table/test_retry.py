@@ -9,6 +9,7 @@ import pytest
 
 from batch.errors import StoreUnavailable
 from batch.retry.retry import retry_job
+from tests.batch.command import Command
 from tests.batch.places import Bucket, Place, part_keys, put_table, texts
 from tests.batch.table.models import CONTRARY, MENDABLE
 from tests.batch.table.tables import entries, opened, rows, run
@@ -87,6 +88,75 @@ def test_the_retry_of_a_job_that_readers_do_not_see_moves_nobody(faulty: Place) 
     retry_job(f"{faulty.url}out/{folder}/", model=MENDABLE)
     assert opened(faulty).version() == 1
     assert len(part_keys(faulty)) == 8
+
+
+def folder_of(place: Place, *others: str) -> str:
+    """The one folder of a job that is none of these."""
+    (folder,) = {key.split("/")[1] for key in part_keys(place)} - set(others)
+    return folder
+
+
+def test_neither_a_retry_nor_the_run_after_it_brings_a_job_back_that_readers_were_moved_from(
+    faulty: Place, command: Command
+) -> None:
+    mine = folder_of(faulty)
+    run(faulty, CONTRARY, **SMALL)
+    theirs = folder_of(faulty, mine)
+    assert command("rollback", faulty.url + "out/").code == 0
+    assert command("rollback", faulty.url + "out/", "--version", "1").code == 0
+    for _ in range(2):
+        retry_job(f"{faulty.url}out/{mine}/", model=MENDABLE)
+        assert run(faulty, MENDABLE, **SMALL)["error_rows"] == 0
+    assert opened(faulty).version() == 3
+    assert all(f"/{theirs}/" in uri for uri in opened(faulty).file_uris())
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_retry_with_nothing_to_do_leaves_readers_where_they_were_rolled_back_to(
+    faulty: Place, command: Command, seen: bool
+) -> None:
+    """Whether they saw the parts of the retry before it, or those were put while another job was to be seen."""
+    mine = folder_of(faulty)
+    if not seen:
+        run(faulty, CONTRARY, **SMALL)
+    retry_job(f"{faulty.url}out/{mine}/", model=MENDABLE)
+    assert command("rollback", faulty.url + "out/", "--version", "0").code == 0
+    retry_job(faulty.url + "out/", model=MENDABLE)
+    run(faulty, MENDABLE, **SMALL)
+    assert opened(faulty).version() == 2
+    assert error_ids(faulty) == [6, 13, 20]
+    assert command("promote", faulty.url + "out/", "--fingerprint", mine.removeprefix("job-")).code == 0
+    assert error_ids(faulty) == []
+
+
+def test_after_a_rollback_within_a_job_a_retry_that_changes_parts_shows_them(
+    faulty: Place, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MENDED", "")
+    retry_job(faulty.url + "out/", model=MENDABLE)
+    assert command("rollback", faulty.url + "out/").code == 0
+    monkeypatch.setenv("MENDED", str(tmp_path))
+    retry_job(faulty.url + "out/", model=MENDABLE)
+    assert (opened(faulty).version(), error_ids(faulty)) == (3, [])
+
+
+@pytest.mark.parametrize("how", ["held back", "rolled back"])
+def test_rows_that_readers_do_not_see_are_not_shown_by_a_retry(faulty: Place, command: Command, how: str) -> None:
+    put_table(faulty, "in/c.parquet", texts(5, first=25))
+    run(faulty, MENDABLE, **SMALL, promote=how != "held back")
+    if how == "rolled back":
+        assert command("rollback", faulty.url + "out/").code == 0
+    assert retry_job(faulty.url + "out/", model=MENDABLE)["rows"] == 30
+    assert rows(faulty)["id"].to_pylist() == [*range(25)]
+    assert error_ids(faulty) == []
+    assert command("promote", faulty.url + "out/", "--fingerprint", folder_of(faulty).removeprefix("job-")).code == 0
+    assert rows(faulty)["id"].to_pylist() == [*range(30)]
+
+
+def test_rows_that_another_program_deleted_do_not_come_back_with_a_retry(faulty: Place) -> None:
+    opened(faulty).delete("id < 10")
+    retry_job(faulty.url + "out/", model=MENDABLE)
+    assert rows(faulty)["id"].to_pylist() == [*range(10, 25)]
 
 
 def test_killed_before_the_log_the_same_command_moves_readers(
