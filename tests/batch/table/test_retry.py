@@ -159,6 +159,15 @@ def test_rows_that_another_program_deleted_do_not_come_back_with_a_retry(faulty:
     assert rows(faulty)["id"].to_pylist() == [*range(10, 25)]
 
 
+def test_parts_of_a_retry_that_the_input_leads_to_are_no_input(faulty: Place) -> None:
+    """As a link or an access point may lead to them by another path than the output's own."""
+    retry_job(faulty.url + "out/", model=MENDABLE)
+    for key in part_keys(faulty):
+        faulty.put(f"in/linked/{key.rpartition('/')[2]}", faulty.get(key))
+    again = run(faulty, MENDABLE, **SMALL)
+    assert (again["plans"], again["rows"], again["run"]["rows"]) == (1, 25, 0)
+
+
 def test_killed_before_the_log_the_same_command_moves_readers(
     s3_place: Bucket, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
