@@ -6,6 +6,7 @@
     PARTITION/part-F-S.parquet     the answers of shard S under fingerprint F: the part is its own receipt
     PARTITION/part-F-S-r1.parquet  in a table, the same after a retry, which replaces no part there
     _tandem/manifest.json   what the finished job says of itself
+    _tandem/ran.json        the run that finished it, kept while a retry has the manifest away
     _SUCCESS                every planned shard has its part
 
 Every put is conditional: of two attempts the first counts, and the second is told so. `tandem retry` replaces parts,
@@ -38,6 +39,7 @@ OURS = "_tandem/"
 #: In a part's key, how often a retry has put it anew; parts of a table are never replaced.
 REVISION = re.compile(r"-r([0-9]+)(?=\.parquet$)")
 JOB, PARITY, MANIFEST, SUCCESS = f"{OURS}job.json", f"{OURS}parity.json", f"{OURS}manifest.json", "_SUCCESS"
+RAN = f"{OURS}ran.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

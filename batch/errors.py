@@ -7,6 +7,7 @@
     │   ├── UnreadableParquet       plan, read: truncated, empty, or no Parquet at all
     │   ├── WhereError              plan: --where says what we do not understand
     │   ├── TableRefused            plan, commit: a Delta table that cannot be read or written as asked
+    │   ├── Unfinished              retry: shards have no part yet, which only a run makes
     │   ├── ConditionIgnored        commit: the store overwrites where it was told not to
     │   └── EncryptionRefused       commit: the store does not encrypt as --sse asks
     ├── ModelProblem            3   the model and the job do not go together
@@ -113,6 +114,18 @@ class TableRefused(UsageError):
     def __init__(self, url: str, reason: str, *, advice: str = "") -> None:
         super().__init__(f"the Delta table at {url}: {reason}.{' ' if advice else ''}{advice}")
         self.url, self.reason = url, reason
+
+
+class Unfinished(UsageError):
+    """A retry has done what it could; the job needs a run, as its own shards are not all committed."""
+
+    def __init__(self, url: str, *, left: int, shards: int, rows: int) -> None:
+        done = f"{rows} error rows of the others were run again, and what came of them is committed"
+        super().__init__(
+            f"{left} of {shards} shards of {url} have no part yet, and a retry makes none: run the job's own "
+            f"`tandem run` again, or wait for the one at work. {done if rows else 'The others had none to run again'}."
+        )
+        self.url, self.left, self.shards, self.rows = url, left, shards, rows
 
 
 class ConditionIgnored(UsageError):

@@ -8,6 +8,7 @@ from batch.commit import (
     JOB,
     MANIFEST,
     PARITY,
+    RAN,
     SUCCESS,
     JobRecord,
     part_key,
@@ -41,6 +42,7 @@ def clear_output(store: Store, record: JobRecord, plan: Plan) -> int:
     unwanted = sorted(find_parts(store, there) - keep_parts(store, record, plan))
     store.delete(SUCCESS)
     store.delete(MANIFEST)
+    store.delete(RAN)
     for key in unwanted:
         store.delete(key)
     # The last plan first: plans are read from 0 on, so what a run killed here leaves behind is whole.

@@ -29,6 +29,7 @@ from batch.prepare import Prepared, prepare_job
 from batch.profile import describe_run
 from batch.progress import LogProgress, Progress
 from batch.report import build_manifest
+from batch.retry.ran import read_ran
 from batch.shard import Plan, Shard
 from batch.spec import JobSpec, make_job
 from batch.stop import Stop
@@ -134,7 +135,11 @@ def run_job(
             flops=find_flops(prepared, count=measure),
             matmul=matmul_rate if measure else known_rate,
         )
-        return finish(prepared, run | {"estimate": beside_truth(forecast, run)}, progress)
+        own = run | {"estimate": beside_truth(forecast, run)}
+        # With nothing left to run, what a retry that died has taken away still tells of the run that did it all.
+        before = None if todo else read_ran(prepared.target, plans=len(prepared.plans))
+        manifest = finish(prepared, own if before is None else before["run"], progress)
+        return cast(Manifest, manifest | {"run": own})
 
 
 def describe_prepared(prepared: Prepared) -> dict[str, object]:

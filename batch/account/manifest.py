@@ -104,7 +104,7 @@ class Counts(TypedDict):
 
 @CLOSED
 class Work(TypedDict):
-    """What the parts took, whichever run wrote them; steps overlap, so their seconds may be more than passed."""
+    """What the parts took, whichever runs wrote them, retries left out; steps overlap: their seconds may be more."""
 
     parts: Annotated[int, Field(description="How many parts say so; those of older versions do not.")]
     attempts: Annotated[int, Field(description="How many runs wrote them.")]
@@ -249,7 +249,13 @@ class Manifest(TypedDict):
     labels: NotRequired[Annotated[dict[str, Rows], Field(description="Predicted label -> rows.")]]
     scores: NotRequired[Annotated[Scores, Field(description="Rows by score, 20 classes from 0 to 1, or none.")]]
     lengths: NotRequired[
-        Annotated[dict[Edge, Rows], Field(description="Pieces by length, from the key to below the next one.")]
+        Annotated[
+            dict[Edge, Rows],
+            Field(
+                description="Pieces by length, from the key to below the next one, as the runs met them: a row that "
+                "`tandem retry` ran again counts as it did at first, if at all."
+            ),
+        ]
     ]
     examples: NotRequired[Annotated[list[Example], Field(description="Some error rows of each class.")]]
     work: NotRequired[Work]

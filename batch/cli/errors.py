@@ -71,7 +71,8 @@ def retry(output: str, classes: tuple[str, ...], **flags: Any) -> None:
 
     Rows that fail again stay error rows, with their attempts counted up; nothing else changes. Model, input and
     settings are the job's own, as its record keeps them; a class of yours is named again with --model, as no code is
-    run because an output names it. Safe beside a run, and beside another retry.
+    run because an output names it. Safe beside a run, and beside another retry. Where parts are
+    missing, the rest is for the job's own `tandem run` (exit code 2).
     """
     from batch.progress import BarProgress, LogProgress, on_terminal
     from batch.retry.retry import retry_job

@@ -44,6 +44,8 @@ def lengths(found: Findings) -> Figure | None:
     notes = "Each column reaches about a fifth further than the one before it." if len(edges) > 5 else ""
     if work and work["repeated"]:
         notes += f" {count(work['repeated'], 'piece')} were equal to another and went through the model with it."
+    if found.manifest.get("retries"):
+        notes += " A row that was run again counts as it did at first, if at all."
     return Figure(
         name="lengths",
         title=f"Half of the rows have {middle:,} {unit} or more{padding}",

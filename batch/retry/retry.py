@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from batch.choose.gate import describe_parity
-from batch.commit import commit_manifest, withdraw
-from batch.errors import Interrupted, JobError
+from batch.commit import commit_manifest, list_parts, withdraw
+from batch.errors import Interrupted, JobError, Unfinished
 from batch.observe.fan_out import observed
 from batch.prepare import Prepared
 from batch.profile import describe_run
@@ -19,6 +19,7 @@ from batch.progress import LogProgress, Progress
 from batch.report import Manifest, build_manifest
 from batch.retry.find_errors import Survey
 from batch.retry.prepare_retry import chosen_shards, prepare_retry
+from batch.retry.ran import keep_ran, read_ran
 from batch.run import check_errors, describe_prepared, find_flops, run_todo
 from batch.stop import Stop
 from batch.supervise.guardian import GUARDED
@@ -52,7 +53,8 @@ def retry_job(
         The manifest, as it is now: `run` is still the job's, and this retry's own account is `retried`.
 
     Raises:
-        Interrupted: asked to stop; or some shards have no part yet, so that the job is not finished by this.
+        Interrupted: asked to stop.
+        Unfinished: some shards have no part yet, so that the job is not finished by this.
         TooManyErrors: there are still more error rows than `max_error_rate` or `max_errors` allows.
         InputChanged: a row's object is no longer the one that was planned.
         JobError, ModelError: as of run_job.
@@ -66,12 +68,12 @@ def retry_job(
         if prepared.parity is not None:
             progress.told("compared", **describe_parity(prepared.parity))
         todo = chosen_shards(survey, classes)
-        if todo or survey.manifest is None:
-            withdraw(prepared.target, plans=len(prepared.plans))
+        is_done = survey.manifest is not None and not todo
+        before = None if is_done else set_aside(prepared, survey)
         shape, done = Shape(), Done()
         if todo:
             progress.planned(shards=len(todo), rows=sum(shard.rows for _, shard in todo), done_rows=0)
-            with staying_finished(prepared, survey):
+            with staying_finished(prepared, before):
                 shape, done = run_todo(patient(prepared), todo, progress, stop, supervised=GUARDED.before is not None)
         else:
             progress.told("nothing to retry", output=prepared.target.url)
@@ -84,7 +86,12 @@ def retry_job(
             flops=find_flops(prepared, count=False),
             matmul=known_rate,
         )
-        return finish_retry(prepared, survey, run, progress, changed=bool(todo))
+        if not is_done:
+            return finish_retry(prepared, before, run, progress)
+        republish(prepared, progress, changed=False)
+        manifest = cast(Manifest, survey.manifest)
+        check_errors(manifest, prepared.job)
+        return cast(Manifest, manifest | {"retried": run})
 
 
 def patient(prepared: Prepared) -> Prepared:
@@ -95,44 +102,63 @@ def patient(prepared: Prepared) -> Prepared:
     )
 
 
+def set_aside(prepared: Prepared, survey: Survey) -> Mapping[str, Any] | None:
+    """Take the manifest away, which will not be true of the parts, and keep what it alone says.
+
+    Returns:
+        The accounts of those who finished the job, also where a retry that died took them away; None where nobody did.
+    """
+    target, plans = prepared.target, len(prepared.plans)
+    if survey.manifest is None:
+        before = read_ran(target, plans=plans)
+    else:
+        before = keep_ran(target, survey.manifest, attempt=prepared.attempt)
+    withdraw(target, plans=plans)
+    return before
+
+
 @contextlib.contextmanager
-def staying_finished(prepared: Prepared, survey: Survey) -> Iterator[None]:
-    """A job that was finished is left finished by a retry that fails, with a manifest of what its parts are then."""
+def staying_finished(prepared: Prepared, before: Mapping[str, Any] | None) -> Iterator[None]:
+    """A job that was finished is left finished by a retry that fails, with a manifest of what its parts are then.
+
+    Args:
+        prepared: the job.
+        before: the accounts of those who finished it; None where it was not finished.
+    """
     try:
         yield
     except (JobError, ModelError):
-        if survey.manifest is not None:
+        if before is not None:
             with contextlib.suppress(JobError):
-                built = build_manifest(prepared.target, prepared.record, prepared.plans, survey.manifest["run"])
+                built = build_manifest(prepared.target, prepared.record, prepared.plans, before["run"])
                 if built is not None:
-                    if "retried" in survey.manifest:
-                        built["retried"] = survey.manifest["retried"]
-                    commit_manifest(prepared.target, built, attempt=prepared.attempt)
+                    commit_manifest(prepared.target, built | before, attempt=prepared.attempt)
         raise
 
 
 def finish_retry(
-    prepared: Prepared, survey: Survey, run: dict[str, Any], progress: Progress, *, changed: bool
+    prepared: Prepared, before: Mapping[str, Any] | None, run: dict[str, Any], progress: Progress
 ) -> Manifest:
     """Make manifest and `_SUCCESS` true again.
 
     With every part there the job is finished, also where more error rows are left than allowed: that is then said.
 
+    Args:
+        prepared: the job.
+        before: the accounts of those who finished it; where nobody did, it is this retry that does.
+        run: this retry's account.
+        progress: who is told.
+
     Raises:
-        Interrupted: some shards have no part yet, or a run or retry at the same time is not done.
+        Unfinished: some shards have no part yet.
+        Interrupted: a run or retry at the same time is not done.
         TooManyErrors: over all parts.
     """
     target = prepared.target
-    if survey.manifest is not None and not changed:
-        republish(prepared, progress, changed=False)
-        check_errors(survey.manifest, prepared.job)
-        return cast(Manifest, survey.manifest | {"retried": run})
-    # Of an unfinished job no run is known: then it is this retry that finished it.
-    jobs_own = run if survey.manifest is None else survey.manifest["run"]
-    built = build_manifest(target, prepared.record, prepared.plans, jobs_own)
+    built = build_manifest(target, prepared.record, prepared.plans, run if before is None else before["run"])
     if built is None:
-        left = survey.shards - survey.shards_done
-        raise Interrupted(f"{left} of {survey.shards} shards are not committed yet, which is for `tandem run` to do")
+        done, shards = list_parts(target, prepared.record.fingerprint, list(prepared.plans)), len(prepared.shards)
+        raise Unfinished(target.url, left=shards - len(done), shards=shards, rows=run["rows"])
     built["retried"] = cast(Any, run)
     # First: a process that died in this retry may have taken away what said that the job was finished.
     if not commit_manifest(target, built, attempt=prepared.attempt):

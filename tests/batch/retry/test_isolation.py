@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from batch.commit import MANIFEST
 from batch.retry.retry import retry_job
 from batch.run import run_job
 from batch.status import read_status
 from tests.batch.command import tandem
 from tests.batch.hurting_models import NOW
-from tests.batch.places import Folder, read_output
+from tests.batch.places import Folder, read_json, read_output
+from tests.batch.retry.faulty import OWN, errors_of, put_input, run, without_footer
 from tests.batch.test_isolation import put_rows
 from tests.batch.told import Told
 
@@ -34,7 +36,7 @@ def faulty(folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> F
     return folder
 
 
-def errors_of(place: Folder) -> dict[int, tuple[str, int]]:
+def errors_by_id(place: Folder) -> dict[int, tuple[str, int]]:
     """Row -> class and attempts."""
     found = read_output(place).to_pylist()
     return {row["id"]: (row["error"]["class"], row["error"]["attempts"]) for row in found if row["error"]}
@@ -55,7 +57,7 @@ def test_a_row_that_another_retry_settles_meanwhile_does_not_shift_the_blame(
     told = Told(**{"row isolated": another})
     retry_job(output, model=MODEL, workers=2, progress=told)
     assert told.facts("row isolated")["error"] == "WorkerDied"
-    assert {row: kind for row, (kind, _) in errors_of(faulty).items()} == {5: "WorkerDied"}
+    assert {row: kind for row, (kind, _) in errors_by_id(faulty).items()} == {5: "WorkerDied"}
 
 
 def test_a_retry_whose_process_dies_leaves_the_job_finished_also_with_too_many_error_rows(faulty: Folder) -> None:
@@ -64,7 +66,7 @@ def test_a_retry_whose_process_dies_leaves_the_job_finished_also_with_too_many_e
         **{NOW: WORSE},
     )  # fmt: skip
     assert end.code == 4, end.err
-    assert errors_of(faulty).keys() == {5}
+    assert errors_by_id(faulty).keys() == {5}
     assert read_status(f"{faulty.url}out/")["finished"]
 
 
@@ -72,5 +74,23 @@ def test_a_row_whose_device_fails_again_costs_itself_only(faulty: Folder) -> Non
     now = WORSE.replace("segfaults", "breaks the device")
     end = tandem("retry", f"{faulty.url}out/", "--model", MODEL, within_s=PATIENCE_S, **{NOW: now})
     assert end.code == 0, end.err
-    assert {row: kind for row, (kind, _) in errors_of(faulty).items()} == {5: "DeviceFailed"}
+    assert {row: kind for row, (kind, _) in errors_by_id(faulty).items()} == {5: "DeviceFailed"}
     assert read_status(f"{faulty.url}out/")["finished"]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_rows_that_end_the_process_when_they_are_run_again_cost_themselves_only(folder: Folder, workers: str) -> None:
+    put_input(folder)
+    jobs_own = run(folder)["run"]
+    before = without_footer(folder, "out/")
+    end = tandem("retry", f"{folder.url}out/", *OWN, "--workers", workers, within_s=240, WORSE="yes")
+    assert end.code == 0, end.err
+    found = errors_of(folder)
+    assert sum(found.values()) == 6
+    assert found["NullValue", 2] == 2
+    assert all(attempts > 1 for _, attempts in found)
+    assert "ValueError" not in {kind for kind, _ in found}
+    assert read_status(f"{folder.url}out/")["finished"]
+    assert read_json(folder, f"out/{MANIFEST}")["run"] == jobs_own
+    for key, table in without_footer(folder, "out/").items():
+        assert table.drop(["error"]).equals(before[key].drop(["error"]))
