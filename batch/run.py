@@ -137,8 +137,8 @@ def run_job(
         )
         own = run | {"estimate": beside_truth(forecast, run)}
         # With nothing left to run, what a retry that died has taken away still tells of the run that did it all.
-        before = None if todo else read_ran(prepared.target, plans=len(prepared.plans))
-        manifest = finish(prepared, own if before is None else before["run"], progress)
+        ran = None if todo else read_ran(prepared.target, plans=len(prepared.plans))
+        manifest = finish(prepared, own if ran is None else ran["run"], progress)
         return cast(Manifest, manifest | {"run": own})
 
 

@@ -132,7 +132,7 @@ def staying_finished(prepared: Prepared, before: Mapping[str, Any] | None) -> It
             with contextlib.suppress(JobError):
                 built = build_manifest(prepared.target, prepared.record, prepared.plans, before["run"])
                 if built is not None:
-                    commit_manifest(prepared.target, built | before, attempt=prepared.attempt)
+                    commit_manifest(prepared.target, {**built, **before}, attempt=prepared.attempt)
         raise
 
 
