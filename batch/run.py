@@ -22,8 +22,8 @@ from batch.commit import (
     withdraw,
 )
 from batch.errors import Interrupted, TooManyErrors
+from batch.estimate.bound import bound_run
 from batch.estimate.foresee import beside_truth, foresee_run
-from batch.estimate.limit import Limit, LimitedProgress, fitting_first
 from batch.observe.fan_out import observed
 from batch.prepare import Prepared, prepare_job
 from batch.profile import describe_run
@@ -117,12 +117,7 @@ def run_job(
             spent_s = time.perf_counter() - clock
             prepared, forecast = foresee_run(prepared, todo, spent_s=spent_s, journal=journal, supervised=supervised)
             if spec.limit_s is not None:
-                expected = forecast.shards if forecast is not None and forecast.shards else None
-                todo = fitting_first(spec, todo, expected)
-                at_once = spec.workers if isinstance(spec.workers, int) else 1
-                begun = clock if before is None else GUARDED.started  # it is the whole command's limit
-                limit = Limit(spec, todo, expected=expected, started=begun, at_once=at_once)
-                progress = LimitedProgress(progress, limit, stop)
+                todo, progress = bound_run(prepared, todo, forecast, progress, stop, started=clock)
             shape, done = run_todo(prepared, todo, progress, stop, supervised=supervised)
         seconds = time.perf_counter() - clock
         measure = profile or seconds > MEASURED_FROM_S

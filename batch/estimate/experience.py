@@ -33,6 +33,17 @@ def remember_ratio(*, estimated_s: float, seconds: float) -> None:
         remember("estimates", "seconds", [*recall_ratios(), round(seconds / estimated_s, 4)][-RUNS:])
 
 
+def remember_pace(job: str, seconds_per_row: float) -> None:
+    """Keep how quick the quickest shard of a bounded run of this job was here, for the run that goes on."""
+    remember("paces", job, seconds_per_row)
+
+
+def recall_pace(job: str) -> float | None:
+    """Seconds a row."""
+    found = recall("paces", job)
+    return float(found) if isinstance(found, int | float) and found > 0 else None
+
+
 def drift() -> Total:
     """By what an estimate is multiplied, as those before were off on average, and what it may be off by besides."""
     logs = [math.log(ratio) for ratio in recall_ratios()]

@@ -40,11 +40,13 @@ class Forecast:
         by: whether `plan` or the `run` itself made it.
         content: as the manifest shows it.
         shards: shard id -> seconds; none where `plan` made it.
+        is_known: whether something that was measured on this host foresees the run's own shards.
     """
 
     by: str
     content: Mapping[str, Any]
     shards: Mapping[str, float] = field(default_factory=dict)
+    is_known: bool = True
 
 
 def foresee_run(
@@ -81,13 +83,15 @@ def foresee_run(
         if estimate is None:
             return prepared, None
         if not (estimate.measured or model.costs.calls):
-            return prepared, forecast(estimate)
+            return prepared, replace(forecast(estimate), is_known=False)
         least = estimate.seconds.low / estimate.seconds.value if estimate.seconds.value else 1.0
         spent_s += time.perf_counter() - started
-        check_first_shard(job, least_s=spent_s + least * min(estimate.shards.values()), shards=len(todo))
+        check_first_shard(
+            job, start_s=spent_s, shard_s=least * min(estimate.shards.values()), shards=len(estimate.shards)
+        )
         return prepared, forecast(estimate)
     if (planned := recall_plan(prepared, todo)) is not None:
-        return prepared, Forecast(by="plan", content=planned)
+        return prepared, Forecast(by="plan", content=planned, is_known=False)
     if not is_alone or prepared.model is None or not prepared.model.costs.are_known:
         return prepared, None
     if rough_seconds(prepared, todo, prepared.model) < WORTH_S:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 from batch.errors import UsageError
+from batch.estimate.experience import remember_pace
 from batch.progress import Progress
 from batch.shard import Plan, Shard
 from batch.spec import JobSpec
@@ -16,8 +18,8 @@ class Limit:
     """The time that a run has, and what the next shard is expected to take.
 
     Expected is what was estimated, times how much slower this run's shards were than that; without an estimate, the
-    shard's rows at the slowest pace of this run's shards, and nothing before the first. The first shards are begun in
-    any case: a run that does none would come to nothing however often it is made.
+    shard's rows at the slowest pace of this run's shards, and nothing before the first. Shards that nothing foresees
+    are begun in any case: a run that does none would come to nothing however often it is made.
 
     Args:
         job: with a limit.
@@ -25,6 +27,9 @@ class Limit:
         expected: shard id -> seconds; None where nobody estimated them.
         started: when the run began, on `clock`.
         at_once: shards that are in hand at once.
+
+    Attributes:
+        row_s: seconds a row of the quickest shard so far.
     """
 
     def __init__(
@@ -41,7 +46,9 @@ class Limit:
         self.name = limit_name(job)
         self._ends, self._clock, self._at_once = started + job.limit_s, clock, at_once
         self._weights = {shard.id: expected[shard.id] if expected else float(shard.rows) for _, shard in todo}
+        self._rows = {shard.id: shard.rows for _, shard in todo}
         self._left = list(self._weights)
+        self.row_s: float | None = None
         self._slower = 1.0 if expected else 0.0
 
     def saw(self, shard: str, seconds: float | None) -> None:
@@ -49,7 +56,14 @@ class Limit:
         if shard in self._left:
             if seconds is not None and self._weights[shard] > 0:
                 self._slower = max(self._slower, seconds / self._weights[shard])
+            if seconds is not None and self._rows[shard]:
+                self.row_s = min(self.row_s or math.inf, seconds / self._rows[shard])
             self._left.remove(shard)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds; less than none once it is over."""
+        return self._ends - self._clock()
 
     @property
     def reached(self) -> str | None:
@@ -57,17 +71,17 @@ class Limit:
         waiting = self._left[self._at_once - 1 :]
         if not waiting:
             return None
-        expected_s, left_s = self._slower * self._weights[waiting[0]], self._ends - self._clock()
+        expected_s, left_s = self._slower * self._weights[waiting[0]], self.left_s
         if left_s > 0 and expected_s <= left_s:
             return None
         return f"{self.name}: {spell(max(left_s, 0))} are left, and the next shard takes about {spell(expected_s)}"
 
 
 class LimitedProgress:
-    """Passes on what is told; asks the run to stop once its limit is reached."""
+    """Passes on what is told; asks the run to stop once its limit is reached, and keeps its pace for the next run."""
 
-    def __init__(self, progress: Progress, limit: Limit, stop: Stop) -> None:
-        self._progress, self._limit, self._stop = progress, limit, stop
+    def __init__(self, progress: Progress, limit: Limit, stop: Stop, *, key: str) -> None:
+        self._progress, self._limit, self._stop, self._key = progress, limit, stop, key
 
     def planned(self, *, shards: int, rows: int, done_rows: int) -> None:
         self._progress.planned(shards=shards, rows=rows, done_rows=done_rows)
@@ -80,6 +94,8 @@ class LimitedProgress:
         if event in ("committed", "already committed"):
             seconds = facts.get("seconds")
             self._limit.saw(str(facts["shard"]), seconds if isinstance(seconds, float) else None)
+            if self._limit.row_s is not None:
+                remember_pace(self._key, self._limit.row_s)
             if (reason := self._limit.reached) is not None:
                 self._stop.ask(reason)
 
@@ -92,30 +108,35 @@ def limit_name(job: JobSpec) -> str:
 
 
 def fitting_first(
-    job: JobSpec, todo: Sequence[tuple[Plan, Shard]], expected: Mapping[str, float] | None
+    todo: Sequence[tuple[Plan, Shard]], expected: Mapping[str, float] | None, *, left_s: float
 ) -> list[tuple[Plan, Shard]]:
-    """The shards that fit into the limit before those that do not; else in their order."""
-    limit_s = job.limit_s or float("inf")
-    return sorted(todo, key=lambda item: expected is not None and expected[item[1].id] > limit_s)
+    """The shards that fit into what is left, in their order; then those that should not, the shortest first."""
+    if expected is None:
+        return list(todo)
+    return sorted(todo, key=lambda item: seconds if (seconds := expected[item[1].id]) > left_s else 0.0)
 
 
-def check_first_shard(job: JobSpec, *, least_s: float, shards: int) -> None:
+def check_first_shard(job: JobSpec, *, start_s: float, shard_s: float = 0.0, shards: int) -> None:
     """Refuse a run that could not do a single shard: it would cost, and would get nowhere however often it is made.
 
     Args:
         job: with a limit.
-        least_s: what the shortest of the shards takes at the least, start included.
+        start_s: what the start took.
+        shard_s: what the shortest of the shards takes at the least.
         shards: that are left.
 
     Raises:
         UsageError: that is more than the limit.
     """
-    if job.limit_s is not None and least_s > job.limit_s:
-        raise UsageError(
-            f"{limit_name(job)} gives a run {spell(job.limit_s)}, and on this host the start and the shortest of "
-            f"{shards} shards take {spell(least_s)} or more. Allow more, or begin another output with a smaller "
-            f"--shard-mb than {job.shard_mb:g}."
-        )
+    if job.limit_s is None or start_s + shard_s <= job.limit_s:
+        return
+    given = f"{limit_name(job)} gives a run {spell(job.limit_s)}, and on this host the start"
+    if start_s > job.limit_s:
+        raise UsageError(f"{given} alone takes {spell(start_s)}. Allow more.")
+    raise UsageError(
+        f"{given} and the shortest of {shards} shards take {spell(start_s + shard_s)} or more. "
+        f"Allow more, or begin another output with a smaller --shard-mb than {job.shard_mb:g}."
+    )
 
 
 def spell(seconds: float) -> str:

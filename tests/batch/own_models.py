@@ -349,6 +349,14 @@ class SlowArithmetic(WordCount):
         return super().forward(micro_batch)
 
 
+class SlowRows(WordCount):
+    """Takes a while over every row."""
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        time.sleep(0.02 * len(micro_batch.inputs["words"]))
+        return super().forward(micro_batch)
+
+
 class SlowDecoder(WordCount):
     """Takes a while to name the answers of a window."""
 

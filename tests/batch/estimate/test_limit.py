@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -120,18 +119,21 @@ def test_what_workers_have_in_hand_is_not_the_next_shard() -> None:
     assert limit.reached is not None, "the third is in hand, and the fourth does not fit"
 
 
-def test_shards_that_fit_come_before_those_that_do_not() -> None:
-    todo = todo_of(1, 2, 3)
-    expected = dict(zip(ids(todo), [90.0, 10.0, 20.0], strict=True))
-    found = fitting_first(limited(max_minutes=1), todo, expected)
-    assert [shard.rows for _, shard in found] == [2, 3, 1]
-    assert fitting_first(limited(max_minutes=1), todo, None) == todo
+def test_shards_that_fit_come_before_those_that_do_not_and_of_these_the_shortest_first() -> None:
+    todo = todo_of(1, 2, 3, 4)
+    expected = dict(zip(ids(todo), [90.0, 20.0, 10.0, 70.0], strict=True))
+    found = fitting_first(todo, expected, left_s=60.0)
+    assert [shard.rows for _, shard in found] == [2, 3, 4, 1]
+    assert fitting_first(todo, None, left_s=60.0) == todo
 
 
 def test_a_run_that_could_not_do_a_single_shard_is_refused() -> None:
-    check_first_shard(limited(max_minutes=1), least_s=59.0, shards=4)
+    job = limited(max_minutes=1)
+    check_first_shard(job, start_s=9.0, shard_s=50.0, shards=4)
     with pytest.raises(UsageError, match=r"--max-minutes 1 gives a run 60.0 s.*2.0 min or more.*--shard-mb"):
-        check_first_shard(limited(max_minutes=1), least_s=120.0, shards=4)
+        check_first_shard(job, start_s=10.0, shard_s=110.0, shards=4)
+    with pytest.raises(UsageError, match=r"the start alone takes 61.0 s. Allow more.$"):
+        check_first_shard(job, start_s=61.0, shards=4)
 
 
 @pytest.mark.parametrize(("where", "workers"), [("folder", 1), ("s3_place", 1), ("folder", 2)])
@@ -159,15 +161,41 @@ def test_a_job_that_ran_out_of_time_goes_on_by_the_same_command(
     assert read_output(place).num_rows == 12 * shards
 
 
-def test_a_limit_that_no_shard_fits_into_is_refused_before_anything_is_committed(
-    folder: Folder, command: Command, vowels: Path
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_whose_time_is_over_before_the_first_shard_begins_none(
+    folder: Folder, command: Command, workers: int
 ) -> None:
-    put_table(folder, "in/a.parquet", pa.table({"steps": [[[0.5] * 12] * 9] * 50}))
-    words = ("run", "--model", str(vowels), "--input", folder.url + "in/", "--output")
-    assert command(*words, folder.url + "first/").code == 0, "what the model takes here is known from now on"
-    end = command(*words, folder.url + "out/", "--max-cost", "0.0000001", "--price", "1")
-    assert_refused(end, 2, "--max-cost 1e-07 at --price 1 gives a run 0.0 s", "or more", "--shard-mb")
-    assert part_keys(folder) == []
+    for number in range(3):
+        put_table(folder, f"in/p={number}/a.parquet", texts(4))
+    words = job(folder, "--workers", str(workers))
+    assert command(*words, "--limit", "4").code == 0
+    part = part_keys(folder)
+    end = command(*words, "--limit", "12", "--replace", "--max-cost", "0.0000001", "--price", "1")
+    assert_refused(end, 2, "--max-cost 1e-07 at --price 1 gives a run 0.0 s", "the start alone takes", "Allow more")
+    assert not set(part_keys(folder)) - set(part), "a shard was begun"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_shard_that_is_known_not_to_fit_is_not_begun(folder: Folder, command: Command, workers: int) -> None:
+    """Nobody knows a model of one's own, but by the shards of the run before."""
+    put_table(folder, "in/p=0/a.parquet", pa.table({"text": ["word " * count for count in range(50)]}))
+    slow = ("--workers", str(workers), "--max-minutes", "0.1")
+    words = job(folder, *slow, model="tests.batch.own_models:SlowRows")
+    assert command(*words).code == 0
+    put_table(folder, "in/p=1/a.parquet", pa.table({"text": ["word " * count for count in range(1000)]}))
+    end = command(*words)
+    assert_refused(
+        end, 2, "--max-minutes 0.1 gives a run 6.0 s, and on this host the start and the shortest of 1 shards"
+    )
+    assert [key for key in part_keys(folder) if "p=1" in key] == []
+
+
+def test_a_first_shard_that_nothing_foresees_is_begun_and_said(
+    folder: Folder, command: Command, caplog: pytest.LogCaptureFixture
+) -> None:
+    put_table(folder, "in/a.parquet", texts(4))
+    assert command(*job(folder, "--max-minutes", "0.4")).code == 0
+    assert "unforeseen limit=--max-minutes 0.4 first=begun in any case" in caplog.text
 
 
 def test_a_limit_is_no_part_of_the_fingerprint(place: Place, command: Command) -> None:
