@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch.bounds import Bounds
+from batch.claims.thrift import Malformed, TooShort, read_struct
 from batch.columns import JobColumns, job_columns
 from batch.errors import JobError, UnreadableParquet
 from batch.plan import make_plan
@@ -73,6 +74,24 @@ def read_all(folder: Path, columns: JobColumns, bounds: Bounds = Bounds()) -> li
 def test_the_crafted_file_is_good_but_for_what_it_claims(tmp_path: Path, columns: JobColumns) -> None:
     (tmp_path / "a.parquet").write_bytes(Crafted().to_bytes())
     assert read_all(tmp_path, columns) == ["one", "two words", "three"]
+
+
+def test_what_is_passed_over_in_a_footer_ends_where_it_does_when_it_is_read() -> None:
+    footer = bytearray(GOOD[-8 - int.from_bytes(GOOD[-8:-4], "little") : -8])
+    whole, end = read_struct(footer)
+    assert read_struct(footer, wanted={}) == ({}, end)
+    assert read_struct(footer, wanted={3: None, 4: {3: None}})[0] == {
+        3: 400, 4: [{3: group[3]} for group in whole[4]]
+    }  # fmt: skip
+    chance, same = random.Random(7), 0
+    for _ in range(500):
+        flipped = bytearray(footer)
+        flipped[chance.randrange(len(footer))] = chance.randrange(256)
+        with contextlib.suppress(TooShort, Malformed):
+            _, end = read_struct(flipped)
+            assert read_struct(flipped, wanted={}) == ({}, end)
+            same += 1
+    assert same > 250, "most flips are of numbers and names"
 
 
 @pytest.mark.parametrize("case", CLAIMS)
