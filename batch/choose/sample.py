@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch.errors import UnreadableParquet, UsageError
-from batch.parquet_source import PinnedFile, read_footer
+from batch.errors import UsageError
+from batch.read_column import ObjectColumn
 from batch.stores.storage import ObjectInfo, Store
 from batch.table.source import list_input_objects
 
@@ -47,25 +47,15 @@ def sample_source(url: str, column: str, *, rows: int, **s3: str | None) -> Samp
 
 def draw_values(store: Store, info: ObjectInfo, column: str, *, rows: int) -> list[Any]:
     """Values of a column, evenly out of the first, middle and last row group of one object; nulls are left out."""
-    url, footer = store.url_of(info.key), read_footer(store, info)
-    names = footer.schema.to_arrow_schema().names
-    if column not in names:
-        raise UsageError(
-            f"--calibration {url} has no column {column!r}; it has {', '.join(names)}. Name one with --column."
-        )
-    if not footer.num_rows:
-        return []
-    groups = sorted({0, footer.num_row_groups // 2, footer.num_row_groups - 1})
+    read = ObjectColumn(store, info, column, flag="--calibration")
+    last = read.row_groups - 1
+    groups = sorted({0, read.row_groups // 2, last}) if last >= 0 else []
     values: list[Any] = []
-    try:
-        with PinnedFile(store, info) as source, pq.ParquetFile(source, metadata=footer) as file:
-            for group in groups:
-                found = file.read_row_group(group, columns=[column]).column(0).drop_null()
-                wanted = min(len(found), -(-rows // len(groups)))
-                if wanted:
-                    values += found.take(np.linspace(0, len(found) - 1, wanted).astype(np.int64)).to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise UnreadableParquet(url, str(error).splitlines()[0].rstrip(".")) from None
+    for group in groups:
+        found = list(read.read([group]))
+        wanted = min(sum(map(len, found)), -(-rows // len(groups)))
+        if wanted:
+            values += every_nth(pa.chunked_array(found), wanted)
     return values
 
 

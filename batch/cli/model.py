@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -10,7 +9,7 @@ import yaml
 
 from batch.cli.look import store_options
 from batch.cli.optimize import optimize
-from batch.errors import UnreadableParquet, UsageError
+from batch.errors import UsageError
 from models.errors import ContractBroken
 from models.variants import PRECISIONS, RUNTIMES
 
@@ -94,7 +93,9 @@ def verify(name: str) -> None:
 
 @model.command()
 @click.argument("name")
-@click.option("--rows", "rows", help="Parquet with sample rows; by default rows made for the kind of input.")
+@click.option(
+    "--rows", "rows", help="Parquet with sample rows, as an --input; by default they are made for the kind of input."
+)
 @click.option(
     "--column", help="The column of --rows that goes through the model; by default the model's own name for it."
 )
@@ -120,32 +121,25 @@ def check(name: str, rows: str | None, column: str | None, runtime: str, precisi
             raise ContractBroken(found.tag, promise=promise.name, found=promise.found)
 
 
-def read_samples(path: str, column: str) -> list[Any]:
-    """The first hundred values of a column."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def read_samples(url: str, column: str) -> list[Any]:
+    """The first hundred values of a column that are not null.
 
-    try:
-        if Path(path).is_dir():
-            raise UsageError(f"--rows {path}: is a folder; name one Parquet file.")
-        if not Path(path).exists():
-            raise UsageError(f"--rows {path}: there is no such file.")
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            if column not in names:
-                raise UsageError(
-                    f"--rows {path} has no column {column!r}; it has {', '.join(names)}. Name one with --column."
-                )
-            values: list[Any] = []
-            for batch in file.iter_batches(100, columns=[column]):
-                values += batch.column(0).to_pylist()
-                if len(values) >= 100:
-                    break
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.strerror:
-            raise UsageError(f"--rows {path}: cannot be read ({error.strerror}).") from None
-        raise UnreadableParquet(path, str(error).splitlines()[0].rstrip(".")) from None
-    return values[:100]
+    Raises:
+        JobError: they cannot be found or read.
+    """
+    from batch.read_column import ObjectColumn
+    from batch.stores.storage import list_sources
+
+    found = list_sources(url)
+    values: list[Any] = []
+    for info in found.objects:
+        for array in ObjectColumn(found.store, info, column, flag="--rows").read():
+            values += array.slice(0, 100 - len(values)).to_pylist()
+            if len(values) == 100:
+                return values
+    if not values:
+        raise UsageError(f"--rows {url}: its column {column!r} has no value; name rows to try the model with.")
+    return values
 
 
 @model.command()
