@@ -10,6 +10,7 @@ import click
 from batch.cli.look import store_options
 from batch.cli.run import print_manifest, setting_option
 from batch.retry.settings import SETTINGS
+from models.say import one_line
 
 #: Characters of a message that a line shows; `--json` shows all.
 SHOWN = 160
@@ -48,16 +49,16 @@ def errors(output: str, classes: tuple[str, ...], limit: int, as_json: bool, **w
     done = "" if found["shards_done"] == found["shards"] else f" of {found['shards_done']} of {found['shards']} shards"
     click.echo(f"{found['error_rows']:,} error rows among {found['rows']:,} rows{done}")
     for group in found["classes"]:
-        click.echo(f"  {plain(group['class'])}: {group['rows']:,} rows")
+        click.echo(f"  {one_line(group['class'])}: {group['rows']:,} rows")
         for example in group["examples"]:
             group_of = "" if example["row_group"] is None else f" row group {example['row_group']}"
             tries = "" if example["attempts"] == 1 else f", tried {example['attempts']} times"
-            click.echo(f"    {plain(example['source'])}{group_of} row {example['row']}{tries}")
+            click.echo(f"    {one_line(example['source'])}{group_of} row {example['row']}{tries}")
             click.echo(f"      {shortened(example['message'])}")
-            click.echo(f"      in {plain(example['part'])}")
+            click.echo(f"      in {one_line(example['part'])}")
     for name in classes:
         if name not in {group["class"] for group in found["classes"]}:
-            click.echo(f"  {plain(name)}: no error rows")
+            click.echo(f"  {one_line(name)}: no error rows")
     if found["classes"]:
         click.echo(f"run them again, when what was wrong is mended: tandem retry {output}")
 
@@ -89,11 +90,6 @@ def retry(output: str, classes: tuple[str, ...], **flags: Any) -> None:
     print_manifest(manifest, output, done=manifest["retried"])
 
 
-def plain(text: str) -> str:
-    """Text from data on one line of a terminal: nothing that moves a cursor."""
-    return "".join(one if one.isprintable() else " " for one in str(text))
-
-
 def shortened(text: str) -> str:
-    words = " ".join(plain(text).split())
+    words = one_line(text)
     return words if len(words) <= SHOWN else words[: SHOWN - 3] + "..."

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from batch.durations import spell
 from batch.estimate.estimate import Estimate
 from batch.estimate.extrapolate import Interval
-from batch.estimate.limit import limit_name, spell
+from batch.estimate.limit import limit_name
 from batch.estimate.plan_job import Planned, input_bytes
 from batch.spec import JobSpec
 

@@ -17,7 +17,7 @@ from batch.estimate.extrapolate import Interval, Total, interval_of
 from batch.estimate.look import look_at
 from batch.estimate.memory import estimate_memory, reference_bytes, try_largest
 from batch.estimate.output import PART_BYTES, row_bytes, written_again
-from batch.estimate.pace import Pace, try_pace
+from batch.estimate.pace import Tryout, try_pace
 from batch.estimate.row_costs import (
     EncodedSample,
     arithmetic_seconds,
@@ -27,7 +27,7 @@ from batch.estimate.row_costs import (
     usual_window,
 )
 from batch.estimate.sums import PARTS_SPREAD, Sums
-from batch.estimate.survey import Survey, survey_input
+from batch.estimate.survey import InputSurvey, survey_input
 from batch.prepare import Prepared
 from batch.profile import unit_of
 from batch.read import FIRST_ROWS, USUAL_ROWS
@@ -135,7 +135,7 @@ def estimate_job(
         return None
     seen = look_at(source, survey, columns)
     samples = encode_samples(model, seen, columns.encoded, journal)
-    pace = try_pace(prepared.job, model, columns, survey, seen, journal) if measured else Pace()
+    pace = try_pace(prepared.job, model, columns, survey, seen, journal) if measured else Tryout()
     sums = Sums(survey, seen, samples)
     known = KNOWN_SPREAD if model.costs.calls else SHIPPED_SPREAD
     factor = pace.factor(model) if measured else Total(value=1.0, error=known)
@@ -258,7 +258,11 @@ def time_request(prepared: Prepared) -> float:
 
 
 def shard_seconds(
-    todo: Sequence[tuple[Plan, Shard]], survey: Survey, by_group: NDArray[np.float64], steps_s: float, each_s: float
+    todo: Sequence[tuple[Plan, Shard]],
+    survey: InputSurvey,
+    by_group: NDArray[np.float64],
+    steps_s: float,
+    each_s: float,
 ) -> dict[str, float]:
     """What each shard takes of the whole, by its row groups; those that nobody looked into, by their rows."""
     found = dict.fromkeys((shard.id for _, shard in todo), 0.0)

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from batch.durations import spell
 from batch.errors import UsageError
 from batch.estimate.experience import remember_pace
 from batch.progress import Progress
@@ -137,10 +138,3 @@ def check_first_shard(job: JobSpec, *, start_s: float, shard_s: float = 0.0, sha
         f"{given} and the shortest of {shards} shards take {spell(start_s + shard_s)} or more. "
         f"Allow more, or begin another output with a smaller --shard-mb than {job.shard_mb:g}."
     )
-
-
-def spell(seconds: float) -> str:
-    """`4.2 s`, `7.5 min`, `12.3 h`."""
-    if seconds < 90:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from batch.choose.draw import spread_order
 from batch.columns import OWN_ROW, JobColumns
 from batch.estimate.extrapolate import choose_groups, order_groups
-from batch.estimate.survey import Group, Survey
+from batch.estimate.survey import Group, InputSurvey
 from batch.read import FIRST_ROWS, USUAL_ROWS, read_rows
 from batch.stores.storage import Store
 
@@ -68,7 +68,7 @@ class Seen:
         return self.passed / max(self.scanned, 1)
 
 
-def look_at(store: Store, survey: Survey, columns: JobColumns) -> list[Seen]:
+def look_at(store: Store, survey: InputSurvey, columns: JobColumns) -> list[Seen]:
     """Read rows of row groups that stand for all of them.
 
     Costs at most about SECONDS and READ_BYTES, or LEAST_GROUPS windows; holds KEPT_BYTES and a window.

@@ -19,7 +19,7 @@ from batch.columns import JobColumns
 from batch.estimate.extrapolate import Total, order_groups
 from batch.estimate.look import Seen
 from batch.estimate.row_costs import encode_weights, window_seconds
-from batch.estimate.survey import Survey
+from batch.estimate.survey import InputSurvey
 from batch.overlap import overlap
 from batch.predict import EncodedRows, PredictedRows, decode_rows, encode_rows, predict_batches, time_reading
 from batch.spec import JobSpec
@@ -69,7 +69,7 @@ class Window:
 
 
 @dataclass(slots=True, kw_only=True)
-class Pace:
+class Tryout:
     """What a trial found.
 
     Attributes:
@@ -113,10 +113,10 @@ def try_pace(
     job: JobSpec,
     model: Model,
     columns: JobColumns,
-    survey: Survey,
+    survey: InputSurvey,
     seen: Sequence[Seen],
     journal: Journal | None = None,
-) -> Pace:
+) -> Tryout:
     """Answer rows as a worker does, for about SECONDS, or LEAST_WINDOWS windows; what is written is thrown away.
 
     The model's costs learn from it, as from any job.
@@ -127,8 +127,8 @@ def try_pace(
     """
     rows = shuffled(survey, seen)
     if rows is None:
-        return Pace()
-    pace, started = Pace(), time.perf_counter()
+        return Tryout()
+    pace, started = Tryout(), time.perf_counter()
     first = survey.groups[seen[0].number]
     bounds = share_memory(job.memory)
     with ExitStack() as threads:
@@ -138,7 +138,7 @@ def try_pace(
 
         dealt = time_reading(deal(rows, pace, started))
         windows = encode_rows(model, dealt, column=columns.encoded, bounds=bounds, journal=journal)
-        encoded = ahead(noted(windows, pace, model, columns.encoded), "encode")
+        encoded = ahead(with_lengths(windows, pace, model, columns.encoded), "encode")
         answered = ahead(predict_batches(model, encoded, journal=journal), "arithmetic")
         decoded = ahead(decode_rows(model, answered, journal=journal), "decode")
         folder = threads.enter_context(tempfile.TemporaryDirectory(prefix="tandem-plan-"))
@@ -156,7 +156,7 @@ def try_pace(
     return pace
 
 
-def shuffled(survey: Survey, seen: Sequence[Seen]) -> pa.RecordBatch | None:
+def shuffled(survey: InputSurvey, seen: Sequence[Seen]) -> pa.RecordBatch | None:
     """The rows that were seen, in an order in which any stretch of them is as all rows of the job are.
 
     The same input gives the same order. None where no row passes the filter.
@@ -187,7 +187,7 @@ def standing_for(
     return mass
 
 
-def deal(rows: pa.RecordBatch, pace: Pace, started: float) -> Iterator[pa.RecordBatch]:
+def deal(rows: pa.RecordBatch, pace: Tryout, started: float) -> Iterator[pa.RecordBatch]:
     """Hand out the rows, again and again, in windows of about WINDOW_S, until the time is over.
 
     Small ones, until the first is done and it is known how much can be done in that time.
@@ -210,7 +210,7 @@ def deal(rows: pa.RecordBatch, pace: Pace, started: float) -> Iterator[pa.Record
         at, dealt, dealt_rows = (at + size) % rows.num_rows, dealt + 1, dealt_rows + size
 
 
-def noted(windows: Iterable[EncodedRows], pace: Pace, model: Model, column: str) -> Iterator[EncodedRows]:
+def with_lengths(windows: Iterable[EncodedRows], pace: Tryout, model: Model, column: str) -> Iterator[EncodedRows]:
     """Note of each window how long its pieces are."""
     for window in windows:
         encoded = window.encoded
@@ -225,7 +225,7 @@ def noted(windows: Iterable[EncodedRows], pace: Pace, model: Model, column: str)
         yield window
 
 
-def stamped(windows: Iterable[PredictedRows], pace: Pace, started: float, *, answers: int) -> Iterator[PredictedRows]:
+def stamped(windows: Iterable[PredictedRows], pace: Tryout, started: float, *, answers: int) -> Iterator[PredictedRows]:
     """Note of each window when it was answered, and keep so many of the answers: the same ones again are no more."""
     for number, window in enumerate(windows):
         pace.windows[number].done_s = time.perf_counter() - started

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from batch.estimate.extrapolate import Total, mean_of, order_groups, spread_out, sum_up
 from batch.estimate.look import Seen
 from batch.estimate.row_costs import EncodedSample
-from batch.estimate.survey import Survey
+from batch.estimate.survey import InputSurvey
 
 #: How far off times may be that were put together from parts.
 PARTS_SPREAD = 0.3
@@ -19,7 +19,7 @@ PARTS_SPREAD = 0.3
 class Sums:
     """What was found in the row groups that were looked at, summed up over all of them."""
 
-    def __init__(self, survey: Survey, seen: Sequence[Seen], samples: Sequence[EncodedSample]) -> None:
+    def __init__(self, survey: InputSurvey, seen: Sequence[Seen], samples: Sequence[EncodedSample]) -> None:
         self.survey, self.seen, self.samples = survey, seen, samples
         self.stand = order_groups(np.asarray([group.bytes_per_row for group in survey.groups]))
         self.numbers = np.asarray([one.number for one in seen], np.int64)

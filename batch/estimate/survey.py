@@ -54,7 +54,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class InputSurvey:
     """The row groups that were looked at, and how many rows there are in all.
 
     Attributes:
@@ -75,7 +75,7 @@ class Survey:
         return np.asarray([group.rows for group in self.groups], np.float64) * self.scale
 
 
-def survey_input(store: Store, todo: Sequence[tuple[Plan, Shard]], columns: JobColumns) -> Survey:
+def survey_input(store: Store, todo: Sequence[tuple[Plan, Shard]], columns: JobColumns) -> InputSurvey:
     """Read the footers of what is to be done, 16 at once.
 
     Args:
@@ -94,11 +94,11 @@ def survey_input(store: Store, todo: Sequence[tuple[Plan, Shard]], columns: JobC
     objects = list(by_object.values())
     chosen = sorted(spread_order(len(objects))[:MOST_OBJECTS])
     with ThreadPoolExecutor(16, thread_name_prefix="footer") as pool:
-        found = list(pool.map(lambda place: groups_of(store, objects[place], columns), chosen))
+        found = list(pool.map(lambda place: read_groups(store, objects[place], columns), chosen))
     groups = [group for several in found for group in several]
     rows = sum(shard.rows for _, shard in todo)
     seen = sum(group.rows for group in groups)
-    return Survey(
+    return InputSurvey(
         groups=[group for group in groups if not group.ruled_out and group.rows],
         rows=rows,
         scale=rows / seen if seen else 1.0,
@@ -116,7 +116,7 @@ def count_admitted(todo: Sequence[tuple[Plan, Shard]], columns: JobColumns) -> i
     return sum(found for found in counted if found is not None) if is_whole and None not in counted else None
 
 
-def groups_of(store: Store, places: Sequence[Place], columns: JobColumns) -> list[Group]:
+def read_groups(store: Store, places: Sequence[Place], columns: JobColumns) -> list[Group]:
     """The row groups of one object's pieces, by one look at its footer."""
     first = places[0][2]
     info = ObjectInfo(key=first.key, size_bytes=first.size_bytes, etag=first.etag)

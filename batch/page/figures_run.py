@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from batch.durations import spell
 from batch.page.charts import Bar, bars, line
 from batch.page.figure import Figure
 from batch.page.gather import Findings
 from batch.page.html import NOTHING, Html, folded, table, tag
-from batch.page.words import count, lasted, number, percent, rough, short
+from batch.page.words import count, number, percent, rough, short
 from batch.profile import profile_lines
 
 #: Points of a line and rows of its table; of more, every so many is taken.
@@ -89,9 +90,9 @@ def progress(found: Findings) -> Figure:
         points.append(((span.ended - start) / length, points[-1][1] + span.rows))
     marks, unit = time_marks(start, length)
     attempts = found.manifest["work"]["attempts"] if "work" in found.manifest else 1
-    title = f"{count(rows, 'row')} in {lasted(length)}" + (f", by {attempts} runs" if attempts > 1 else "")
+    title = f"{count(rows, 'row')} in {spell(length)}" + (f", by {attempts} runs" if attempts > 1 else "")
     if idle:
-        title += f"; nobody worked for {lasted(idle_s)} of it"
+        title += f"; nobody worked for {spell(idle_s)} of it"
     total = found.input_rows
     filtered = found.record.settings.get("where") or found.record.settings.get("limit")
     goal = None if found.finished else (float(total), f"{'at most ' if filtered else ''}{total:,} rows planned")
@@ -109,7 +110,7 @@ def progress(found: Findings) -> Figure:
             y="rows",
             x=unit,
             goal=goal,
-            idle=[((a - start) / length, (b - start) / length, f"idle {lasted(b - a)}") for a, b in idle],
+            idle=[((a - start) / length, (b - start) / length, f"idle {spell(b - a)}") for a, b in idle],
         ),
         data=progress_table(points, length),
     )
@@ -168,7 +169,7 @@ def time_spent(found: Findings) -> Figure:
         return Figure(name="time", title="Where the time went is not recorded", picture=NOTHING, data=profile(found))
     total, slowest = sum(spent.values()), max(spent, key=lambda step: spent[step])
     rows = [
-        Bar(name=name, value=spent[step], text=f"{lasted(spent[step])} ({percent(spent[step], total)})")
+        Bar(name=name, value=spent[step], text=f"{spell(spent[step])} ({percent(spent[step], total)})")
         for step, name in STEPS.items()
         if step in spent
     ]
@@ -177,7 +178,7 @@ def time_spent(found: Findings) -> Figure:
     machine = f" {count(run['workers'], 'worker')} with {count(run['threads'], 'thread')} each." if run else ""
     return Figure(
         name="time",
-        title=f"Most work is {STEPS[slowest]}: {lasted(spent[slowest])} of {lasted(total)}",
+        title=f"Most work is {STEPS[slowest]}: {spell(spent[slowest])} of {spell(total)}",
         note="Seconds of work in all parts. Steps run side by side, so they may be more than passed on the clock; "
         f"loading the model is not among them.{machine}{beside}",
         picture=bars(rows, label="Seconds of work by step"),
@@ -191,8 +192,8 @@ def expected(found: Findings) -> str:
     if not estimate:
         return ""
     seconds, took = estimate["seconds"], estimate["truth"]["seconds"]
-    range_ = f"{lasted(seconds['low'])} to {lasted(seconds['high'])}"
-    return f" The last run was expected to take {lasted(seconds['value'])} ({range_}), and took {lasted(took)}."
+    range_ = f"{spell(seconds['low'])} to {spell(seconds['high'])}"
+    return f" The last run was expected to take {spell(seconds['value'])} ({range_}), and took {spell(took)}."
 
 
 def profile(found: Findings) -> Html:

@@ -42,14 +42,6 @@ def size(size_bytes: float) -> str:
     return f"{size_bytes:.0f} B"
 
 
-def lasted(seconds: float) -> str:
-    """`2.3 s`, `4 min`, `3.1 h`, `2.5 days`."""
-    for unit, length in (("days", 172_800.0), ("h", 5400.0), ("min", 120.0)):
-        if seconds >= length:
-            return f"{seconds / {'days': 86_400.0, 'h': 3600.0, 'min': 60.0}[unit]:.1f} {unit}"
-    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-
-
 def count(amount: int, noun: str, plural: str | None = None) -> str:
     """`1 row`, `2,000 rows`, `no row`."""
     return f"no {noun}" if amount == 0 else f"{amount:,} {noun if amount == 1 else plural or noun + 's'}"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import click
 
+from batch.durations import spell
 from batch.errors import StoreUnavailable
 from batch.watch.watched import Status, Watched
 
@@ -25,7 +26,7 @@ def status_lines(found: Status) -> Iterator[str]:
         return
     yield f"rate      {in_rows(found['rows_per_s']).removeprefix('rate ')}{time_left(found)}"
     if "last_commit" in found:
-        yield f"last      commit {found['last_commit']}, {duration(found['seconds_since_commit'])} ago"
+        yield f"last      commit {found['last_commit']}, {spell(found['seconds_since_commit'])} ago"
     yield f"finished  {no_because(found)}"
 
 
@@ -60,18 +61,7 @@ def in_rows(rows_per_s: float | None) -> str:
 
 def time_left(found: Status) -> str:
     left = found["seconds_left"]
-    return "" if left is None else f", about {duration(left)} left"
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+    return "" if left is None else f", about {spell(left)} left"
 
 
 def watch_output(watched: Watched, *, every_s: float, as_json: bool) -> None:

@@ -127,8 +127,8 @@ def test_a_stretch_in_which_nobody_worked_is_told_from_work(folder: Folder) -> N
     manifest["work"]["attempts"] = 2
     folder.put(OUT + MANIFEST, json.dumps(manifest).encode())
     page = page_of(folder)
-    assert "162 rows in 65.0 min, by 2 runs; nobody worked for 60.0 min of it" in page
-    assert "idle 60.0 min" in page
+    assert "162 rows in 65 min, by 2 runs; nobody worked for 60 min of it" in page
+    assert "idle 60 min" in page
     assert "0.54 rows/s while it worked" in page
 
 

@@ -16,7 +16,7 @@ from batch.commit import MANIFEST, SUCCESS
 from batch.run import run_job
 from batch.status import read_status
 from batch.watch.pace import Commit, Pace, measure_pace
-from batch.watch.show import duration, status_line, status_lines
+from batch.watch.show import status_line, status_lines
 from batch.watch.watched import Watched
 from tests.batch.command import Command, ended, started
 from tests.batch.places import WORD_COUNT, Bucket, Folder, Place, part_keys, put_table, texts
@@ -77,13 +77,6 @@ def test_a_job_that_does_not_go_on_is_said_to_and_has_no_time_left() -> None:
 
 def test_commits_of_one_and_the_same_second_say_nothing_of_the_rate() -> None:
     assert pace((5, 10), (5, 10), (5, 10), now=6, begun=None).rows_per_s is None
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(4.4, "4 s"), (99, "99 s"), (600, "10 min"), (12_000, "3 h 20 min"), (187_200, "2 d 4 h")]
-)
-def test_durations_are_words(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
 
 
 def put_shards(place: Place, shards: int, *, nulls: int = 0) -> None:

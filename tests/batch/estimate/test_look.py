@@ -12,13 +12,13 @@ import pytest
 from batch.columns import OWN_ROW
 from batch.estimate import look
 from batch.estimate.look import EvenDraw, Seen, distinct_shares, even_rows, look_at
-from batch.estimate.survey import Survey, survey_input
+from batch.estimate.survey import InputSurvey, survey_input
 from batch.prepare import prepare_job
 from batch.spec import make_job
 from tests.batch.places import WORD_COUNT, Folder, put_table, texts
 
 
-def seen_in(folder: Folder, **settings: Any) -> tuple[Survey, Sequence[Seen]]:
+def seen_in(folder: Folder, **settings: Any) -> tuple[InputSurvey, Sequence[Seen]]:
     places = {"input": folder.url + "in/", "output": folder.url + "out/"}
     prepared = prepare_job(make_job({"model": WORD_COUNT, **places, **settings}), dry=True)
     survey = survey_input(prepared.source, prepared.shards, prepared.columns)
