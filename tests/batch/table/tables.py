@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -37,3 +41,21 @@ def entries(place: Place, table: str = "out/") -> list[list[dict[str, Any]]]:
     """The log: each version's actions."""
     keys = sorted(key for key in place.etags(f"{table}_delta_log/") if key.endswith(".json"))
     return [[json.loads(line) for line in place.get(key).splitlines()] for key in keys]
+
+
+@contextmanager
+def reading(place: Place, seen: list[pa.Table], *, columns: tuple[str, ...] = ("id", "label")) -> Iterator[None]:
+    """A reader that reads the whole table again and again; what it has `seen` may grow at any moment."""
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.wait(0.02):
+            seen.append(rows(place).select(columns))
+
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(read)
+        try:
+            yield
+        finally:
+            done.set()
+            reader.result(timeout=60)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import pyarrow as pa
 import pytest
@@ -15,31 +13,12 @@ import pytest
 from tests.batch.command import job, started
 from tests.batch.places import Bucket, put_table, texts
 from tests.batch.table.models import CONTRARY
-from tests.batch.table.tables import opened, rows, run
+from tests.batch.table.tables import opened, reading, rows, run
 from tests.fault_proxy import FaultProxy
 
 ROWS = 60
 #: `TABLE_SEEDS=40 pytest tests/batch/table/test_killed.py` plays more of them.
 SEEDS = int(os.environ.get("TABLE_SEEDS", "1"))
-
-
-@contextmanager
-def reading(place: Bucket, seen: list[pa.Table]) -> Iterator[None]:
-    """A reader that reads the whole table again and again."""
-    done = threading.Event()
-
-    def read() -> None:
-        while not done.is_set():
-            seen.append(rows(place).select(["id", "label"]))
-            time.sleep(0.05)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        yield
-    finally:
-        done.set()
-        reader.join(timeout=60)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import duckdb
 import pandas as pd
@@ -19,7 +16,7 @@ from batch.status import read_head, read_status
 from tests.batch.command import Command, assert_refused, job, started
 from tests.batch.places import WORD_COUNT, Bucket, Folder, Place, part_keys, put_table, read_json, texts
 from tests.batch.table.models import CONTRARY, MENDABLE, VECTORS
-from tests.batch.table.tables import entries, opened, rows, run
+from tests.batch.table.tables import entries, opened, reading, rows, run
 from tests.fault_proxy import FaultProxy, Rule
 
 
@@ -92,24 +89,6 @@ def test_a_model_with_other_columns_brings_them_with_its_rows(two: Place) -> Non
     now = rows(two)
     assert "label" not in now.column_names
     assert len(now["embedding"][0]) == 256
-
-
-@contextmanager
-def reading(place: Place, seen: list[pa.Table]) -> Iterator[None]:
-    """A reader that reads the whole table again and again, as fast as it can."""
-    done = threading.Event()
-
-    def read() -> None:
-        while not done.is_set():
-            seen.append(rows(place).select(["id", "label"]))
-
-    with ThreadPoolExecutor(1) as pool:
-        reader = pool.submit(read)
-        try:
-            yield
-        finally:
-            done.set()
-            reader.result(timeout=60)
 
 
 def test_a_reader_in_a_loop_never_sees_a_mixture(two: Place, command: Command) -> None:
