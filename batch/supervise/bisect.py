@@ -38,12 +38,14 @@ class Probe:
         step: the last step that they go through.
         is_fresh: in a process that did nothing before.
         is_singly: one after another, rather than together.
+        is_answered: they are counted among the rows that the shard's part has answers for.
     """
 
     rows: tuple[int, ...]
     step: Step
     is_fresh: bool = False
     is_singly: bool = False
+    is_answered: bool = False
 
 
 def find_poison(
@@ -52,10 +54,11 @@ def find_poison(
     *,
     is_any_well: bool = True,
     is_believed: bool = False,
-) -> Generator[Probe, int, list[int]]:
+) -> Generator[Probe, int | None, list[int]]:
     """Ask for probes until it is known which rows are poison.
 
-    After each it is sent how many rows passed before their process ended; all of them where it did not.
+    After each it is sent how many rows passed before their process ended; all of them where it did not, None where the
+    shard has no such row.
 
     A group is tried as it was, then in halves, then a FEW rows one after another; where all pass, nothing more is
     asked. The likeliest group comes first, and no other once one is convicted: a death has one cause. Among n rows with
@@ -65,7 +68,8 @@ def find_poison(
         groups: the suspects, the likeliest first.
         controls: other rows of the shard, to see whether any passes at all.
         is_any_well: whether the model has answered anything yet in this run; else that is seen first.
-        is_believed: rows are convicted also where no other passes.
+        is_believed: the suspects were error rows before: where none of them passes, it takes rows that were answered
+            before to see whether any does.
 
     Returns:
         The rows that failed ALONE times alone while others passed.
@@ -75,7 +79,7 @@ def find_poison(
     """
     if groups and not (is_any_well or is_believed):
         yield from see_one_pass(controls)
-    is_any_well = is_believed
+    is_any_well = False
     accused: list[int] = []
     for group in groups:
         pending = [tuple(group.rows)]
@@ -88,12 +92,14 @@ def find_poison(
                     middle = len(rows) // 2
                     pending += [rows[middle:], rows[:middle]]
                 continue
-            passed = (yield Probe(rows=rows, step=group.step, is_singly=True)) if len(rows) > 1 else 0
+            passed = ((yield Probe(rows=rows, step=group.step, is_singly=True)) if len(rows) > 1 else 0) or 0
             is_any_well |= passed > 0
             if passed == len(rows):
                 continue
             if (yield from fails_alone(rows[passed])):
                 accused.append(rows[passed])
+                if is_believed and not is_any_well and len(accused) == 1:
+                    is_any_well = yield from see_answered_pass()
             else:
                 is_any_well = True
             if passed + 1 < len(rows):
@@ -107,7 +113,7 @@ def find_poison(
     return accused
 
 
-def see_one_pass(rows: Sequence[int], *, failed: int = 0) -> Generator[Probe, int, None]:
+def see_one_pass(rows: Sequence[int], *, failed: int = 0) -> Generator[Probe, int | None, None]:
     """Try a few rows until one passes, each by itself in a fresh process.
 
     Raises:
@@ -124,7 +130,23 @@ def see_one_pass(rows: Sequence[int], *, failed: int = 0) -> Generator[Probe, in
         )
 
 
-def fails_alone(row: int) -> Generator[Probe, int, bool]:
+def see_answered_pass() -> Generator[Probe, int | None, bool]:
+    """Try a few rows that have answers until one passes; False where there are too few to tell.
+
+    Raises:
+        Interrupted: none did.
+    """
+    for place in range(ALL_FAIL):
+        passed = yield Probe(rows=(place,), step="decode", is_fresh=True, is_answered=True)
+        if passed is None or passed:
+            return bool(passed)
+    raise Interrupted(
+        f"{ALL_FAIL} rows that were answered before ended a worker each, alone in a fresh process: "
+        "that is the model, the device or the machine, not the rows"
+    )
+
+
+def fails_alone(row: int) -> Generator[Probe, int | None, bool]:
     """Whether a row fails ALONE times by itself."""
     for _ in range(ALONE):
         if (yield Probe(rows=(row,), step="decode", is_fresh=True)):

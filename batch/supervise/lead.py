@@ -58,7 +58,7 @@ class Search:
     """
 
     shard: int
-    probes: Generator[Probe, int, list[int]]
+    probes: Generator[Probe, int | None, list[int]]
     probe: Probe
     endings: dict[int, Ending] = field(default_factory=dict)
 
@@ -223,7 +223,7 @@ class Lead:
         elif kind == "probed":
             assert seat.search is not None
             seat.task = None
-            self.answer(seat, passed=len(seat.search.probe.rows))
+            self.answer(seat, passed=len(seat.search.probe.rows) if content[0] else None)
         elif kind == "done":
             assert seat.task is not None
             for file in self.kept.pop(seat.task.shard, []):
@@ -297,7 +297,7 @@ class Lead:
         task, name = seat.task, seat.worker.process.name
         if task is not None and task.probe is not None:
             assert seat.search is not None
-            if len(task.probe.rows) == 1:
+            if len(task.probe.rows) == 1 and not task.probe.is_answered:
                 seat.search.endings[task.probe.rows[0]] = ending
             calls = suspects_of(seat.journal, ending)
             is_known = task.probe.is_singly and calls
@@ -349,11 +349,11 @@ class Lead:
         except StopIteration:
             self.left.appendleft(number)
 
-    def answer(self, seat: Seat, *, passed: int) -> None:
+    def answer(self, seat: Seat, *, passed: int | None) -> None:
         """A probe is done, and so many of its rows have passed: ask for the next one, or judge."""
         search = seat.search
         assert search is not None
-        self.is_any_well |= passed > 0
+        self.is_any_well |= bool(passed)
         try:
             search.probe = search.probes.send(passed)
         except StopIteration as end:

@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
 import pyarrow as pa
 
 from batch.bounds import Bounds, share_memory, tighten
+from batch.columns import OWN_ROW, OWN_SOURCE, ROW, SOURCE
 from batch.errors import JobError
 from batch.lean import leave_pandas_out
 from batch.observe.log_lines import set_up_logging
@@ -71,8 +72,8 @@ class PipeProgress:
 def work(prepared: Prepared, shape: Shape, todo: Sequence[tuple[Plan, Shard]], memory: Any, pipe: Connection) -> None:
     """The body of one worker process.
 
-    Sends `ready` when it wants a task, `found` where it is the first to read which rows are run again, `probed` and
-    `done` after a task, and `failed` where the job cannot go on.
+    Sends `ready` when it wants a task, `found` where it is the first to read which rows are run again, `probed` (and
+    whether there was such a row) and `done` after a task, and `failed` where the job cannot go on.
 
     Args:
         prepared: the job, as it crossed.
@@ -119,9 +120,12 @@ def work(prepared: Prepared, shape: Shape, todo: Sequence[tuple[Plan, Shard]], m
                     )
                     pipe.send(("done", done))
                 else:
-                    chosen = choose_rows(prepared, plan, shard, task.probe.rows, bounds, again=again)
+                    if task.probe.is_answered:
+                        chosen = choose_answered(prepared, plan, shard, task.probe.rows[0], bounds)
+                    else:
+                        chosen = choose_rows(prepared, plan, shard, task.probe.rows, bounds, again=again)
                     try_rows(prepared, model, chosen, task.probe, bounds, journal)
-                    pipe.send(("probed",))
+                    pipe.send(("probed", len(chosen) > 0))
         except DeviceFailed as error:
             pipe.send(("device failed", error.reason))  # another process may find it well
         except (JobError, ModelError) as error:
@@ -170,3 +174,17 @@ def choose_rows(
         if first > wanted[-1]:
             break
     return [pa.Table.from_batches(chosen).combine_chunks().to_batches()[0]] if chosen else []
+
+
+def choose_answered(prepared: Prepared, plan: Plan, shard: Shard, place: int, bounds: Bounds) -> list[pa.RecordBatch]:
+    """Under `tandem retry`, a row of a shard that is none of its error rows, after so many others; none there: none."""
+    faulty = rows_again(replace(prepared, retry=()), plan, shard)
+    assert faulty is not None
+    known = {*zip(*(faulty.tried.column(name).to_pylist() for name in (SOURCE, ROW)), strict=True)}
+    for window in shard_rows(prepared, plan, shard, bounds, again=None):
+        names = zip(*(window.column(name).to_pylist() for name in (OWN_SOURCE, OWN_ROW)), strict=True)
+        answered = [row for row, name in enumerate(names) if name not in known]
+        if place < len(answered):
+            return [window.slice(answered[place], 1)]
+        place -= len(answered)
+    return []

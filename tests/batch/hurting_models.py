@@ -130,13 +130,13 @@ class HurtingDecoder(HurtingEncoder):
 
 
 class ChangingModel(HurtingModel):
-    """Its rows do what NOW says of them: it is not its files' fault."""
+    """Its rows do what NOW says of each, or of `all`: it is not its files' fault."""
 
     def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
         now = dict(said.split(" ", 1) for said in os.environ.get(NOW, "").split(",") if said)
         read = micro_batch.inputs["read"]
         for number, deed in read:
-            hurt(now.get(str(int(number)), DEEDS[int(deed)]), int(number))
+            hurt(now.get(str(int(number)), now.get("all", DEEDS[int(deed)])), int(number))
         odd = read[:, 0] % 2
         return {"logits": np.stack([0.5 - odd, odd - 0.5], axis=1)}
 

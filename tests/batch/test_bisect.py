@@ -16,16 +16,25 @@ Survives = Callable[[Sequence[int]], bool]
 
 
 def search(
-    groups: Sequence[Suspects], survives: Survives, controls: Iterable[int] = ()
+    groups: Sequence[Suspects],
+    survives: Survives,
+    controls: Iterable[int] = (),
+    *,
+    answered: Sequence[bool] | None = None,
 ) -> tuple[list[int], list[Probe], int]:
-    """What is convicted, the probes that it took, and their calls."""
+    """What is convicted, the probes that it took, and their calls; `answered` rows pass or not, under a retry."""
     probes, calls = [], 0
-    asks = find_poison(groups, list(controls))
+    asks = find_poison(groups, list(controls), is_believed=answered is not None)
     try:
         probe = next(asks)
         while True:
             probes.append(probe)
-            if probe.is_singly:
+            passed: int | None
+            if probe.is_answered:
+                assert answered is not None
+                place = probe.rows[0]
+                passed = int(answered[place]) if place < len(answered) else None
+            elif probe.is_singly:
                 passed = next((place for place, row in enumerate(probe.rows) if not survives([row])), len(probe.rows))
                 calls += min(passed + 1, len(probe.rows))
             else:
@@ -108,3 +117,32 @@ def test_rows_after_the_one_that_failed_are_tried_too() -> None:
 
 def test_the_only_row_there_is_can_be_poison() -> None:
     assert search([Suspects(rows=[0], step="forward")], spares(0))[0] == [0]
+
+
+RETRIED = [Suspects(rows=range(10), step="forward")]
+
+
+def test_rows_that_are_run_again_and_none_of_which_passes_are_convicted_where_an_answered_one_passes() -> None:
+    found, probes, _ = search(RETRIED, lambda rows: False, answered=[False, True])
+    assert found == [*range(10)]
+    assert [probe.rows for probe in probes if probe.is_answered] == [(0,), (1,)]
+
+
+def test_where_not_even_answered_rows_pass_a_retry_stops_at_the_first_row() -> None:
+    probes = 0
+
+    def survives(rows: Sequence[int]) -> bool:
+        nonlocal probes
+        probes += 1
+        return False
+
+    with pytest.raises(Interrupted, match="answered before ended a worker each"):
+        search(RETRIED, survives, answered=[False] * 10)
+    assert probes <= 6
+
+
+@pytest.mark.parametrize("answered", [[], [False]])
+def test_of_a_shard_with_too_few_answered_rows_some_suspect_has_to_pass(answered: list[bool]) -> None:
+    with pytest.raises(Interrupted, match="none passed"):
+        search(RETRIED, lambda rows: False, answered=answered)
+    assert search(RETRIED, spares(*range(4)), answered=answered)[0] == [0, 1, 2]  # the fourth is the next death's

@@ -70,6 +70,15 @@ def test_a_retry_whose_process_dies_leaves_the_job_finished_also_with_too_many_e
     assert read_status(f"{faulty.url}out/")["finished"]
 
 
+def test_where_every_row_ends_its_process_a_retry_stops_and_blames_none(faulty: Folder) -> None:
+    """Rows that were answered before are tried too: else each error row in turn would be convicted."""
+    end = tandem("retry", f"{faulty.url}out/", "--model", MODEL, within_s=PATIENCE_S, **{NOW: "all segfaults"})
+    assert end.code == 75, end.err
+    assert "3 rows that were answered before ended a worker each" in end.complaint
+    assert {attempts for _, attempts in errors_by_id(faulty).values()} == {1}
+    assert read_status(f"{faulty.url}out/")["finished"]
+
+
 def test_a_row_whose_device_fails_again_costs_itself_only(faulty: Folder) -> None:
     now = WORSE.replace("segfaults", "breaks the device")
     end = tandem("retry", f"{faulty.url}out/", "--model", MODEL, within_s=PATIENCE_S, **{NOW: now})
