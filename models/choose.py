@@ -134,17 +134,17 @@ def fastest_that_runs(described: Described, variants: Iterable[Variant], device:
     """The fastest of several that this host can run; the reference before others of the same speed.
 
     Raises:
-        RuntimeUnavailable, MissingExtra: why the fastest cannot be run, where none can.
+        RuntimeUnavailable, MissingExtra: where none can be run, why not the fastest of those that run on such a device.
     """
-    problems: list[ModelError] = []
+    problems: list[tuple[bool, ModelError]] = []
     for variant in sorted(variants, key=lambda one: (-worth(one), RUNTIMES.index(one.runtime), one.name)):
         try:
             check_variant(described, variant, device)
         except (RuntimeUnavailable, MissingExtra) as error:
-            problems.append(error)
+            problems.append((variant.runtime == "openvino" and device not in ("auto", "cpu"), error))
         else:
             return variant
-    raise problems[0]
+    raise min(problems, key=lambda problem: problem[0])[1]
 
 
 def worth(variant: Variant) -> float:

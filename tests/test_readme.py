@@ -73,7 +73,7 @@ def test_the_job_file_runs_as_it_stands(newcomer: tuple[Path, dict[str, str]]) -
     (block,) = blocks("yaml")
     assert set(yaml.safe_load(block)) <= set(JobSpec.model_fields)
     (folder / "job.yaml").write_text(block)
-    assert "100 rows in 1 parts" in run(["tandem", "run", "job.yaml"], folder, settings)
+    assert "100 rows in 1 part" in run(["tandem", "run", "job.yaml"], folder, settings)
 
 
 def test_the_request_is_answered_as_it_stands(tmp_path: Path) -> None:

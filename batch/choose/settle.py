@@ -34,23 +34,22 @@ def resolve_variant(job: JobSpec, described: Described, before: JobRecord | None
 
     Raises:
         VariantMissing, VariantTooFar: the model has none such that answers closely enough.
-        RuntimeMissing: this host cannot run it.
+        RuntimeMissing: this host cannot run what the output was begun with.
+        RuntimeUnavailable: this host cannot run what is asked for.
         MissingExtra: its package is not installed.
     """
     begun = begun_with(job, described, before)
-    name: str = job.runtime
+    if not begun or (anew and not still_good(job, described, before, begun)):
+        variant = choose_variant(
+            described, runtime=job.runtime, precision=job.precision, device=job.device, tolerance=job.tolerance
+        )
+        return name_variant(job, described, variant)
     try:
-        if begun and not (anew and not still_good(job, described, before, begun)):
-            name = begun
-            variant = find_variant(described, *begun.split("-"))
-            check_variant(described, variant, job.device)
-            check_tolerance(described, variant, job.tolerance)
-        else:
-            variant = choose_variant(
-                described, runtime=job.runtime, precision=job.precision, device=job.device, tolerance=job.tolerance
-            )
+        variant = find_variant(described, *begun.split("-"))
+        check_variant(described, variant, job.device)
     except RuntimeUnavailable as error:
-        raise RuntimeMissing(name, str(error).rstrip("."), advice="Run it where that runtime is.") from None
+        raise RuntimeMissing(begun, str(error).rstrip("."), advice="Run it where that runtime is.") from None
+    check_tolerance(described, variant, job.tolerance)
     return name_variant(job, described, variant)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from batch.amounts import counted
 from batch.cli.look import store_options
 from batch.cli.run import print_manifest, setting_option
 from batch.retry.settings import SETTINGS
@@ -47,9 +48,9 @@ def errors(output: str, classes: tuple[str, ...], limit: int, as_json: bool, **w
         click.echo(json.dumps(found, indent=1))
         return
     done = "" if found["shards_done"] == found["shards"] else f" of {found['shards_done']} of {found['shards']} shards"
-    click.echo(f"{found['error_rows']:,} error rows among {found['rows']:,} rows{done}")
+    click.echo(f"{counted(found['error_rows'], 'error row')} among {counted(found['rows'], 'row')}{done}")
     for group in found["classes"]:
-        click.echo(f"  {one_line(group['class'])}: {group['rows']:,} rows")
+        click.echo(f"  {one_line(group['class'])}: {counted(group['rows'], 'row')}")
         for example in group["examples"]:
             group_of = "" if example["row_group"] is None else f" row group {example['row_group']}"
             tries = "" if example["attempts"] == 1 else f", tried {example['attempts']} times"

@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_args, get_origin
 import click
 
 from batch.account.manifest import Manifest, Quality, Run
+from batch.amounts import counted
 from batch.errors import UsageError
 from batch.observe.log_lines import set_up_logging
 from batch.spec import JobSpec, read_job
@@ -119,7 +120,8 @@ def run(file: Path | None, replace: bool, profile: bool, **flags: Any) -> None:
 def print_manifest(manifest: Manifest, output: str, *, done: Run) -> None:
     """The last lines of a run, or of a retry: what was `done`, how well, and what to look at next."""
     click.echo(
-        f"{manifest['rows']:,} rows in {manifest['shards']} parts, {manifest['error_rows']} error rows, "
+        f"{counted(manifest['rows'], 'row')} in {counted(manifest['shards'], 'part')}, "
+        f"{counted(manifest['error_rows'], 'error row')}, "
         f"{manifest['truncated']} truncated; model {manifest['model']['tag']} ({manifest['model']['variant']})"
     )
     if not done["rows"]:
@@ -127,14 +129,14 @@ def print_manifest(manifest: Manifest, output: str, *, done: Run) -> None:
     else:
         speed = f", {done['rows_per_s']:,.0f} rows/s" if done["rows_per_s"] else ""
         click.echo(
-            f"this run: {done['rows']:,} rows in {done['seconds']:.1f} s{speed}; "
+            f"this run: {counted(done['rows'], 'row')} in {done['seconds']:.1f} s{speed}; "
             f"{done['micro_batches']} micro-batches of {done['mean_micro_batch'] or 0:.1f} rows, "
             f"{100 * (done['padding_share'] or 0):.0f} % padding"
         )
     if (parity := manifest.get("parity") or {}).get("agreement"):
         click.echo(compared(parity))
     for kind, rows in manifest["errors"].items():
-        click.echo(f"  {kind}: {rows} rows")
+        click.echo(f"  {kind}: {counted(rows, 'row')}")
     if manifest["quality"]:
         print_quality(manifest["quality"])
         if other_vocabulary(manifest["quality"]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from batch.durations import spell
+from batch.amounts import counted, spell
 from batch.estimate.estimate import Estimate
 from batch.estimate.extrapolate import Interval
 from batch.estimate.limit import limit_name
@@ -27,7 +27,8 @@ def plan_lines(planned: Planned) -> Iterator[str]:
             f"          the job is short: about {short.reference_s:.1f} s, with {short.variant}, its start and the "
             f"comparison included, {short.variant_s:.1f} s"
         )
-    yield f"input     {prepared.job.input}: {objects} files, {rows:,} rows, {input_bytes(shards):,} bytes"
+    read = f"{counted(objects, 'file')}, {counted(rows, 'row')}, {input_bytes(shards):,} bytes"
+    yield f"input     {prepared.job.input}: {read}"
     for left_out in prepared.left_out:
         yield f"left out  {left_out}"
     yield f"encoded   {prepared.columns.encoded} -> {prepared.described.spec.column}"
@@ -35,8 +36,9 @@ def plan_lines(planned: Planned) -> Iterator[str]:
         yield f"condition {prepared.job.where} (rows are counted before it)"
     yield f"output    {prepared.target.url}: fingerprint {prepared.record.fingerprint[:8]}"
     skipped = len(shards) - len(todo)
-    yield f"shards    {len(shards)}; {skipped} are committed and would be skipped ({rows - left:,} rows)"
-    yield f"to do     {len(todo)} shards, {left:,} rows"
+    done = f"{skipped} {'is' if skipped == 1 else 'are'} committed and would be skipped"
+    yield f"shards    {len(shards)}; {done} ({counted(rows - left, 'row')})"
+    yield f"to do     {counted(len(todo), 'shard')}, {counted(left, 'row')}"
     if planned.estimate is not None:
         yield from estimate_lines(planned.estimate, prepared.job)
 
@@ -46,8 +48,8 @@ def estimate_lines(estimate: Estimate, job: JobSpec) -> Iterator[str]:
     sample = estimate.sample
     yield "estimate  on this host, and in nine of ten cases from ... to ..."
     if job.where:
-        yield f"  rows    {counted(estimate.rows)}"
-    yield f"  {estimate.unit:<8}{counted(estimate.units)}"
+        yield f"  rows    {said(estimate.rows)}"
+    yield f"  {estimate.unit:<8}{said(estimate.units)}"
     seconds = estimate.seconds
     yield f"  time    {spell(seconds.value)} ({spell(seconds.low)} to {spell(seconds.high)})"
     if (cost := estimate.cost) is not None:
@@ -67,10 +69,10 @@ def runs_within(estimate: Estimate, limit_s: float) -> str:
     if min(estimate.shards.values()) > limit_s:
         return "not a single shard is expected to be done in it"
     runs = min(max(1, math.ceil(estimate.seconds.value / limit_s)), len(estimate.shards))
-    return f"about {runs} run{'s' * (runs > 1)} of the same command"
+    return f"about {counted(runs, 'run')} of the same command"
 
 
-def counted(found: Interval) -> str:
+def said(found: Interval) -> str:
     if found.low == found.high:
         return f"{found.value:,.0f}"
     return f"{rounded(found.value):,} ({rounded(found.low):,} to {rounded(found.high):,})"

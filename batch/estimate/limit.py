@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from batch.durations import spell
+from batch.amounts import counted, spell
 from batch.errors import UsageError
 from batch.estimate.experience import remember_pace
 from batch.progress import Progress
@@ -135,6 +135,6 @@ def check_first_shard(job: JobSpec, *, start_s: float, shard_s: float = 0.0, sha
     if start_s > job.limit_s:
         raise UsageError(f"{given} alone takes {spell(start_s)}. Allow more.")
     raise UsageError(
-        f"{given} and the shortest of {shards} shards take {spell(start_s + shard_s)} or more. "
+        f"{given} and the shortest of {counted(shards, 'shard')} take {spell(start_s + shard_s)} or more. "
         f"Allow more, or begin another output with a smaller --shard-mb than {job.shard_mb:g}."
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from batch.durations import spell
+from batch.amounts import spell
 from batch.page.charts import Bar, bars, line
 from batch.page.figure import Figure
 from batch.page.gather import Findings

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from batch.amounts import counted
+
 #: What lies in every output of a job, and nowhere else.
 OWNER = "/_tandem/job.json"
 #: How a part is named: its job's fingerprint, its shard, and in a table how often a retry has put it anew.
@@ -30,7 +32,7 @@ class LeftOut:
     first: str
 
     def __str__(self) -> str:
-        return f"{self.files:,} {'file' if self.files == 1 else 'files'} ({self.why}), such as {self.first}"
+        return f"{counted(self.files, 'file')} ({self.why}), such as {self.first}"
 
 
 def find_parts(keys: Sequence[str]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from batch.amounts import counted
 from batch.errors import AccessDenied, InputNotFound, UsageError
 from batch.stores.left_out import HIDDEN, PARTS, LeftOut, find_parts
 from batch.stores.source_names import WILDCARD, is_hidden, is_named
@@ -244,9 +245,9 @@ def named_objects(listing: Listing, *, beside: str = "") -> Sources:
     found = [info for info in named if info.key not in hidden and info.key not in parts]
     if not found:
         wanted = f"matches {pattern}" if pattern else "is named *.parquet or *.parq"
-        reason = f"none of its {len(listed)} objects {wanted}" if listed else "no object is there"
+        reason = f"it has {counted(len(listed), 'object')}, and none {wanted}" if listed else "no object is there"
         if left_out:
-            reason = f"all that there is are {' and '.join(map(str, left_out))}"
+            reason = f"all that is there: {' and '.join(map(str, left_out))}"
         advice = f"Name that output, or read it by a glob such as {listing.url.rstrip('/')}/**/part-*.parquet."
         raise InputNotFound(listing.url, reason, advice=advice if parts else "Check the name.")
     for info in found:

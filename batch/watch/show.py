@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import click
 
-from batch.durations import spell
+from batch.amounts import spell
 from batch.errors import StoreUnavailable
 from batch.watch.watched import Status, Watched
 

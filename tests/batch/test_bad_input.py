@@ -66,7 +66,7 @@ def test_the_real_command_says_one_line_too(folder: Folder) -> None:
 def test_no_input_is_named(folder: Folder, command: Command) -> None:
     assert_refused(command(*job(folder)), 2, f"{folder.url}in/ was not found: no object is there")
     folder.put("in/_hidden.parquet", GOOD)
-    assert_refused(command(*job(folder)), 2, "all that there is are", "hidden")
+    assert_refused(command(*job(folder)), 2, "all that is there: 1 file (names that begin with '_' or '.' are hidden)")
     assert_refused(command(*job(folder, source="in/x*.parquet")), 2, "x*.parquet was not found: no object is there")
     assert "out/_tandem/job.json" not in folder.etags()
 

@@ -61,7 +61,7 @@ def test_flags_win_over_the_job_file(tmp_path: Path) -> None:
     job.write_text(
         f"model: nothing\ninput: {DATA}\noutput: {tmp_path / 'out'}\ncolumn: {{sequence: steps}}\nlimit: 7\n"
     )
-    assert tandem("run", str(job), "--model", "vowels-bilstm", "--limit", "5").stdout.startswith("5 rows in 1 parts")
+    assert tandem("run", str(job), "--model", "vowels-bilstm", "--limit", "5").stdout.startswith("5 rows in 1 part")
 
 
 def test_plan_writes_nothing_and_says_what_a_run_would_skip(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_plan_writes_nothing_and_says_what_a_run_would_skip(tmp_path: Path) -> N
     assert "0 are committed" in before
     assert not (tmp_path / "out").exists()
     tandem("run", *JOB, *out)
-    assert "1 are committed and would be skipped (370 rows)" in tandem("plan", *JOB, *out).stdout
+    assert "1 is committed and would be skipped (370 rows)" in tandem("plan", *JOB, *out).stdout
 
 
 def test_status_and_head_show_what_the_run_left(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from batch.errors import Interrupted, RuntimeMissing
 from batch.report import Manifest
 from batch.run import run_job
-from models.errors import ContractBroken, PredictionMismatch
+from models.errors import ContractBroken, PredictionMismatch, RuntimeUnavailable
 from tests.batch.places import Folder, part_keys, put_table, read_output, texts
 
 THIRTEEN = " ".join(["word"] * 13)
@@ -105,6 +105,8 @@ def test_workers_that_vanish_without_a_word_do_not_pass_for_done(marked: Folder)
 def test_a_device_that_is_not_there_is_found_before_the_output_is_claimed(folder: Folder) -> None:
     put_table(folder, "in/a.parquet", pa.table({"text": ["a goal"]}))
     job = {"model": "bbc-bert", "input": folder.url + "in/", "output": folder.url + "out/"}
-    with pytest.raises(RuntimeMissing, match="cuda"):
+    with pytest.raises(RuntimeUnavailable, match="--device cuda needs onnxruntime-gpu"):
         run_job({**job, "device": "cuda"})
     assert run_job({**job, "top_k": 2})["rows"] == 1
+    with pytest.raises(RuntimeMissing, match=r"the job's runtime is onnx-fp32, which this host lacks: .*--device cuda"):
+        run_job({**job, "device": "cuda", "top_k": 2})

@@ -49,7 +49,7 @@ def test_a_jobs_output_is_an_input_where_it_is_named(place: Place) -> None:
     assert run(place, "in/", "jobs/two/") == 5
     assert run(place, "jobs/one/", "out-1/") == 4
     assert run(place, "jobs/*/part-*.parquet", "out-2/") == 9
-    with pytest.raises(InputNotFound, match=rf"all that there is are 2 files \({PARTS}\).*jobs/\*\*/part-\*.parquet"):
+    with pytest.raises(InputNotFound, match=rf"all that is there: 2 files \({PARTS}\).*jobs/\*\*/part-\*.parquet"):
         run(place, "jobs/", "out-3/")
     assert run(place, "jobs/**/part-*.parquet", "out-3/") == 9
 
@@ -87,4 +87,4 @@ def test_a_key_with_a_step_up_or_on_the_spot_is_counted(s3_place: Bucket, comman
 
 def test_an_input_of_hidden_files_alone_is_refused_with_the_reason(place: Place, command: Command) -> None:
     put_table(place, "in/_a.parquet", texts(1))
-    assert_refused(command(*job(place)), 2, f"all that there is are 1 file ({HIDDEN})")
+    assert_refused(command(*job(place)), 2, f"all that is there: 1 file ({HIDDEN})")

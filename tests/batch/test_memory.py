@@ -138,7 +138,7 @@ def test_a_row_group_of_330_mb_goes_through_a_process_of_300_mb(large_group: Fol
     output = words.index("--output") + 1
     words = (*words[:output], f"{large_group.url}{keep.replace(',', '-')}/", *words[output + 1 :])
     most, said = most_held(words)
-    assert "280,000 rows in 1 parts, 0 error rows" in said
+    assert "280,000 rows in 1 part, 0 error rows" in said
     assert 50e6 < most < 300e6
 
 

@@ -378,6 +378,6 @@ def test_long_and_foreign_texts_come_out_whole(folder: Folder) -> None:
 
 def test_no_files_are_named_as_such(folder: Folder) -> None:
     folder.put("in/readme.txt", b"no Parquet")
-    with pytest.raises(InputNotFound, match=r"none of its 1 objects is named \*\.parquet"):
+    with pytest.raises(InputNotFound, match=r"it has 1 object, and none is named \*\.parquet"):
         run(folder)
     assert not folder.etags("out/")

@@ -78,8 +78,8 @@ def test_an_input_names(root: str, url: str, keys: list[str]) -> None:
         ("/nope", "no object is there"),
         ("/nope/", "no object is there"),
         ("/nope/*.parquet", "no object is there"),
-        ("/_tandem", "none of its 1 objects is named"),
-        ("/day=1/*.csv", r"none of its 3 objects matches \*\.csv"),
+        ("/_tandem", "it has 1 object, and none is named"),
+        ("/day=1/*.csv", r"it has 3 objects, and none matches \*\.csv"),
     ],
 )
 def test_an_input_that_names_nothing_is_refused_with_what_is_there(root: str, url: str, message: str) -> None:

@@ -130,6 +130,13 @@ def test_a_device_on_which_a_variant_does_not_run_is_named() -> None:
         choose_variant(with_variants(NEAR), runtime="openvino", device="cuda")
 
 
+def test_a_device_that_is_not_there_is_told_of_a_runtime_that_could_use_it() -> None:
+    fast = with_variants(NEAR)
+    assert choose_variant(fast).runtime == "openvino"
+    with pytest.raises(RuntimeUnavailable, match="'onnx' cannot be used: --device cuda needs onnxruntime-gpu"):
+        choose_variant(fast, device="cuda")
+
+
 @pytest.mark.parametrize("tolerance", [None, "int8"])
 def test_where_only_torch_has_a_gpu_auto_takes_torch_in_fp32(
     monkeypatch: pytest.MonkeyPatch, tolerance: Literal["int8"] | None

@@ -184,7 +184,7 @@ def test_a_shard_that_is_known_not_to_fit_is_not_begun(folder: Folder, command: 
     assert command(*words).code == 0
     put_table(folder, "in/p=1/a.parquet", pa.table({"text": ["word " * count for count in range(1000)]}))
     end = command(*words)
-    assert_refused(end, 2, "--max-minutes 0.1 gives a run 6 s, and on this host the start and the shortest of 1 shards")
+    assert_refused(end, 2, "--max-minutes 0.1 gives a run 6 s, and on this host the start and the shortest of 1 shard")
     assert [key for key in part_keys(folder) if "p=1" in key] == []
 
 

@@ -1,4 +1,4 @@
-"""Durations in words: 4.2 s, 45 s, 7.5 min, 3.1 h, 2.5 days."""
+"""Amounts in words: 4.2 s, 45 s, 7.5 min, 3.1 h, 2.5 days; 1 part, 2,000 parts."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def spell(seconds: float) -> str:
     unit, length = next((unit, length) for least, unit, length in UNITS if seconds >= least)
     amount = seconds / length
     return f"{amount:.2g} {unit}" if amount < 10 else f"{amount:.0f} {unit}"
+
+
+def counted(number: int, noun: str) -> str:
+    """So many of something whose plural has an s."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -1,10 +1,10 @@
-"""How long something takes or took, as people read it."""
+"""How long something takes or took, and how many there are, as people read it."""
 
 from __future__ import annotations
 
 import pytest
 
-from batch.durations import spell
+from batch.amounts import counted, spell
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,7 @@ from batch.durations import spell
 )  # fmt: skip
 def test_durations_are_words(seconds: float, words: str) -> None:
     assert spell(seconds) == words
+
+
+def test_one_is_no_plural() -> None:
+    assert [counted(number, "part") for number in (0, 1, 2, 2000)] == ["0 parts", "1 part", "2 parts", "2,000 parts"]
