@@ -114,14 +114,14 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     check_unchanged(source, infos, plans)
     attempt = uuid.uuid4().hex
     idle = bool(plans) and not uncovered(infos, plans, limit=job.limit) and is_finished(target, len(plans))
-    if not (dry or idle):
-        check_conditional_puts(place.root)
     plan = draft_plan(job, source, infos, columns, plans)
     agreed = [*plans, *([plan] if plan is not None else [])]
     if job.table == "delta":
         check_columns(place.root.url, agreed, columns)
     if not idle:
         check_input(job, source, target, plan, agreed, columns)
+    if not (dry or idle):
+        check_conditional_puts(place.root)  # behind what people get wrong most, as it leaves an object there
     settled = Settled(job=job)
     if before is None or before.settings.get("variant") != variant_of(job, described).digest:
         settled = weigh_job(asked, job, described, source, agreed, columns)
