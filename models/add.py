@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.artifact import DIGEST_FILE, VARIANTS, record_digest, refuse_unsafe
+from models.carry_variants import variant_folders
 from models.detect import detect_spec
 from models.errors import ContractBroken, MissingExtra, ModelError, ModelNotFound, SpecInvalid
 from models.flops import record_flops
@@ -43,13 +44,29 @@ Step = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Added:
-    """What became of a source. `difference` is the largest between export and original; None where neither was made."""
+    """What became of a source.
+
+    Attributes:
+        difference: the largest between export and original; None where neither was made.
+        before: the version that the name stood for until now, where it has variants that this one lacks.
+        lost: these variants.
+    """
 
     tag: str
     folder: Path
     spec: ModelSpec
     digest: str
     difference: float | None
+    before: str = ""
+    lost: tuple[str, ...] = ()
+
+    def lines(self) -> Iterator[str]:
+        """What its owner should know besides."""
+        if self.lost:
+            yield (
+                f"  {self.spec.name} was {self.before} until now, which has {', '.join(self.lost)}; this one has not. "
+                "Make it with tandem model optimize, or name the other version."
+            )
 
 
 def add_model(
@@ -71,6 +88,7 @@ def add_model(
         ExportDisagrees: the ONNX graph answers otherwise than the original; nothing was saved.
         ModelError: anything else that is wrong with the source.
     """
+    before = newest_variants(name)
     with open_source(source, revision, on_step) as (folder, origin), tempfile.TemporaryDirectory() as scratch:
         spec = detect_spec(folder, name=name)  # reads JSON and YAML only
         refuse_unsafe(folder)
@@ -89,7 +107,17 @@ def add_model(
         on_step("saving")
         tag = save_model(staging, name)
     stored = locate_tag(tag).folder
-    return Added(tag=tag, folder=stored, spec=spec, digest=digest, difference=difference)
+    lost = tuple(sorted(before[1] - newest_variants(name)[1]))
+    return Added(tag=tag, folder=stored, spec=spec, digest=digest, difference=difference, before=before[0], lost=lost)
+
+
+def newest_variants(name: str) -> tuple[str, set[str]]:
+    """The version that a name stands for, and which variants somebody made of it; none where there is no such model."""
+    try:
+        found = locate_tag(name)
+    except ModelNotFound:
+        return "", set()
+    return f"{name}:{found.version}", {folder.name for folder in variant_folders(found.folder)}
 
 
 def ship_costs(folder: Path) -> None:

@@ -37,6 +37,8 @@ def add(source: str, name: str, revision: str | None) -> None:
     spec = added.spec
     checked = f"; the export differs by at most {added.difference:.1e}" if added.difference is not None else ""
     click.echo(f"{added.tag}: {spec.family}, {spec.task}, takes {spec.column!r}; digest {added.digest[:12]}{checked}")
+    for line in added.lines():
+        click.echo(line)
     click.echo(f"try it: tandem run --model {name} --input FOLDER --output FOLDER --column {spec.column}=YOUR_COLUMN")
 
 

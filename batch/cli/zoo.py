@@ -55,3 +55,5 @@ def fetch(names: tuple[str, ...]) -> None:
         folder = fetch_pretrained(name)
         added = add_model(str(folder), name=name)
         click.echo(f"{added.tag}  digest {added.digest[:12]}  {added.spec.family}, {added.spec.task}")
+        for line in added.lines():
+            click.echo(line)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from models.add import add_model
 from models.artifact import verify_digest
 from models.errors import RuntimeUnavailable, SpecInvalid, VariantRefused
 from models.load import describe_model, load_model
@@ -227,3 +228,16 @@ def test_a_variant_of_files_that_the_model_no_longer_has_is_no_variant_of_it(tmp
     (folder / "digest.json").unlink()
     described = describe_model(str(folder))
     assert "openvino-fp32" not in list_variants(folder, described.spec, described.digest)
+
+
+def test_a_version_without_the_variants_of_the_one_before_says_so(tmp_path: Path) -> None:
+    folder = copy_model("vowels-bilstm", tmp_path)
+    first = add_model(folder, name="mine")
+    shutil.copytree(
+        made("vowels-bilstm", "openvino", "fp32") / "variants", first.folder / "variants", dirs_exist_ok=True
+    )
+    assert add_model(folder, name="mine").lost == (), "it is the same version, which has it"
+    spec = (folder / "tandem.yaml").read_text(encoding="utf-8")
+    (folder / "tandem.yaml").write_text(f"{spec}\nsource: elsewhere\n", encoding="utf-8")
+    end = tandem("model", "add", str(folder), "--name", "mine")
+    assert f"  mine was {first.tag} until now, which has openvino-fp32; this one has not" in end.out, end.err
