@@ -49,8 +49,20 @@ def clear_output(store: Store, record: JobRecord, plan: Plan) -> int:
     for number in reversed(plan_numbers(store)):
         store.delete(plan_key(number))
     store.delete(PARITY)
-    store.delete(JOB)
+    # A record that is this job's stays: without it a run killed here would leave parts that are kept to whoever comes
+    # next, which may settle for another variant and then know nothing of them.
+    if not is_same(store, record):
+        store.delete(JOB)
     return len(unwanted)
+
+
+def is_same(store: Store, record: JobRecord) -> bool:
+    """Whether the record that lies there is this very one."""
+    try:
+        owner = read_record(store)
+    except UsageError:
+        return False
+    return owner is not None and owner.to_json() == record.to_json()
 
 
 def find_parts(store: Store, there: set[str]) -> set[str]:

@@ -207,6 +207,18 @@ def test_a_run_that_ends_while_it_replaces_is_completed_by_the_same_again(
     assert read_json(s3_place, "out/_SUCCESS") == {"plans": manifest["plans"]}
 
 
+def test_replacing_changed_input_never_takes_the_record_of_the_job_away(s3_place: Bucket, proxy: FaultProxy) -> None:
+    """Killed without it, the next run could settle for another variant beside the parts that were kept."""
+    put_table(s3_place, "in/p=0/a.parquet", texts(10))
+    run(s3_place)
+    put_table(s3_place, "in/p=0/a.parquet", texts(9))
+    assert run(s3_place, replace=True, endpoint_url=proxy.url)["rows"] == 9
+    assert proxy.requests("DELETE", "plan-0")
+    assert not proxy.requests("DELETE", "job.json")
+    assert run(s3_place, replace=True, endpoint_url=proxy.url, top_k=1)["rows"] == 9
+    assert proxy.requests("DELETE", "job.json"), "another job's goes"
+
+
 def test_a_limit_takes_from_what_was_added_only_what_it_lacks(folder: Folder) -> None:
     put_table(folder, "in/a.parquet", texts(10))
     assert run(folder, limit=25)["rows"] == 10
