@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from batch.amounts import counted
 from batch.choose.gate import describe_parity
 from batch.commit import commit_manifest, list_parts, withdraw
 from batch.errors import Interrupted, JobError, Unfinished
@@ -68,6 +69,9 @@ def retry_job(
         if prepared.parity is not None:
             progress.told("compared", **describe_parity(prepared.parity))
         todo = chosen_shards(survey, classes)
+        if unknown := [name for name in classes if name not in survey.errors]:
+            there = ", ".join(f"{name} ({counted(rows, 'row')})" for name, rows in survey.errors.items())
+            progress.told("no error row is of this class", asked=", ".join(unknown), there=there or "none")
         is_done = survey.manifest is not None and not todo
         before = None if is_done else set_aside(prepared, survey)
         shape, done = Shape(), Done()
