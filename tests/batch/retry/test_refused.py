@@ -94,6 +94,7 @@ def test_a_class_is_not_imported_because_an_output_names_it(
 def test_a_class_that_no_error_row_is_of_is_told_with_those_that_there_are(
     finished: Place, command: Command, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", logger="tandem")
     assert command("retry", f"{finished.url}out/", "--class", "Nope", *OWN).code == 0
     assert "asked=Nope there=ValueError (4 rows), NullValue (2 rows)" in caplog.text
     assert "nothing to retry" in caplog.text
