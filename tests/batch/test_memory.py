@@ -17,7 +17,6 @@ import pytest
 from batch.bounds import Bounds, share_memory
 from batch.columns import OWN_SOURCE
 from batch.in_flight import InFlight
-from batch.lean import give_freed_back
 from batch.overlap import overlap
 from batch.predict import PredictedRows, Spent, encode_rows
 from batch.prepare import prepare_job
@@ -25,10 +24,9 @@ from batch.read import gather_windows, read_rows
 from batch.run import run_job
 from batch.sizes import parse_size
 from batch.spec import make_job
-from models.footprint import bound_micro_batches
 from models.window import WindowStats
 from tests.batch.command import ROOT, Command, assert_refused, environment, job
-from tests.batch.own_models import BulkyModel, FarSightedModel, HungryModel, KeepingModel
+from tests.batch.own_models import BulkyModel, FarSightedModel, KeepingModel
 from tests.batch.places import Folder, put_table, read_output, texts
 
 #: Two wait behind encoding and two behind the arithmetic; each of the three threads has one in hand.
@@ -329,35 +327,41 @@ def test_pictures_that_unpack_to_much_are_encoded_few_at_a_time(least: int, size
     assert [n for window in encoded for n in window.rows.column("n").to_pylist()] == list(range(80))
 
 
-@pytest.fixture
-def fresh_blocks() -> None:
-    """As a bounded job has it: a large block is memory that is new to the process, whatever tests ran here before."""
-    give_freed_back()
+_BOUND = """
+from models.footprint import bound_micro_batches
+from tests.batch.own_models import HungryModel
+model = HungryModel()
+bound_micro_batches(model, 10 * HungryModel.HUNGER)
+print(model.max_padded)
+"""
+
+_PREPARE = """
+import sys
+from batch.prepare import prepare_job
+from batch.spec import make_job
+place, model = sys.argv[1], "tests.batch.own_models:KeepingModel"
+job = make_job({"model": model, "memory": "2GB", "input": place + "in/", "output": place + "out/"})
+print(prepare_job(job).model.max_padded)
+"""
 
 
-@pytest.mark.usefixtures("fresh_blocks")
-def test_a_bounded_job_plans_no_micro_batch_that_would_not_fit(folder: Folder) -> None:
-    model = HungryModel()
-    bound_micro_batches(model, 10 * HungryModel.HUNGER)
-    assert model.max_padded is not None
-    assert 5 <= model.max_padded <= 12
+def padded(script: str, *words: str) -> int:
+    """What a process of its own finds: one that has done other things has memory at hand, which no call shows then."""
+    ended = subprocess.run(
+        [sys.executable, "-c", script, *words],
+        cwd=ROOT, env=environment({}), capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    return int(ended.stdout)
 
 
-@pytest.mark.usefixtures("fresh_blocks")
+def test_a_bounded_job_plans_no_micro_batch_that_would_not_fit() -> None:
+    assert 5 <= padded(_BOUND) <= 12
+
+
 def test_what_the_arithmetic_needs_is_tried_at_the_models_first_call(folder: Folder) -> None:
     """After the gate's calls, memory that a runtime keeps would not show any more."""
     put_table(folder, "in/a.parquet", texts(10))
-    spec = make_job(
-        {
-            "model": "tests.batch.own_models:KeepingModel",
-            "memory": "2GB",
-            "input": folder.url + "in/",
-            "output": folder.url + "out/",
-        }
-    )
-    model = prepare_job(spec).model
-    assert model is not None
-    assert model.max_padded is not None
     most_bytes = share_memory("2GB").arithmetic_bytes
     assert most_bytes is not None
-    assert model.max_padded <= most_bytes / KeepingModel.HUNGER * 1.5
+    assert 1 <= padded(_PREPARE, folder.url) <= most_bytes / KeepingModel.HUNGER * 1.5
