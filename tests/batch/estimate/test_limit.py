@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import subprocess
+import sys
 from typing import Any
 
 import pyarrow as pa
@@ -13,8 +13,7 @@ from batch.errors import UsageError
 from batch.estimate.limit import Limit, check_first_shard, fitting_first, limit_name
 from batch.shard import Plan, Shard, make_shard
 from batch.spec import JobSpec, make_job
-from batch.stop import Stop
-from tests.batch.command import Command, assert_refused, job
+from tests.batch.command import ROOT, Command, assert_refused, job
 from tests.batch.places import Folder, Place, part_keys, put_table, read_json, read_output, texts
 
 PLAN = Plan(number=0, objects={}, shards=(), schema=pa.schema([]))
@@ -203,8 +202,17 @@ def test_a_limit_is_no_part_of_the_fingerprint(place: Place, command: Command) -
     assert "max_minutes" not in read_json(place, "out/_tandem/job.json")["settings"]
 
 
+_SIGNALLED = """
+import os, signal
+from batch.stop import Stop
+with Stop() as stop:
+    stop.ask("--max-minutes 1")
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.asked == "SIGTERM", stop.asked
+print("and this process lives")
+"""
+
+
 def test_a_signal_to_a_run_whose_time_is_over_is_the_first_one_still() -> None:
-    with Stop() as stop:
-        stop.ask("--max-minutes 1")
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.asked is not None, "and this process lives"
+    ended = subprocess.run([sys.executable, "-c", _SIGNALLED], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ended.stdout == "and this process lives\n", ended.stderr
