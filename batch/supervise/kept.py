@@ -77,8 +77,14 @@ class Kept:
                     writer.write_batch(batch, custom_metadata=about)
                     yield window
         except OSError as error:
-            reason = f"{error.strerror or error}; free some space, or name a roomier folder as TMPDIR"
-            raise StoreUnavailable("write", str(self.now), reason) from error
+            raise no_room(str(self.now), error) from error
+
+
+def no_room(place: str, error: OSError) -> StoreUnavailable:
+    """What is said where answers cannot be kept."""
+    return StoreUnavailable(
+        "write", place, f"{error.strerror or error}; free some space, or name a roomier folder as TMPDIR"
+    )
 
 
 def part_of(batch: pa.RecordBatch, prefix: str) -> pa.RecordBatch:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
-from collections import Counter, defaultdict, deque
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import IO
@@ -25,16 +24,16 @@ from batch.progress import Progress
 from batch.shard import Plan, Shard
 from batch.sizes import parse_size
 from batch.stop import Stop
-from batch.supervise.bisect import ALONE, Probe, Suspects, find_poison
 from batch.supervise.ending import Ending, ending_of
 from batch.supervise.guardian import Death, suspects_of
 from batch.supervise.journal import SIZE_BYTES, Call, Journal
-from batch.supervise.kept import Kept
-from batch.supervise.watch import PROBE_S, Awake, Watch, patience_of
+from batch.supervise.kept import Kept, no_room
+from batch.supervise.search import Poison, passed_before
+from batch.supervise.seat import Seat
+from batch.supervise.watch import Awake, Watch, patience_of
 from batch.supervise.work import Task, work
 from batch.worker import Done, Shape, judge
-from batch.workers import SPAWN, Worker, portable, start_process
-from models.model import RowFault
+from batch.workers import SPAWN, portable, start_process
 
 #: So often, in seconds, workers are looked at that say nothing.
 TICK_S = 0.05
@@ -42,52 +41,6 @@ TICK_S = 0.05
 MOST_DEATHS = 3
 #: Seconds that a worker has to end after its last word.
 LEAVING_S = 10.0
-#: Rows that are tried where none passed.
-CONTROLS = 3
-
-
-@dataclass(slots=True, kw_only=True)
-class Search:
-    """Which rows of a shard are poison is being found out.
-
-    Attributes:
-        shard: its number.
-        probes: asks for probes; see find_poison.
-        probe: the one asked for.
-        endings: row -> how its process ended when it was tried alone.
-    """
-
-    shard: int
-    probes: Generator[Probe, int | None, list[int]]
-    probe: Probe
-    endings: dict[int, Ending] = field(default_factory=dict)
-
-
-@dataclass(slots=True, kw_only=True)
-class Seat:
-    """A place for one worker process at a time.
-
-    Attributes:
-        worker: the process that sits there.
-        journal: what it has in hand.
-        watch: looks at it.
-        task: what it was given and has not yet done.
-        search: what is to be found out here before another shard is begun.
-        ending: why it was ended from here.
-        is_fresh: it was given nothing yet.
-        is_dismissed: it was told that there is no more.
-        rows: that it told of in its task.
-    """
-
-    worker: Worker
-    journal: Journal
-    watch: Watch
-    task: Task | None = None
-    search: Search | None = None
-    ending: Ending | None = None
-    is_fresh: bool = True
-    is_dismissed: bool = False
-    rows: int = 0
 
 
 def run_in_processes(
@@ -133,11 +86,9 @@ class Lead:
         self.started = 0
         self.done = Done()
         self.failure: Exception | None = None
-        self.poison: defaultdict[int, dict[int, RowFault]] = defaultdict(dict)
+        self.poison = Poison(is_believed=prepared.retry is not None)  # rows that were found to be at fault before
         self.deaths: Counter[int | None] = Counter()
         self.told_rows: Counter[int] = Counter()
-        self.is_any_well = False
-        self.is_retry = prepared.retry is not None  # rows that were found to be at fault before
         self.kept: dict[int, list[IO[bytes]]] = {}
         self.tight: set[int] = set()
         self.tried: dict[int, pa.Table] = {}  # the rows of a shard that are run again, which its positions count
@@ -155,7 +106,7 @@ class Lead:
                 self.look()
         finally:
             for seat in self.seats:  # none, unless this is interrupted
-                self.empty(seat, kill=True)
+                seat.clear(kill=True)
         if self.failure is not None:
             raise self.failure
         if self.stop.asked:
@@ -181,7 +132,7 @@ class Lead:
                 self.deaths[number] = 1
                 if death.ending.kind == "OutOfMemory":
                     self.tight.add(number)
-                self.investigate(self.seats[0], number, death.calls, controls=near(death.flight))
+                self.investigate(self.seats[0], number, death.calls, flight=death.flight)
 
     def listen(self) -> None:
         """Hear what the workers say, and who is gone."""
@@ -189,23 +140,20 @@ class Lead:
         wait(ends, timeout=TICK_S)
         for seat in list(self.seats):
             try:
-                while seat.worker.pipe.poll():
-                    self.hear(seat, *seat.worker.pipe.recv())
+                message = seat.worker.pipe.recv() if seat.worker.pipe.poll() else None
             except (EOFError, OSError, pickle.UnpicklingError):
                 self.lose(seat)
                 continue
-            if seat.worker.process.exitcode is not None and not seat.worker.pipe.poll():
+            if message is not None:
+                self.hear(seat, *message)
+            elif seat.worker.process.exitcode is not None and not seat.worker.pipe.poll():
                 self.lose(seat)
 
     def look(self) -> None:
         """End workers that do not answer, or hold too much."""
         awake_s = self.awake.look()
         for seat in self.seats:
-            if seat.ending is None:
-                is_group = seat.task is not None and seat.task.probe is not None and len(seat.task.probe.rows) > 1
-                seat.ending = seat.watch.look(awake_s, stall_s=PROBE_S if is_group else None)
-                if seat.ending is not None:
-                    seat.worker.process.kill()
+            seat.look(awake_s)
 
     def hear(self, seat: Seat, kind: str, *content: object) -> None:
         """One message of a worker."""
@@ -244,23 +192,25 @@ class Lead:
     def assign(self, seat: Seat) -> None:
         """Give a worker that is ready its next task, or let it go."""
         if self.failure is not None or self.stop.asked or not (seat.search or self.left):
-            seat.is_dismissed = True
-            seat.worker.pipe.send(None)
-            return
-        if seat.search is None:
-            number = self.left.popleft()
+            seat.dismiss()
+        elif seat.search is None:
+            number = self.left[0]
+            try:
+                kept = self.keep(number)
+            except OSError as error:
+                self.failure = no_room(f"answers in {tempfile.gettempdir()}", error)
+                seat.dismiss()
+                return
+            self.left.popleft()
             seat.rows = 0
-            poison, tried, is_tight = dict(self.poison[number]), self.tried.get(number), number in self.tight
-            seat.task = Task(shard=number, poison=poison, tried=tried, kept=self.keep(number), is_tight=is_tight)
+            poison, tried, is_tight = dict(self.poison.faults[number]), self.tried.get(number), number in self.tight
+            seat.give(Task(shard=number, poison=poison, tried=tried, kept=kept, is_tight=is_tight))
         elif seat.search.probe.is_fresh and not seat.is_fresh:
             self.replace(seat)
-            return
         else:
             number = seat.search.shard
             tried, is_tight = self.tried.get(number), number in self.tight
-            seat.task = Task(shard=number, poison={}, tried=tried, probe=seat.search.probe, is_tight=is_tight)
-        seat.is_fresh = False
-        seat.worker.pipe.send(seat.task)
+            seat.give(Task(shard=number, poison={}, tried=tried, probe=seat.search.probe, is_tight=is_tight))
 
     def keep(self, number: int) -> Kept | None:
         """Where a shard's answers are kept: only of one that somebody died over, for it costs the writing of them."""
@@ -278,7 +228,7 @@ class Lead:
         """Tell of rows that are answered, once, however often their shard is begun."""
         if seat.task is None:
             return
-        self.is_any_well = True
+        self.poison.is_any_well = True
         seat.rows += rows
         if (more := seat.rows - self.told_rows[seat.task.shard]) > 0:
             self.told_rows[seat.task.shard] = seat.rows
@@ -286,12 +236,10 @@ class Lead:
 
     def lose(self, seat: Seat) -> None:
         """A worker is gone: replace it, unless it was let go or the run is over anyway."""
-        seat.worker.process.join(LEAVING_S)
-        seat.worker.process.kill()  # where it closed its pipe and does not end
-        seat.worker.process.join()
+        seat.await_end(LEAVING_S)
         if seat.is_dismissed or self.failure is not None or self.stop.asked:
             self.seats.remove(seat)
-            self.empty(seat)
+            seat.clear()
             return
         ending = seat.ending or ending_of(seat.worker.process.exitcode)
         task, name = seat.task, seat.worker.process.name
@@ -299,10 +247,7 @@ class Lead:
             assert seat.search is not None
             if len(task.probe.rows) == 1 and not task.probe.is_answered:
                 seat.search.endings[task.probe.rows[0]] = ending
-            calls = suspects_of(seat.journal, ending)
-            is_known = task.probe.is_singly and calls
-            # Its rows have the positions 0, 1, ...: those before the one in hand have passed.
-            self.answer(seat, passed=min(call.rows[0] for call in calls) if is_known else 0)
+            self.answer(seat, passed=passed_before(task.probe, seat.journal, ending))
         else:
             number = None if task is None else task.shard
             self.deaths[number] += 1
@@ -320,7 +265,7 @@ class Lead:
                 self.suspect(seat, number, ending)
         if self.failure is not None:
             self.seats.remove(seat)
-            self.empty(seat)
+            seat.clear()
         else:
             self.replace(seat)
 
@@ -330,69 +275,41 @@ class Lead:
         flight = seat.journal.in_flight
         if self.deaths[number] > 1 and flight:  # not of a call: then of whatever was on its way
             calls = [*calls, Call(number=0, step="decode", rows=flight, expected_s=0.0)]
-        self.investigate(seat, number, calls, controls=near(flight))
+        self.investigate(seat, number, calls, flight=flight)
 
-    def investigate(self, seat: Seat, number: int, calls: Sequence[Call], *, controls: Sequence[int]) -> None:
+    def investigate(self, seat: Seat, number: int, calls: Sequence[Call], *, flight: range) -> None:
         """Have this seat try the rows of these calls before anything else; the shard goes on afterwards."""
         self.kept.setdefault(number, [])
-        known = self.poison[number]
-        order = {"forward": 0, "encode": 1, "decode": 2}
-        groups = [
-            Suspects(rows=rows, step=call.step)
-            for call in sorted(calls, key=lambda call: order[call.step])
-            if (rows := [row for row in call.rows if row not in known])
-        ]
-        controls = [row for row in controls if row not in known]
-        probes = find_poison(groups, controls, is_any_well=self.is_any_well, is_believed=self.is_retry)
-        try:
-            seat.search = Search(shard=number, probes=probes, probe=next(probes))
-        except StopIteration:
+        seat.search = self.poison.search(number, calls, flight=flight)
+        if seat.search is None:
             self.left.appendleft(number)
 
     def answer(self, seat: Seat, *, passed: int | None) -> None:
-        """A probe is done, and so many of its rows have passed: ask for the next one, or judge."""
-        search = seat.search
-        assert search is not None
-        self.is_any_well |= bool(passed)
+        """A probe is done, and so many of its rows have passed: ask for the next one, or let the shard go on."""
+        assert seat.search is not None
+        number = seat.search.shard
         try:
-            search.probe = search.probes.send(passed)
-        except StopIteration as end:
-            seat.search = None
-            self.convict(search, end.value)
-            self.left.appendleft(search.shard)
+            convicted = self.poison.answer(seat.search, passed=passed)
         except Interrupted as error:
             self.failure = self.failure or error
-
-    def convict(self, search: Search, rows: Sequence[int]) -> None:
-        """Rows are poison: from now on the model is not shown them."""
-        for row in rows:
-            ending = search.endings[row]
-            message = f"its process {ending.reason}, {ALONE} times alone"
-            fault = RowFault(kind=ending.kind, message=message, attempts=ALONE + 1)
-            self.poison[search.shard][row] = fault
-            shard = self.todo[search.shard][1].id
-            self.progress.told("row isolated", shard=shard, row=row, error=fault.kind, reason=f"({ending.reason})")
-        if rows:
-            self.deaths[search.shard] = 0
+            return
+        if convicted is not None:
+            seat.search = None
+            self.tell(number, convicted)
+            self.left.appendleft(number)
 
     def replace(self, seat: Seat) -> None:
         """Let a fresh process sit there."""
-        self.empty(seat, kill=True)
-        new = self.make_seat()
-        seat.worker, seat.journal, seat.watch = new.worker, new.journal, new.watch
-        seat.task, seat.ending, seat.is_fresh = None, None, True
+        seat.clear(kill=True)
+        seat.move_in(self.make_seat())
 
-    def empty(self, seat: Seat, *, kill: bool = False) -> None:
-        """Close a seat's process for good."""
-        if kill:
-            seat.worker.process.kill()
-        seat.worker.process.join()
-        seat.worker.pipe.close()
-
-
-def near(flight: range) -> list[int]:
-    """Rows that were answered before a process died, and some that came with those that it died of."""
-    return [*range(max(flight.start - CONTROLS, 0), flight.start), *flight[:CONTROLS], *flight[-CONTROLS:]]
+    def tell(self, number: int, convicted: Mapping[int, Ending]) -> None:
+        """Say which rows of a shard are poison: from now on the model is not shown them."""
+        shard = self.todo[number][1].id
+        for row, ending in convicted.items():
+            self.progress.told("row isolated", shard=shard, row=row, error=ending.kind, reason=f"({ending.reason})")
+        if convicted:
+            self.deaths[number] = 0
 
 
 def path_of(file: IO[bytes]) -> Path:

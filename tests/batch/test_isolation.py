@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +16,7 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from batch.errors import Interrupted
+from batch.errors import Interrupted, StoreUnavailable
 from batch.report import Manifest
 from batch.run import run_job
 from tests.batch.command import Ended, assert_refused, ended, job, started, tandem
@@ -159,6 +161,19 @@ def test_answers_outlive_the_deaths_that_come_after_them(folder: Folder, calls: 
     assert len(early) == 2 * 4_000
     assert manifest["run"]["rows"] == 6_000
     assert manifest["run"]["micro_batches"] >= 6_000 / 64, "those of the windows that were kept are counted"
+
+
+def test_a_disk_too_full_to_keep_answers_is_named_and_no_worker_is_blamed(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_rows(folder, 200, {77: "segfaults"})
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with pytest.raises(StoreUnavailable, match=r"answers in .*: No space left on device; .* TMPDIR"):
+        run(folder)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
