@@ -33,6 +33,7 @@ class Spent:
     Reading, encoding, the arithmetic and decoding have a thread each; writing and committing share one.
 
     Attributes:
+        isolate: attempts that a row ended, and the search for that row; nothing else of the shard overlaps with it.
         wait: the arithmetic waited for encoded rows.
         encode_idle, decode_idle, write_idle: the step waited for what the one before it makes.
         read_held, encode_held, arithmetic_held, decode_held: the step was ahead, and waited for the next one to take a
@@ -46,6 +47,7 @@ class Spent:
     decode: float = 0.0
     write: float = 0.0
     commit: float = 0.0
+    isolate: float = 0.0
     encode_idle: float = 0.0
     decode_idle: float = 0.0
     write_idle: float = 0.0

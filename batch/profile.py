@@ -11,7 +11,9 @@ from models.flops import Flops, flops_of
 from models.spec import ModelSpec
 
 #: Steps that share a thread stand still for one another; the slowest thread is what a run waits for.
+#: While rows that hurt are isolated, nothing else of their shard goes on.
 THREADS: Mapping[str, tuple[str, ...]] = {
+    "isolate": ("isolate",),
     "read": ("read",),
     "encode": ("encode",),
     "arithmetic": ("arithmetic",),
@@ -22,6 +24,8 @@ THREADS: Mapping[str, tuple[str, ...]] = {
 ADVICE: Mapping[str, str] = {
     "start": "starting and finishing, the comparison with the reference included: the job is short. More rows in one "
     "job, or fewer jobs, spread it.",
+    "isolate": "isolating rows that hurt: the processes that they ended, and the search for them. Leave out the rows "
+    "that tandem errors names (--where); where they hang, wait for less long (--stall-s).",
     "read": "reading: the arithmetic waits for rows. Run nearer to the bucket, leave out columns (--keep), or "
     "read with more processes (--workers).",
     "encode": "encoding: the arithmetic waits for rows to become arrays. More processes encode side by side "
@@ -106,7 +110,7 @@ def find_bottleneck(run: Mapping[str, Any]) -> str:
 
 
 def busy_seconds(run: Mapping[str, Any], steps: tuple[str, ...]) -> float:
-    return float(sum(run["spent_s"][step] for step in steps))
+    return float(sum(run["spent_s"].get(step, 0.0) for step in steps))
 
 
 def profile_lines(run: Mapping[str, Any]) -> Iterator[str]:
@@ -123,7 +127,7 @@ def profile_lines(run: Mapping[str, Any]) -> Iterator[str]:
     before = {step: spent[f"{step}_idle"] for step in ("encode", "decode", "write")} | {"arithmetic": spent["wait"]}
     behind = {step: spent[f"{step}_held"] for step in ("read", "encode", "arithmetic", "decode")}
     yield row("start, end", run["start_s"] * workers, clock)
-    for step in (step for steps in THREADS.values() for step in steps):
+    for step in (step for steps in THREADS.values() for step in steps if step != "isolate" or spent.get(step)):
         yield row(step, spent[step], clock, before.get(step), behind.get(step))
     yield from rate_lines(run)
     if run["bottleneck"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from batch.account.manifest import Manifest
@@ -16,6 +16,7 @@ from batch.commit import (
     commit_manifest,
     is_finished,
     list_parts,
+    look_again,
     read_manifest,
     read_plans,
     see_accounts,
@@ -38,7 +39,7 @@ from batch.stores.sweep import sweep_uploads
 from batch.supervise.guardian import GUARDED
 from batch.supervise.lead import run_in_processes
 from batch.table.publish import publish_job
-from batch.worker import Done, Shape, run_shards
+from batch.worker import Done, Shape, judge, run_shards
 from models.flops import Flops, count_flops, read_flops
 from models.matmul import known_rate, matmul_rate
 
@@ -77,8 +78,8 @@ def run_job(
     """
     spec = make_job(job) if isinstance(job, dict) else job
     progress = progress or LogProgress()
-    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     before = GUARDED.before
+    started, clock = when_begun()
     with Stop() as stop, observed(progress, port=spec.metrics_port, host=spec.metrics_host) as progress:
         # What died before this had the output already: what lies there now is this job's own.
         prepared = prepare_job(spec, replace=replace and not (before is not None and before.is_claimed))
@@ -111,14 +112,17 @@ def run_job(
         progress.planned(shards=len(todo), rows=rows, done_rows=rows - left)
         if not prepared.claimed:
             todo = rotated(todo)
-        shape, done, forecast = Shape(), Done(), None
+        shape, done, forecast = Shape(), done_before(), None
         if todo:
+            earlier = committed_before(prepared)
+            judge(Done(), spec, earlier)
             journal = GUARDED.arm(spec) if spec.workers == 1 and not supervised else None
             spent_s = time.perf_counter() - clock
             prepared, forecast = foresee_run(prepared, todo, spent_s=spent_s, journal=journal, supervised=supervised)
             if spec.limit_s is not None:
                 todo, progress = bound_run(prepared, todo, forecast, progress, stop, started=clock)
-            shape, done = run_todo(prepared, todo, progress, stop, supervised=supervised)
+            shape, found = run_todo(prepared, todo, progress, stop, earlier=earlier, supervised=supervised)
+            done.join(found)
         seconds = time.perf_counter() - clock
         measure = profile or seconds > MEASURED_FROM_S
         run = describe_run(
@@ -157,17 +161,57 @@ def find_flops(prepared: Prepared, *, count: bool) -> Flops | None:
     return count_flops(folder / "model.onnx", prepared.described.spec)
 
 
+def when_begun() -> tuple[str, float]:
+    """When this command began, in UTC and on `time.perf_counter`: of one that goes on for another, when that did."""
+    clock = time.perf_counter() if GUARDED.before is None else GUARDED.started
+    began = datetime.now(UTC) - timedelta(seconds=time.perf_counter() - clock)
+    return began.isoformat(timespec="seconds"), clock
+
+
+def done_before() -> Done:
+    """What processes of this command did that have died since."""
+    done = Done()
+    for account in GUARDED.before.accounts if GUARDED.before is not None else ():
+        done.join(Done.read(account))
+    return done
+
+
+def committed_before(prepared: Prepared) -> Done:
+    """Rows and error rows of the parts that are there, whoever put them; none where the job has no bound of them.
+
+    Costs a listing, and a request for each part.
+    """
+    job, target = prepared.job, prepared.target
+    if job.max_errors is None and job.max_error_rate == 1.0:
+        return Done()
+    from batch.watch.watched import count_parts
+
+    def look() -> Done:
+        parts = list_parts(target, prepared.record.fingerprint, list(prepared.plans))
+        counts = count_parts(target, list(parts.values()))
+        return Done(rows=sum(part.rows for part in counts), errors=sum(part.errors for part in counts))
+
+    return look_again(look, url=target.url)
+
+
 def run_todo(
-    prepared: Prepared, todo: list[tuple[Plan, Shard]], progress: Progress, stop: Stop, *, supervised: bool = False
+    prepared: Prepared,
+    todo: list[tuple[Plan, Shard]],
+    progress: Progress,
+    stop: Stop,
+    *,
+    earlier: Done,
+    supervised: bool = False,
 ) -> tuple[Shape, Done]:
     """Run the shards that are left, here or in processes; see run_shards and run_in_processes."""
     shape = choose_workers(prepared, todo, progress, stop)
     if shape.workers > 1 or supervised:
-        return shape, run_in_processes(prepared, todo, shape, progress, stop, death=GUARDED.before)
+        return shape, run_in_processes(prepared, todo, shape, progress, stop, earlier=earlier, death=GUARDED.before)
     model = prepared.model
     if model is None or shape.streams is not None:
         model = load_for(prepared.job, prepared.described, streams=shape.streams)
-    return shape, run_shards(prepared, model, todo, progress, stop, journal=GUARDED.arm(prepared.job))
+    journal = GUARDED.arm(prepared.job)
+    return shape, run_shards(prepared, model, todo, progress, stop, earlier=earlier, journal=journal)
 
 
 def finish(prepared: Prepared, run: dict[str, Any], progress: Progress) -> Manifest:

@@ -6,8 +6,8 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -75,6 +75,12 @@ class Done:
         self.spent.add(other.spent)
         self.stats.add(other.stats)
 
+    @classmethod
+    def read(cls, account: Mapping[str, Any]) -> Done:
+        """As `asdict` shows it."""
+        spent, stats = Spent(**account["spent"]), WindowStats(**account["stats"])
+        return cls(**{**account, "spent": spent, "stats": stats})
+
     def add(self, part: Part) -> None:
         self.rows += part.rows
         self.errors += sum(part.errors.values())
@@ -90,6 +96,7 @@ def run_shards(
     progress: Progress,
     stop: Stop,
     *,
+    earlier: Done,
     journal: Journal | None = None,
 ) -> Done:
     """Run shards in this process until none is left.
@@ -100,6 +107,7 @@ def run_shards(
         shards: in whatever order.
         progress: who is told.
         stop: whether to begin another.
+        earlier: what was committed before.
         journal: where a supervisor of this process sees what is in hand.
 
     Raises:
@@ -113,21 +121,24 @@ def run_shards(
         if stop.asked:
             raise Interrupted(f"it was asked to stop by {stop.asked}")
         done.join(complete_shard(prepared, model, plan, shard, progress, bounds, journal=journal))
-        judge(done, prepared.job)
+        if journal is not None:
+            journal.count(asdict(done))
+        judge(done, prepared.job, earlier)
     return done
 
 
-def judge(done: Done, job: JobSpec) -> None:
-    """Stop a job that has come to too many error rows.
+def judge(done: Done, job: JobSpec, earlier: Done) -> None:
+    """Stop a job that has come to too many error rows, with those that were committed before this run.
 
     Raises:
         TooManyErrors: their share, of JUDGED_ROWS or more, or their number is above the job's bound.
     """
-    is_many = job.max_errors is not None and done.errors > job.max_errors
-    if is_many or (done.rows >= JUDGED_ROWS and done.errors > job.max_error_rate * done.rows):
+    rows, errors = earlier.rows + done.rows, earlier.errors + done.errors
+    is_many = job.max_errors is not None and errors > job.max_errors
+    if is_many or (rows >= JUDGED_ROWS and errors > job.max_error_rate * rows):
         raise TooManyErrors(
-            errors=done.errors,
-            rows=done.rows,
+            errors=errors,
+            rows=rows,
             max_error_rate=job.max_error_rate,
             max_errors=job.max_errors,
             first=done.first_error,
@@ -146,8 +157,11 @@ def complete_shard(
     poison: Mapping[int, RowFault] | None = None,
     kept: Kept | None = None,
     again: Again | None = None,
+    isolate_s: float = 0.0,
 ) -> Done:
     """See that a shard has its part; one that the store failed is tried a second time.
+
+    See run_shard for what it is given.
 
     Raises:
         StoreUnavailable: the second time too.
@@ -161,7 +175,17 @@ def complete_shard(
 
     def run() -> Part:
         return run_shard(
-            prepared, model, plan, shard, progress, bounds, journal=journal, poison=poison, kept=kept, again=again
+            prepared,
+            model,
+            plan,
+            shard,
+            progress,
+            bounds,
+            journal=journal,
+            poison=poison,
+            kept=kept,
+            again=again,
+            isolate_s=isolate_s,
         )
 
     try:
@@ -177,7 +201,7 @@ def complete_shard(
         **shard_facts(shard.id, part, seconds=time.perf_counter() - started),
     )
     progress.advanced(shard.rows - part.rows)  # what the filter left out
-    done.seconds = time.perf_counter() - started
+    done.seconds = isolate_s + time.perf_counter() - started
     return done
 
 
@@ -193,6 +217,7 @@ def run_shard(
     poison: Mapping[int, RowFault] | None = None,
     kept: Kept | None = None,
     again: Again | None = None,
+    isolate_s: float = 0.0,
 ) -> Part:
     """Carry one shard from stored rows to a committed part.
 
@@ -214,6 +239,7 @@ def run_shard(
         poison: rows that the model is not shown: position -> the fault that they end with.
         kept: the answers of an attempt that died, from which this one goes on.
         again: under `tandem retry`, the rows that are run; None: those that are error rows of the part now.
+        isolate_s: since the shard was first begun: attempts that died, and the search for the rows that they died of.
     """
     columns = prepared.columns
     if journal is not None:
@@ -261,6 +287,7 @@ def run_shard(
             lineage=lineage(prepared),
             group_bytes=bounds.group_bytes,
             microseconds=prepared.job.table == "delta",
+            isolate_s=isolate_s,
         )
         written = time.perf_counter()
         if again is None:

@@ -102,6 +102,7 @@ def write_part(
     lineage: Mapping[str, str],
     group_bytes: int,
     microseconds: bool = False,
+    isolate_s: float = 0.0,
 ) -> Part:
     """Write all rows of a shard into one file, zstd, in the order of the input.
 
@@ -118,13 +119,14 @@ def write_part(
         lineage: what the footer says of the job: fingerprint, model, digest, variant.
         group_bytes: rows are gathered to row groups of about so many bytes.
         microseconds: times are cut to them, as a Delta table has no finer ones.
+        isolate_s: what went before: attempts that a row ended, and the search for it.
 
     Raises:
         StoreUnavailable: this machine's disk is full or fails.
     """
     kept = columns.kept(schema, shard.values)
     written = columns.written_schema(schema, shard.values)
-    tally = Tally()
+    tally = Tally(isolate_s=isolate_s)
     gathered: list[pa.RecordBatch] = []
     size = 0
     try:

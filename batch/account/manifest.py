@@ -191,7 +191,7 @@ class Run(TypedDict):
     """The run that finished the job: its own rows only, and where its time went."""
 
     started: Moment
-    seconds: Seconds
+    seconds: Annotated[float, Field(ge=0, description="Of the whole command, whatever of its processes rows ended.")]
     rows: Rows
     rows_per_s: float | None
     tokens_per_s: NotRequired[float | None]
@@ -202,7 +202,7 @@ class Run(TypedDict):
     threads: Annotated[int, Field(ge=1)]
     streams: Annotated[int, Field(ge=1)]
     start_s: Seconds
-    spent_s: dict[str, float]
+    spent_s: Annotated[dict[str, float], Field(description="Step -> seconds of all workers; steps overlap.")]
     micro_batches: Rows
     mean_micro_batch: float | None
     padding_share: float | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,8 @@ STEPS = ("read", "encode", "arithmetic", "decode", "write")
 class Tally:
     """Counts of one part. Everything in it is small whatever the part's size, and adds up with other parts'."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, isolate_s: float = 0.0) -> None:
+        """Begin; the part was begun so many seconds ago, which went into rows that hurt."""
         self.rows = self.truncated = 0
         self.errors: Counter[str] = Counter()
         self.confusion: Counter[tuple[str, str]] = Counter()
@@ -36,9 +37,9 @@ class Tally:
         self.examples: list[dict[str, Any]] = []
         self.named: Counter[str] = Counter()
         self.first_error = ""
-        self.spent, self.stats = Spent(), WindowStats()
+        self.spent, self.stats = Spent(isolate=isolate_s), WindowStats()
         self.write_s = 0.0
-        self.began = now()
+        self.began = now(ago_s=isolate_s)
 
     def count(self, window: PredictedRows, label: str | None) -> None:
         predictions = window.predictions
@@ -78,6 +79,8 @@ class Tally:
     def footer(self) -> dict[str, object]:
         stats = self.stats
         seconds = {step: getattr(self.spent, step) for step in STEPS} | {"write": self.write_s}
+        if self.spent.isolate:
+            seconds["isolate"] = self.spent.isolate
         return {
             "rows": self.rows,
             "errors": dict(sorted(self.errors.items())),
@@ -100,8 +103,8 @@ class Tally:
         }
 
 
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+def now(*, ago_s: float = 0.0) -> str:
+    return (datetime.now(UTC) - timedelta(seconds=ago_s)).isoformat(timespec="milliseconds")
 
 
 def count_values(values: pa.Array) -> dict[str, int]:

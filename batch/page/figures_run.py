@@ -29,6 +29,7 @@ STEPS = {
     "decode": "decoding",
     "write": "writing",
     "commit": "committing",
+    "isolate": "isolating rows that hurt",
 }
 
 

@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, cast
 
 from batch.amounts import counted
@@ -21,7 +20,7 @@ from batch.report import Manifest, build_manifest
 from batch.retry.find_errors import Survey
 from batch.retry.prepare_retry import chosen_shards, prepare_retry
 from batch.retry.ran import keep_ran, read_ran
-from batch.run import check_errors, describe_prepared, find_flops, run_todo
+from batch.run import check_errors, describe_prepared, done_before, find_flops, run_todo, when_begun
 from batch.stop import Stop
 from batch.supervise.guardian import GUARDED
 from batch.table.publish import publish_retry
@@ -61,7 +60,7 @@ def retry_job(
         JobError, ModelError: as of run_job.
     """
     progress = progress or LogProgress()
-    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+    started, clock = when_begun()
     port, host = settings.get("metrics_port"), settings.get("metrics_host") or "127.0.0.1"
     with Stop() as stop, observed(progress, port=port, host=host) as progress:
         prepared, survey = prepare_retry(output, settings, classes=classes)
@@ -74,11 +73,13 @@ def retry_job(
             progress.told("no error row is of this class", asked=", ".join(unknown), there=there or "none")
         is_done = survey.manifest is not None and not todo
         before = None if is_done else set_aside(prepared, survey)
-        shape, done = Shape(), Done()
+        shape, done = Shape(), done_before()
         if todo:
             progress.planned(shards=len(todo), rows=sum(shard.rows for _, shard in todo), done_rows=0)
             with staying_finished(prepared, before):
-                shape, done = run_todo(patient(prepared), todo, progress, stop, supervised=GUARDED.before is not None)
+                is_second = GUARDED.before is not None
+                shape, found = run_todo(patient(prepared), todo, progress, stop, earlier=Done(), supervised=is_second)
+                done.join(found)
         else:
             progress.told("nothing to retry", output=prepared.target.url)
         run = describe_run(

@@ -14,9 +14,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from batch.observe.log_lines import error_line
 from batch.progress import Progress
@@ -47,6 +47,8 @@ class Death:
         calls: that had not come back.
         flight: the shard's rows on their way.
         is_claimed: it, or one before it, had the job's output already.
+        begun: when it took the shard in hand, on `time.perf_counter`.
+        accounts: what it, and each one before it, had done; see Journal.count.
     """
 
     ending: Ending
@@ -54,6 +56,8 @@ class Death:
     calls: Sequence[Call]
     flight: range
     is_claimed: bool
+    begun: float
+    accounts: Sequence[Mapping[str, Any]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -131,9 +135,16 @@ def guard(*, is_plan: bool = False) -> None:
         if journal.ended is not None:  # whatever happened to it on its way out
             leave(code if code > 0 else journal.ended)
         ending = ending or ending_of(code)
-        calls = suspects_of(journal, ending)
-        is_claimed = journal.is_claimed or (death is not None and death.is_claimed)
-        death = Death(ending=ending, shard=journal.shard, calls=calls, flight=journal.in_flight, is_claimed=is_claimed)
+        accounts = [*(death.accounts if death is not None else ()), *filter(None, [journal.account])]
+        death = Death(
+            ending=ending,
+            shard=journal.shard,
+            calls=suspects_of(journal, ending),
+            flight=journal.in_flight,
+            is_claimed=journal.is_claimed or (death is not None and death.is_claimed),
+            begun=journal.begun,
+            accounts=accounts,
+        )
         if STOPPED:
             break
     assert death is not None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,10 +20,13 @@ STEPS: tuple[Step, ...] = ("encode", "forward", "decode")
 SLOTS = 66
 #: Rows that a call is noted with one by one; of a larger one it is the span from its first to its last.
 ROWS = 1024
-_HEAD, _SLOT = 8, 5 + ROWS
+_HEAD, _SLOT = 10, 5 + ROWS
+#: Bytes of an account of what is done.
+ACCOUNT_BYTES = 8192
+_ACCOUNTS = 8 * (_HEAD + SLOTS * _SLOT)
 #: The size of the memory that is shared.
-SIZE_BYTES = 8 * (_HEAD + SLOTS * _SLOT)
-_ENDED, _SHARD, _LEFT, _ENTERED, _BOUND, _STALL, _CLAIMED = 0, 1, 3, 4, 5, 6, 7
+SIZE_BYTES = _ACCOUNTS + 2 * ACCOUNT_BYTES
+_ENDED, _SHARD, _LEFT, _ENTERED, _BOUND, _STALL, _CLAIMED, _BEGUN, _ACCOUNT = 0, 1, 3, 4, 5, 6, 7, 8, 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +57,15 @@ class Journal:
     """
 
     def __init__(self, memory: Any) -> None:
-        self._words = memoryview(memory).cast("B").cast("q")
+        octets = memoryview(memory).cast("B")
+        self._words, self._accounts = octets[:_ACCOUNTS].cast("q"), octets[_ACCOUNTS:]
         self._free = deque(range(SLOTS))
         self._numbers = itertools.count(1)
 
     def begin(self, shard: str) -> None:
         """A shard's journey begins: nothing of it is in flight."""
         self._words[_LEFT] = self._words[_ENTERED] = 0
+        self._words[_BEGUN] = int(time.perf_counter() * 1000)
         self._words[_SHARD], self._words[_SHARD + 1] = (int(half or "0", 16) for half in (shard[:10], shard[10:]))
 
     def enter(self, rows: int) -> None:
@@ -116,6 +123,15 @@ class Journal:
         """The job has its output: whoever goes on with it has nothing to remove from there."""
         self._words[_CLAIMED] = 1
 
+    def count(self, account: Mapping[str, Any]) -> None:
+        """Note what is done by now. It is whole whenever the process ends: of two places the last is left as it was."""
+        content = json.dumps(account, default=float).encode()
+        if len(content) > ACCOUNT_BYTES:
+            return
+        place = 1 if self._words[_ACCOUNT] >> 16 == 0 else 0
+        self._accounts[place * ACCOUNT_BYTES :][: len(content)] = content
+        self._words[_ACCOUNT] = place << 16 | len(content)
+
     def end(self, code: int) -> None:
         """The process is about to end by itself, with this exit code; whatever ends it from here on is no news."""
         self._words[_ENDED] = code + 1
@@ -145,6 +161,18 @@ class Journal:
     def in_flight(self) -> range:
         """Rows of the shard that have come to encoding and are not yet written."""
         return range(self._words[_LEFT], max(self._words[_LEFT], self._words[_ENTERED]))
+
+    @property
+    def begun(self) -> float:
+        """When the shard in hand was begun, on `time.perf_counter`, which a machine's processes share."""
+        return self._words[_BEGUN] / 1000
+
+    @property
+    def account(self) -> dict[str, Any] | None:
+        """What was done; None where nothing was noted."""
+        place, size = divmod(self._words[_ACCOUNT], 1 << 16)
+        found: dict[str, Any] | None = json.loads(bytes(self._accounts[place * ACCOUNT_BYTES :][:size]) or b"null")
+        return found
 
     @property
     def is_claimed(self) -> bool:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
+import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import IO
@@ -25,7 +27,7 @@ from batch.shard import Plan, Shard
 from batch.sizes import parse_size
 from batch.stop import Stop
 from batch.supervise.ending import Ending, ending_of
-from batch.supervise.guardian import Death, suspects_of
+from batch.supervise.guardian import GUARDED, Death, suspects_of
 from batch.supervise.journal import SIZE_BYTES, Call, Journal
 from batch.supervise.kept import Kept, no_room
 from batch.supervise.search import Poison, passed_before
@@ -50,6 +52,7 @@ def run_in_processes(
     progress: Progress,
     stop: Stop,
     *,
+    earlier: Done,
     death: Death | None = None,
 ) -> Done:
     """Run shards in `shape.workers` processes; each loads the model and asks for one shard after another.
@@ -60,6 +63,7 @@ def run_in_processes(
         shape: how many processes, and their threads.
         progress: who is told.
         stop: whether to begin another shard.
+        earlier: what was committed before.
         death: of a process that ran this job before; what it had in hand is tried first.
 
     Raises:
@@ -67,17 +71,23 @@ def run_in_processes(
         TooManyErrors: the error rows of all workers passed the job's bound.
         JobError, ModelError: what a worker raised; the others end after the shard they have in hand.
     """
-    return Lead(prepared, todo, shape, progress, stop).run(death)
+    return Lead(prepared, todo, shape, progress, stop, earlier).run(death)
 
 
 class Lead:
     """The workers of a run, their tasks, and what is known of rows at fault."""
 
     def __init__(
-        self, prepared: Prepared, todo: Sequence[tuple[Plan, Shard]], shape: Shape, progress: Progress, stop: Stop
+        self,
+        prepared: Prepared,
+        todo: Sequence[tuple[Plan, Shard]],
+        shape: Shape,
+        progress: Progress,
+        stop: Stop,
+        earlier: Done,
     ) -> None:
         self.jobs, self.todo, self.shape = portable(prepared, shape), list(todo), shape
-        self.progress, self.stop = progress, stop
+        self.progress, self.stop, self.earlier = progress, stop, earlier
         self.job = prepared.job
         share = self.jobs.job.memory
         self.bound_bytes = None if share is None else parse_size(share)
@@ -88,6 +98,7 @@ class Lead:
         self.failure: Exception | None = None
         self.poison = Poison(is_believed=prepared.retry is not None)  # rows that were found to be at fault before
         self.deaths: Counter[int | None] = Counter()
+        self.begun: dict[int, float] = {}  # when a shard that somebody died over was first begun
         self.told_rows: Counter[int] = Counter()
         self.kept: dict[int, list[IO[bytes]]] = {}
         self.tight: set[int] = set()
@@ -130,6 +141,7 @@ class Lead:
             if shard.id == death.shard:
                 self.left.remove(number)
                 self.deaths[number] = 1
+                self.begun[number] = death.begun
                 if death.ending.kind == "OutOfMemory":
                     self.tight.add(number)
                 self.investigate(self.seats[0], number, death.calls, flight=death.flight)
@@ -179,8 +191,10 @@ class Lead:
             self.tried.pop(seat.task.shard, None)
             seat.task = None
             self.done.join(*content)  # type: ignore[arg-type]
+            if GUARDED.journal is not None:
+                GUARDED.journal.count(asdict(self.done))
             try:
-                judge(self.done, self.job)
+                judge(self.done, self.job, self.earlier)
             except JobError as error:
                 self.failure = self.failure or error
         elif kind == "device failed":
@@ -203,8 +217,17 @@ class Lead:
                 return
             self.left.popleft()
             seat.rows = 0
-            poison, tried, is_tight = dict(self.poison.faults[number]), self.tried.get(number), number in self.tight
-            seat.give(Task(shard=number, poison=poison, tried=tried, kept=kept, is_tight=is_tight))
+            now = time.perf_counter()
+            seat.give(
+                Task(
+                    shard=number,
+                    poison=dict(self.poison.faults[number]),
+                    tried=self.tried.get(number),
+                    kept=kept,
+                    is_tight=number in self.tight,
+                    isolate_s=now - self.begun.get(number, now),
+                )
+            )
         elif seat.search.probe.is_fresh and not seat.is_fresh:
             self.replace(seat)
         else:
@@ -251,6 +274,8 @@ class Lead:
         else:
             number = None if task is None else task.shard
             self.deaths[number] += 1
+            if number is not None:
+                self.begun.setdefault(number, seat.since)
             shard = "none" if number is None else self.todo[number][1].id
             if number is not None and ending.kind == "OutOfMemory":
                 self.tight.add(number)

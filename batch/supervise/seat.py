@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass
 
 from batch.supervise.ending import Ending
@@ -27,6 +28,7 @@ class Seat:
         is_fresh: it was given nothing yet.
         is_dismissed: it was told that there is no more.
         rows: that it told of in its task.
+        since: when it was given its task, on `time.perf_counter`.
     """
 
     worker: Worker
@@ -38,10 +40,11 @@ class Seat:
     is_fresh: bool = True
     is_dismissed: bool = False
     rows: int = 0
+    since: float = 0.0
 
     def give(self, task: Task) -> None:
         """Hand the process its next task."""
-        self.task, self.is_fresh = task, False
+        self.task, self.is_fresh, self.since = task, False, time.perf_counter()
         self._send(task)
 
     def dismiss(self) -> None:

@@ -42,6 +42,7 @@ class Task:
             shard has found them; None: this one is the first. Another retry may have settled some of them since.
         kept: where its answers are kept, as somebody died over it before.
         is_tight: a process passed its memory bound over it.
+        isolate_s: since the shard was first begun, where somebody died over it.
         probe: only these rows of it go through the model, and nothing is written; None: all of it, to its part.
     """
 
@@ -50,6 +51,7 @@ class Task:
     tried: pa.Table | None = None
     kept: Kept | None = None
     is_tight: bool = False
+    isolate_s: float = 0.0
     probe: Probe | None = None
 
 
@@ -117,6 +119,7 @@ def work(prepared: Prepared, shape: Shape, todo: Sequence[tuple[Plan, Shard]], m
                         poison=task.poison,
                         kept=task.kept,
                         again=again,
+                        isolate_s=task.isolate_s,
                     )
                     pipe.send(("done", done))
                 else:

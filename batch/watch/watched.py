@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -104,20 +104,30 @@ class Watched:
     def _read_counts(self, parts: Mapping[str, ObjectInfo]) -> dict[str, PartCounts]:
         """Of every part, by shard."""
         new = [info for info in parts.values() if (info.key, info.etag) not in self._counts]
-        with ThreadPoolExecutor(16, thread_name_prefix="counts") as pool:
-            for info, counts in zip(new, pool.map(self._count, new), strict=True):
-                self._counts[info.key, info.etag] = counts
+        for info, counts in zip(new, count_parts(self.store, new), strict=True):
+            self._counts[info.key, info.etag] = counts
         return {shard: self._counts[info.key, info.etag] for shard, info in parts.items()}
 
-    def _count(self, info: ObjectInfo) -> PartCounts:
-        """By the object's metadata, which is a HEAD; a local folder keeps none, so there the footer is read."""
-        head = self.store.head(info.key)
-        if head is not None and head.etag == info.etag and {"rows", "errors"} <= head.metadata.keys():
-            said = head.metadata
-            return PartCounts(rows=int(said["rows"]), errors=int(said["errors"]), retries=int(said.get("retries", 0)))
-        account = read_account(self.store, info)
-        errors = sum(account["errors"].values())
-        return PartCounts(rows=account["rows"], errors=errors, retries=account.get("retries", 0))
+
+def count_parts(store: Store, parts: Sequence[ObjectInfo]) -> list[PartCounts]:
+    """Of many parts, 16 at once.
+
+    Raises:
+        InputChanged: one was replaced since it was listed.
+    """
+    with ThreadPoolExecutor(16, thread_name_prefix="counts") as pool:
+        return list(pool.map(lambda info: count_part(store, info), parts))
+
+
+def count_part(store: Store, info: ObjectInfo) -> PartCounts:
+    """By the object's metadata, which is a HEAD; a local folder keeps none, so there the footer is read."""
+    head = store.head(info.key)
+    if head is not None and head.etag == info.etag and {"rows", "errors"} <= head.metadata.keys():
+        said = head.metadata
+        return PartCounts(rows=int(said["rows"]), errors=int(said["errors"]), retries=int(said.get("retries", 0)))
+    account = read_account(store, info)
+    errors = sum(account["errors"].values())
+    return PartCounts(rows=account["rows"], errors=errors, retries=account.get("retries", 0))
 
 
 def measure_shards(

@@ -9,7 +9,7 @@ import signal
 import numpy as np
 import pytest
 
-from batch.supervise.journal import ROWS, SIZE_BYTES, SLOTS, Journal
+from batch.supervise.journal import ACCOUNT_BYTES, ROWS, SIZE_BYTES, SLOTS, Journal
 
 
 @pytest.fixture
@@ -74,3 +74,14 @@ def test_a_process_says_how_it_ends(memory: mmap.mmap) -> None:
     assert Journal(memory).ended == 0
     Journal(memory).end(75)
     assert Journal(memory).ended == 75
+
+
+def test_it_tells_what_was_done_by_the_last_account_that_was_whole(memory: mmap.mmap) -> None:
+    writer, reader = Journal(memory), Journal(memory)
+    assert reader.account is None
+    for rows in (5, 17, 170):
+        writer.count({"rows": rows, "spent": {"read": 0.5}})
+        assert reader.account == {"rows": rows, "spent": {"read": 0.5}}
+    writer.count({"rows": 200, "first_error": "x" * ACCOUNT_BYTES})
+    assert reader.account == {"rows": 170, "spent": {"read": 0.5}}, "one that is too long is not noted"
+    assert reader.calls == []
