@@ -1,19 +1,29 @@
-"""Stop: SIGTERM and Ctrl-C let the shard in hand be committed; a second one ends at once."""
+"""Stop: SIGTERM, Ctrl-C and a closed terminal let the shard in hand be committed; a second one ends at once."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import stat
 import threading
 import time
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from batch.observe.log_lines import warning_line
 
+#: What asks a job to end.
+ASKING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 #: Within so many seconds a second signal is the first once more: a group of processes was asked, and with it our
 #: guardian, which passes it on.
 SAME_S = 0.5
+
+
+def asking() -> frozenset[signal.Signals]:
+    """The signals that ask this process to end: whoever was started by nohup does not hear of a closed terminal."""
+    return ASKING - ({signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set())
 
 
 class Stop:
@@ -23,10 +33,11 @@ class Stop:
         self.asked: str | None = None
         self.heard_at: float | None = None
         self.before: dict[int, Any] = {}
+        self._first = threading.Lock()
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in asking():
                 self.before[number] = signal.signal(number, self._hear)
         return self
 
@@ -42,11 +53,48 @@ class Stop:
         self.asked = self.asked or reason
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self.heard_at is not None:
-            if time.monotonic() - self.heard_at > SAME_S:  # whoever asks twice wants it now
+        if number == signal.SIGHUP:
+            let_terminal_go()
+        # A second signal may be heard between any two lines of this, by this very thread.
+        if not self._first.acquire(blocking=False):
+            if (
+                self.heard_at is not None and time.monotonic() - self.heard_at > SAME_S
+            ):  # whoever asks twice is in haste
                 signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
                 os.kill(os.getpid(), number)
             return
         self.asked, self.heard_at = signal.Signals(number).name, time.monotonic()
         what = "the shard in hand is finished and committed first; once more ends at once"
-        os.write(2, f"{warning_line(f'{self.asked}: {what}')}\n".encode())
+        with contextlib.suppress(OSError):
+            os.write(2, f"{warning_line(f'{self.asked}: {what}')}\n".encode())
+
+
+def let_terminal_go() -> None:
+    """What is said to a terminal that is gone goes nowhere, rather than end the one who says it."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for end in (0, 1, 2):
+        with contextlib.suppress(OSError):
+            if stat.S_ISCHR(os.fstat(end).st_mode) and not os.isatty(end):
+                os.dup2(nowhere, end)
+    os.close(nowhere)
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Signals wait meanwhile; also for a process that is started in between, until that says what it does with them."""
+    from multiprocessing import resource_tracker  # a job in one process starts without it
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKING)
+    resource_tracker.ensure_running()  # which lets some of them in
+    signal.pthread_sigmask(signal.SIG_BLOCK, ASKING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def leave_to_parent() -> None:
+    """In a worker: its parent hears the signals, which a terminal sends to all, and sees to what is in hand."""
+    for number in ASKING:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKING)

@@ -17,6 +17,7 @@ from batch.choose.settle import load_for
 from batch.prepare import Prepared
 from batch.sizes import parse_size
 from batch.spec import JobSpec
+from batch.stop import held_back
 from batch.worker import Shape
 from models.footprint import held_bytes
 from models.load import describe_model
@@ -71,6 +72,7 @@ def start_process(body: Callable[..., None], content: tuple[object, ...], name: 
     """Start a process; its body gets `content` and the other end of the pipe."""
     ours, theirs = SPAWN.Pipe()
     process = SPAWN.Process(target=body, args=(*content, theirs), name=name)
-    process.start()
+    with held_back():
+        process.start()
     theirs.close()  # else its end would stay open when the worker is gone
     return Worker(process=process, pipe=ours)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from batch.cli.main import COMMANDS
+from batch.cli.commands import COMMANDS
 from batch.demo import demo
 from batch.spec import JobSpec
 from tests.reference import README, with_reference

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
@@ -20,7 +19,7 @@ from batch.prepare import Prepared
 from batch.progress import Progress
 from batch.read import USUAL_ROWS, read_rows
 from batch.shard import Plan, Shard
-from batch.stop import Stop
+from batch.stop import Stop, leave_to_parent
 from batch.worker import Shape
 from batch.workers import Worker, load_here, portable, share_cores, start_process
 from models.choose import device_of
@@ -202,8 +201,7 @@ def hear(worker: Worker, deadline: float, stop: Stop) -> float:
 
 def answer_trial(prepared: Prepared, shape: Shape, rows: pa.RecordBatch, pipe: Connection) -> None:
     """The body of a trial's process: says its pace, then the seconds that it takes for as much as it is told."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+    leave_to_parent()
     try:
         prepared, model = load_here(prepared, shape)
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from batch.observe.log_lines import error_line
 from batch.progress import Progress
+from batch.stop import asking
 from batch.supervise.ending import Ending, ending_of
 from batch.supervise.journal import SIZE_BYTES, Call, Journal
 from batch.supervise.watch import Awake, Watch, patience_of
@@ -34,7 +35,6 @@ MOST_STARTS = 3
 TICK_S = 0.05
 #: <sys/prctl.h>: be sent a signal when the parent ends. <asm-generic/siginfo.h>: sent by the kernel, as by a terminal.
 _PR_SET_PDEATHSIG, _SI_KERNEL = 1, 0x80
-_HEARD = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,7 @@ def guard(*, is_plan: bool = False) -> None:
     """
     if not hasattr(signal, "sigtimedwait") or not sys.platform.startswith("linux") or not is_single():
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*asking(), signal.SIGCHLD})
     death: Death | None = None
     GUARDED.started = time.perf_counter()
     for _ in range(1 if is_plan else MOST_STARTS):
@@ -149,7 +149,8 @@ def guard(*, is_plan: bool = False) -> None:
             break
     assert death is not None
     message = describe_end(death, is_plan=is_plan)
-    os.write(2, f"{error_line(message, exit_code=75)}\n".encode())
+    with contextlib.suppress(OSError):  # its terminal may be gone
+        os.write(2, f"{error_line(message, exit_code=75)}\n".encode())
     leave(75)
 
 
@@ -189,11 +190,13 @@ def wait_for(child: int, journal: Journal) -> tuple[int, Ending | None]:
     """
     watch, awake = Watch(child, journal), Awake()
     ending: Ending | None = None
+    listened = asking()
     while True:
-        heard = signal.sigtimedwait(_HEARD, TICK_S)
-        if heard is not None and heard.si_signo in (signal.SIGTERM, signal.SIGINT):
+        heard = signal.sigtimedwait({*listened, signal.SIGCHLD}, TICK_S)
+        if heard is not None and heard.si_signo in listened:
             STOPPED.append(signal.Signals(heard.si_signo).name)
-            if heard.si_code != _SI_KERNEL:  # a terminal sends it to the child too
+            # Ctrl-C at a terminal is sent to the child too; that it was closed, only to whom it was opened for.
+            if heard.si_code != _SI_KERNEL or heard.si_signo == signal.SIGHUP:
                 os.kill(child, heard.si_signo)
         found, status = os.waitpid(child, os.WNOHANG)
         if found:

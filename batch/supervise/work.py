@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from batch.predict import Spent, decode_rows, encode_rows, predict_batches
 from batch.prepare import Prepared
 from batch.retry.again import Again
 from batch.shard import Plan, Shard
+from batch.stop import leave_to_parent
 from batch.supervise.bisect import Probe
 from batch.supervise.guardian import die_with
 from batch.supervise.journal import Journal
@@ -86,9 +86,7 @@ def work(prepared: Prepared, shape: Shape, todo: Sequence[tuple[Plan, Shard]], m
     """
     leave_pandas_out()
     set_up_logging(prepared.job.log)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # The parent hears the signal, which a terminal sends to all, and lets every shard in hand be committed.
-        signal.signal(number, signal.SIG_IGN)
+    leave_to_parent()
     journal, progress = Journal(memory), PipeProgress(pipe)
     if sys.platform.startswith("linux"):
         # Also in a call that never comes back, which nobody watches then.

@@ -13,7 +13,7 @@ import pytest
 from botocore.loaders import JSONFileLoader
 from safetensors.numpy import load_file
 
-from batch.cli.main import answer
+from batch.cli.answer import answer
 from models.artifact import record_digest
 from models.networks.recurrent_config import read_config
 from models.networks.recurrent_onnx import write_recurrent_onnx

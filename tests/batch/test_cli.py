@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from batch.cli.main import COMMANDS
+from batch.cli.commands import COMMANDS
 from batch.progress import BarProgress
 from batch.run import run_job
 from batch.spec import JobSpec

@@ -21,7 +21,7 @@ import yaml
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from batch.cli.main import main
+from batch.cli.answer import answer
 from batch.run import run_job
 from batch.spec import JobSpec
 from tests.batch.command import Ended
@@ -47,7 +47,7 @@ def plan(*words: str) -> Ended:
         contextlib.redirect_stderr(err),
     ):
         try:
-            main()
+            answer()
         except SystemExit as end:
             code = int(end.code or 0)
     return Ended(code=code, out=out.getvalue(), err=err.getvalue())
