@@ -28,23 +28,22 @@ def bound_run(
         forecast: what they were expected to take; where it knows nothing of this host, the last bounded run counts.
         progress: who is told, also where nothing is known.
         stop: asked where the time is over because a process died; it is the whole command's.
-        started: when the run began, on `time.perf_counter`.
+        started: when the command began, on `time.perf_counter`.
 
     Raises:
         UsageError: the time is over before a shard could be begun, or even the shortest cannot be done in it: so it
             would be the next time.
     """
     job, key = prepared.job, prepared.record.fingerprint[:16]
-    begun = started if GUARDED.before is None else GUARDED.started
     expected = forecast.shards if forecast is not None and forecast.shards else None
     is_known, shard_s = forecast is not None and forecast.is_known, 0.0
     if not is_known and (row_s := recall_pace(key)) is not None:
         is_known, expected = True, {shard.id: row_s * shard.rows for _, shard in todo}
         shard_s = QUICKER * min(expected.values())
     at_once = job.workers if isinstance(job.workers, int) else 1
-    limit = Limit(job, todo, expected=expected, started=begun, at_once=at_once)
+    limit = Limit(job, todo, expected=expected, started=started, at_once=at_once)
     if GUARDED.before is None:
-        check_first_shard(job, start_s=time.perf_counter() - begun, shard_s=shard_s, shards=len(todo))
+        check_first_shard(job, start_s=time.perf_counter() - started, shard_s=shard_s, shards=len(todo))
     elif limit.left_s <= shard_s:
         stop.ask(f"{limit.name}: too little was left of it when a process had died and another one began")
     if not is_known:
