@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from batch.choose.trial import Trial
+from batch.choose.trial import Trial, watched_sample
 from batch.commit import PARITY, JobRecord
 from batch.spec import JobSpec
 from batch.stores.storage import Store
@@ -102,8 +102,8 @@ def check_rows(job: JobSpec, described: Described, variant: Model, trial: Trial)
     from models.parity.check import check_parity  # a job on the reference compares nothing, and starts without it
 
     started = time.perf_counter()
-    bound = bound_of(job, described, variant.variant)
-    found = check_parity(trial.reference, variant, trial.values, bound=bound, names=trial.names)
+    bound, watched = bound_of(job, described, variant.variant), watched_sample(job)
+    found = check_parity(trial.reference, variant, trial.values, bound=bound, names=trial.names, watched=watched)
     rows_of = "samples that come along" if trial.drawn is None else "input"
     return found.to_json() | {"rows_of": rows_of, "seconds": round(trial.seconds + time.perf_counter() - started, 3)}
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from batch.bounds import check_comparison, share_memory
 from batch.choose.draw import Drawn, draw_rows
@@ -14,11 +18,13 @@ from batch.errors import ReferenceMissing
 from batch.shard import Plan
 from batch.spec import JobSpec
 from batch.stores.storage import Store
+from batch.supervise.guardian import GUARDED
 from batch.uris import uri_reader
 from models.errors import MissingExtra, RuntimeUnavailable
 from models.footprint import bound_micro_batches
 from models.load import Described, load_model
 from models.model import Model, Values
+from models.window import Watched
 
 #: How many rows are drawn.
 ROWS = 64
@@ -58,6 +64,9 @@ class Trial:
 def take_trial(job: JobSpec, described: Described, source: Store, plans: Sequence[Plan], columns: JobColumns) -> Trial:
     """Draw the rows and load the reference.
 
+    Where a process of this command has died, a row may be why: no row is drawn, and the samples that come along stand
+    for them.
+
     Args:
         job: with its runtime resolved.
         described: its model, which has a reference.
@@ -70,9 +79,19 @@ def take_trial(job: JobSpec, described: Described, source: Store, plans: Sequenc
         UsageError: it does not fit into the job's `--memory`.
     """
     started = time.perf_counter()
-    drawn = draw_rows(source, plans, columns, rows=ROWS)
+    drawn = draw_rows(source, plans, columns, rows=ROWS) if GUARDED.before is None else None
     reference = load_reference(job, described)
     return Trial(reference=reference, drawn=drawn, seconds=time.perf_counter() - started)
+
+
+def watched_sample(job: JobSpec) -> Watched:
+    """What is around each call that the sample's rows are in: a guardian sees one that does not come back."""
+    journal = GUARDED.watch_sample(job)
+
+    def watched(rows: NDArray[np.int64], expected_s: float) -> AbstractContextManager[None]:
+        return nullcontext() if journal is None else journal.call("forward", rows, expected_s)
+
+    return watched
 
 
 def reference_of(described: Described) -> str | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batch.choose.settle import loading_seconds, name_variant, variant_of
-from batch.choose.trial import ROWS, Trial, reference_of, take_trial
+from batch.choose.trial import ROWS, Trial, reference_of, take_trial, watched_sample
 from batch.columns import JobColumns
 from batch.shard import Plan
 from batch.spec import JobSpec
@@ -21,7 +22,7 @@ from models.micro_batch import plan_micro_batches
 from models.model import Encoded, Model
 from models.parity.compositions import PIECES
 from models.variants import Variant
-from models.window import predict_seconds
+from models.window import Watched, predict_seconds
 
 #: Calls among other batch-mates, in those that the trial rows need anyway: alone, in pairs, and together.
 MATES = 3 * PIECES / ROWS
@@ -79,7 +80,7 @@ def weigh_job(
     if not is_open(asked, job, described):
         return Settled(job=job)
     trial = take_trial(job, described, source, plans, columns)
-    weighed = weigh_variant(trial, variant_of(job, described), rows=count_rows(plans))
+    weighed = weigh_variant(trial, variant_of(job, described), rows=count_rows(plans), watched=watched_sample(job))
     if weighed is None or not weighed.keeps_reference:
         return Settled(job=job, trial=trial)
     reference = described.variants[str(reference_of(described))]
@@ -107,7 +108,7 @@ def count_rows(plans: Sequence[Plan]) -> int:
     return sum(plan.rows if plan.admitted is None else min(plan.admitted, plan.rows) for plan in plans)
 
 
-def weigh_variant(trial: Trial, variant: Variant, *, rows: int) -> Weighed | None:
+def weigh_variant(trial: Trial, variant: Variant, *, rows: int, watched: Watched | None = None) -> Weighed | None:
     """Predict the job by the reference's measured costs, and the variant from its measured speed beside it.
 
     Costs encoding the trial rows once. A filter lets fewer rows in than are counted: then a job may seem too long.
@@ -116,6 +117,7 @@ def weigh_variant(trial: Trial, variant: Variant, *, rows: int) -> Weighed | Non
         trial: rows of the job, and the reference.
         variant: which would run instead.
         rows: of the job, before its filter.
+        watched: is around the call; see run_window.
 
     Returns:
         None where nobody knows: no row was drawn, so that the job's rows are yet to come or hidden behind its filter,
@@ -125,7 +127,8 @@ def weigh_variant(trial: Trial, variant: Variant, *, rows: int) -> Weighed | Non
         return None
     speed = speed_here(variant)
     drawn = trial.drawn
-    encoded = trial.reference.encode(trial.values)
+    with nullcontext() if watched is None else watched(np.arange(len(trial.values)), 0.0):
+        encoded = trial.reference.encode(trial.values)
     each_s = row_seconds(trial.reference, encoded)
     order = np.argsort(drawn.sizes, kind="stable")
     # Short rows are drawn more often: what a row takes is read off by its size, for all that were looked at.

@@ -97,7 +97,7 @@ def run(file: Path | None, replace: bool, profile: bool, **flags: Any) -> None:
     from batch.table.describe import table_lines
 
     job = job_from(file, flags)
-    set_up_logging(job.log)
+    GUARDED.write_as(job.log)
 
     def start(progress: Progress) -> Manifest:
         is_second = GUARDED.before is not None
@@ -198,8 +198,11 @@ def plan(file: Path | None, replace: bool, no_measure: bool, as_json: bool, **fl
 
     from batch.estimate.describe import plan_lines
     from batch.estimate.plan_job import plan_job
+    from batch.supervise.guardian import GUARDED
 
-    planned = plan_job(job_from(file, flags), replace=replace, measure=not no_measure)
+    job = job_from(file, flags)
+    GUARDED.write_as(job.log)
+    planned = plan_job(job, replace=replace, measure=not no_measure)
     if as_json:
         click.echo(json.dumps(planned.to_json(), indent=1))
         return

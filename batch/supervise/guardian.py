@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from batch.observe.log_lines import error_line
+from batch.observe.log_lines import Form, error_line, set_up_logging
 from batch.progress import Progress
 from batch.stop import asking
 from batch.supervise.ending import Ending, ending_of
@@ -83,6 +83,18 @@ class Guarded:
             self.journal.arm(stall_s=patience_of(job), bound_bytes=bound)
         return self.journal
 
+    def write_as(self, form: Form) -> None:
+        """Write lines in the form that the job asks for from now on; so does its guardian."""
+        set_up_logging(form)
+        if self.journal is not None and form == "json":
+            self.journal.write_json()
+
+    def watch_sample(self, job: JobSpec) -> Journal | None:
+        """The journal, told how long a call over a few rows of this job may take before the job itself begins."""
+        if self.journal is not None:
+            self.journal.arm(stall_s=patience_of(job), bound_bytes=None)
+        return self.journal
+
     def hand_over(self) -> None:
         """End this process at once and have another one go on under supervision, if a guardian would start it."""
         if self.journal is not None and self.before is None:
@@ -131,6 +143,8 @@ def guard(*, is_plan: bool = False) -> None:
             return
         journal = Journal(memory)
         status, ending = wait_for(child, journal)
+        if journal.is_json:
+            set_up_logging("json")
         code = os.waitstatus_to_exitcode(status)
         if journal.ended is not None:  # whatever happened to it on its way out
             leave(code if code > 0 else journal.ended)

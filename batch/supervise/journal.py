@@ -20,13 +20,13 @@ STEPS: tuple[Step, ...] = ("encode", "forward", "decode")
 SLOTS = 66
 #: Rows that a call is noted with one by one; of a larger one it is the span from its first to its last.
 ROWS = 1024
-_HEAD, _SLOT = 10, 5 + ROWS
+_HEAD, _SLOT = 12, 5 + ROWS
 #: Bytes of an account of what is done.
 ACCOUNT_BYTES = 8192
 _ACCOUNTS = 8 * (_HEAD + SLOTS * _SLOT)
 #: The size of the memory that is shared.
 SIZE_BYTES = _ACCOUNTS + 2 * ACCOUNT_BYTES
-_ENDED, _SHARD, _LEFT, _ENTERED, _BOUND, _STALL, _CLAIMED, _BEGUN, _ACCOUNT = 0, 1, 3, 4, 5, 6, 7, 8, 9
+_ENDED, _SHARD, _LEFT, _ENTERED, _BOUND, _STALL, _CLAIMED, _BEGUN, _ACCOUNT, _JSON = 0, 1, 3, 4, 5, 6, 7, 8, 9, 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +119,10 @@ class Journal:
         """Say for how long a call may be silent here, and what this process may hold in memory."""
         self._words[_STALL], self._words[_BOUND] = int(stall_s * 1000), bound_bytes or 0
 
+    def write_json(self) -> None:
+        """The job's lines are JSON; so is the last one, whoever has to write it."""
+        self._words[_JSON] = 1
+
     def claim(self) -> None:
         """The job has its output: whoever goes on with it has nothing to remove from there."""
         self._words[_CLAIMED] = 1
@@ -173,6 +177,11 @@ class Journal:
         place, size = divmod(self._words[_ACCOUNT], 1 << 16)
         found: dict[str, Any] | None = json.loads(bytes(self._accounts[place * ACCOUNT_BYTES :][:size]) or b"null")
         return found
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the job's lines are JSON."""
+        return bool(self._words[_JSON])
 
     @property
     def is_claimed(self) -> bool:

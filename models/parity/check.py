@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from models.parity.compositions import compose, compositions_of, pick_pieces
 from models.parity.discrepancy import Discrepancy
 from models.parity.encodings import find_encoding_fault
 from models.parity.wording import describe_loss, describe_ratio, describe_row
-from models.window import run_window
+from models.window import Watched, run_window
 
 STAGES = ("encoding", "arithmetic", "batch-mates", "decoding")
 #: Of a mean over a few rows, the standard errors that chance may add to it.
@@ -90,7 +91,13 @@ class Parity:
 
 
 def check_parity(
-    reference: Model, variant: Model, values: Values, *, bound: Bound, names: Sequence[str] | None = None
+    reference: Model,
+    variant: Model,
+    values: Values,
+    *,
+    bound: Bound,
+    names: Sequence[str] | None = None,
+    watched: Watched | None = None,
 ) -> Parity:
     """Send rows through both models and compare what each step makes of them.
 
@@ -104,18 +111,19 @@ def check_parity(
         values: rows of the input column; those at fault may be among them.
         bound: how far the answers may be apart.
         names: what each row is called in an error; by default its number.
+        watched: is around every call over the rows; see run_window.
 
     Raises:
         ParityBroken: names the step, what differs, a row, and both values.
     """
-    one, other = reference.encode(values), variant.encode(values)
+    one, other = encode_watched(reference, values, watched), encode_watched(variant, values, watched)
     found = find_encoding_fault(reference, variant, values, one, other)
     if found is None:
-        found_or_parity = compare_answers(reference, variant, one, other, bound)
+        found_or_parity = compare_answers(reference, variant, one, other, bound, watched)
         if isinstance(found_or_parity, Parity):
             return found_or_parity
         found = found_or_parity
-        if isinstance(compare_answers(reference, variant, one, other, bound), Parity):
+        if isinstance(compare_answers(reference, variant, one, other, bound, watched), Parity):
             found = replace(found, cause="unsteady", what=f"{found.what}; answered again, the same rows agree")
     where = "" if found.row is None else names[found.row] if names is not None else f"row {found.row}"
     raise ParityBroken(
@@ -130,11 +138,18 @@ def check_parity(
     )
 
 
+def encode_watched(model: Model, values: Values, watched: Watched | None) -> Encoded:
+    """What a model makes of the rows, with whoever watches its calls around it."""
+    with nullcontext() if watched is None else watched(np.arange(len(values)), 0.0):
+        return model.encode(values)
+
+
 def compare_answers(
-    reference: Model, variant: Model, one: Encoded, other: Encoded, bound: Bound
+    reference: Model, variant: Model, one: Encoded, other: Encoded, bound: Bound, watched: Watched | None = None
 ) -> Discrepancy | Parity:
     """Compare the arithmetic on equal arrays, then among other batch-mates, then the names given to its answers."""
-    right, planned = run_window(reference, one).outputs, run_window(variant, other).outputs
+    right = run_window(reference, one, watched=watched).outputs
+    planned = run_window(variant, other, watched=watched).outputs
     expected = reference.decode(right, one)
     try:
         # The reference's own names for the variant's numbers: what differs here is arithmetic.
@@ -147,7 +162,7 @@ def compare_answers(
     rows = pa.array(np.unique(other.piece_rows[pieces]))
     tried: dict[str, pa.RecordBatch] = {}
     for name, groups in compositions_of(variant, other, pieces).items():
-        tried[name] = reference.decode(compose(variant, other, groups, planned), one).take(rows)
+        tried[name] = reference.decode(compose(variant, other, groups, planned, watched), one).take(rows)
     among = {name: measure_agreement(reference.spec, expected.take(rows), batch) for name, batch in tried.items()}
     moved = {name: measure_agreement(reference.spec, answers.take(rows), batch) for name, batch in tried.items()}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.errors import ModelError, OutOfMemory
 from models.model import Encoded, MicroBatch, Model, Outputs, RowFault
+from models.window import Watched
 
 #: Pieces that are sent through again among other batch-mates.
 PIECES = 12
@@ -54,7 +56,9 @@ def fitting_mates(encoded: Encoded, pieces: Group) -> Group:
     return np.asarray(pieces[encoded.lengths[pieces] <= longest])
 
 
-def compose(model: Model, encoded: Encoded, groups: Sequence[Group], outputs: Outputs) -> Outputs:
+def compose(
+    model: Model, encoded: Encoded, groups: Sequence[Group], outputs: Outputs, watched: Watched | None = None
+) -> Outputs:
     """Answer the groups' pieces again, each group as one micro-batch, in place of what `outputs` has for them."""
     arrays = {name: array.copy() for name, array in outputs.arrays.items()}
     faults = dict(outputs.faults)
@@ -64,7 +68,8 @@ def compose(model: Model, encoded: Encoded, groups: Sequence[Group], outputs: Ou
         if micro_batch is None:
             return None
         try:
-            return model.forward(micro_batch)
+            with nullcontext() if watched is None else watched(group, 0.0):
+                return model.forward(micro_batch)
         except (ModelError, OutOfMemory):
             return None
         except Exception as error:  # as in a window: what a runtime raises is the rows' fault

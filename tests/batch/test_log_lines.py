@@ -112,10 +112,14 @@ def test_being_asked_to_stop_is_said_in_objects(folder: Folder) -> None:
     assert (lines[-1]["event"], lines[-1]["exit_code"]) == ("failed", 75)
 
 
-def test_the_guardians_last_word_is_an_object(folder: Folder) -> None:
+@pytest.mark.parametrize("said_in", ["flag", "file"])
+def test_the_guardians_last_word_is_an_object(folder: Folder, tmp_path: Path, said_in: str) -> None:
     """A job whose process is killed again and again is given up by the process in front of it."""
     put_table(folder, "in/a.parquet", texts(5))
-    end = tandem(*job(folder, "--log", "json", model=f"{OWN}StillbornModel"))
+    file = tmp_path / "job.yaml"
+    file.write_text("log: json\n")
+    command, *words = job(folder, model=f"{OWN}StillbornModel")
+    end = tandem(command, *([str(file)] if said_in == "file" else ["--log", "json"]), *words)
     last = objects(end)[-1]
     assert (end.code, last["event"], last["exit_code"]) == (75, "failed", 75)
     assert "the job ended early: its process" in last["message"]
