@@ -27,7 +27,7 @@ def bound_run(
         todo: the shards that are left.
         forecast: what they were expected to take; where it knows nothing of this host, the last bounded run counts.
         progress: who is told, also where nothing is known.
-        stop: asked where the time is over because a process died; it is the whole command's.
+        stop: asked by the progress, between two shards.
         started: when the command began, on `time.perf_counter`.
 
     Raises:
@@ -42,10 +42,8 @@ def bound_run(
         shard_s = QUICKER * min(expected.values())
     at_once = job.workers if isinstance(job.workers, int) else 1
     limit = Limit(job, todo, expected=expected, started=started, at_once=at_once)
-    if GUARDED.before is None:
+    if GUARDED.before is None:  # else the row that ended a process would never be found within this limit
         check_first_shard(job, start_s=time.perf_counter() - started, shard_s=shard_s, shards=len(todo))
-    elif limit.left_s <= shard_s:
-        stop.ask(f"{limit.name}: too little was left of it when a process had died and another one began")
-    if not is_known:
+    if not is_known or GUARDED.before is not None:
         progress.told("unforeseen", limit=limit.name, first="begun in any case, as nothing measured here foresees it")
     return fitting_first(todo, expected, left_s=limit.left_s), LimitedProgress(progress, limit, stop, key=key)
