@@ -13,6 +13,7 @@ EVERY = [
     (2, errors.UnreadableParquet("s3://b/f", "it is empty (0 bytes)")),
     (2, errors.WhereError("n = ", "this is no SQL condition")),
     (2, errors.TableRefused("s3://b/out/", "it is append-only", advice="Name another --output.")),
+    (2, errors.Unfinished("s3://b/out/", left=1, shards=3, rows=2)),
     (2, errors.ConditionIgnored("s3://b/f", "PUT")),
     (2, errors.EncryptionRefused("s3://b/out/", "AES256", found="it answered NotImplemented")),
     (3, errors.ModelProblem("no model minilm")),

@@ -132,9 +132,10 @@ def test_sample_rows_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
     bad = tmp_path / "bad.parquet"
     bad.write_bytes(b"no Parquet at all")
     assert "bad.parquet is not readable as Parquet" in complaint(check(bad), 2)
-    assert f"--rows {tmp_path}: is a folder" in complaint(check(tmp_path), 2)
-    assert "there is no such file" in complaint(check(tmp_path / "none.parquet"), 2)
-    assert "cannot be read (File name too long)" in complaint(check("a" * 300), 2)
+    (tmp_path / "empty").mkdir()
+    assert "empty was not found: no object is there" in complaint(check(tmp_path / "empty"), 2)
+    assert "none.parquet was not found" in complaint(check(tmp_path / "none.parquet"), 2)
+    assert "was not found: File name too long" in complaint(check("a" * 300), 2)
 
 
 def test_the_first_hundred_sample_rows_are_tried_across_row_groups(tmp_path: Path) -> None:
