@@ -16,6 +16,7 @@ import psutil
 import pyarrow as pa
 import pytest
 
+from batch.amounts import counted
 from batch.errors import Interrupted, StoreUnavailable
 from batch.report import Manifest
 from batch.run import run_job
@@ -88,7 +89,7 @@ def assert_isolated(folder: Folder, rows: int, hurting: dict[int, str]) -> None:
 def assert_ended_well(end: Ended, rows: int, errors: int) -> None:
     assert end.code == 0, end.err
     assert f"{rows:,} rows in" in end.out
-    assert f" {errors} error rows" in end.out
+    assert f" {counted(errors, 'error row')}," in end.out
 
 
 SEVEN = {
