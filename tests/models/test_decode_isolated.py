@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import signal
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from models.decode_isolated import decode_isolated
 from models.model import Encoded, Outputs, RowFault
 from models.ragged import Ragged
+from tests.batch.command import ROOT
 from tests.batch.own_models import MendableVectors, RaisingDecoder, WordCount
 
 #: Rows of so many pieces each, as long texts have in chunks; row 2 is at fault.
@@ -127,10 +130,17 @@ class InterruptedDecoder(WordCount):
         return super().decode(outputs, encoded)
 
 
+_PRESSED = """
+import numpy as np
+from models.decode_isolated import decode_isolated
+from tests.models.test_decode_isolated import InterruptedDecoder, window
+try:
+    decode_isolated(InterruptedDecoder(), *window(np.arange(8)))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
 def test_ctrl_c_is_no_rows_fault() -> None:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            decode_isolated(InterruptedDecoder(), *window(np.arange(8)))
-    finally:
-        signal.signal(signal.SIGINT, before)
+    ended = subprocess.run([sys.executable, "-c", _PRESSED], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ended.stdout == "interrupted\n", ended.stderr
