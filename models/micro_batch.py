@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from models.costs import Costs
 
-#: What looking at one place to cut takes, about; and what part of the model's time planning may take.
-PLACE_S, SHARE = 6e-6, 0.01
+#: What looking at one place to cut takes, about; and what part of the model's time that may take: half of what planning
+#: may, as a window costs it something however few places it looks at.
+PLACE_S, SHARE = 6e-6, 0.005
 #: A cut over which streams stand idle for more than this part of the time is tried again with smaller micro-batches,
 IDLE = 0.03
 #: of at most such parts of what each stream has to do.

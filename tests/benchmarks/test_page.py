@@ -6,7 +6,8 @@ import pytest
 
 from benchmarks import results_file
 from benchmarks.measure import Taken
-from benchmarks.page import judge, judge_found, section, side_line, table
+from benchmarks.page import judge, judge_found, section, side_line, table, targets_of
+from benchmarks.planner import planning
 from benchmarks.results_file import Comparison, Found, Result, Target, load, save
 
 
@@ -70,3 +71,24 @@ def test_a_quick_run_leaves_the_full_numbers_alone(tmp_path: Path, monkeypatch: 
 
 def test_a_cell_does_not_break_its_table() -> None:
     assert table(["a"], [["x | y"]]).splitlines()[-1] == "| x \\| y |"
+
+
+def planned(name: str, shares: list[float]) -> Taken:
+    found = side(name, [1.0] * len(shares))
+    found.facts = [{"run": {"plan_s": share * 4, "forward_s": 4.0}} for share in shares]
+    return found
+
+
+def test_planning_is_judged_by_the_side_of_a_section_where_it_takes_the_most() -> None:
+    found = result(comparison(planned("Tandem", [0.5, 0.02, 0.004])), comparison(planned("Tandem, int8", [0.001] * 3)))
+    share = planning(found)
+    assert share is not None
+    assert (share.value, share.reached) == (0.02, False)
+    assert targets_of(found)[-1] == [share.measure, "at most 0.01", "0.02", "**not reached**"]
+    assert share.measure.endswith("most in Tandem")
+
+
+def test_where_no_model_was_called_no_planning_is_judged() -> None:
+    idle = side("Tandem", [1.0])
+    idle.facts = [{"run": {"plan_s": 0.1, "forward_s": 0.0}}, {}]
+    assert planning(result(comparison(idle))) is None
