@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from models.errors import MissingExtra, RuntimeUnavailable
 from models.fuse_attention import fuse_attention
 from models.model import Encoded, Model
+from models.runtimes.signal_stack import kept_signal_stack
 
 Inputs = Mapping[str, NDArray[Any]]
 
@@ -67,6 +68,7 @@ def make_graph(
         raise MissingExtra(what, package=str(error.name), extra="optimize") from None
 
 
+@kept_signal_stack()
 def convert_openvino(graph: Path, target: Path) -> dict[str, Any]:
     """Save the graph as OpenVINO's own, in fp32; what the arithmetic is done in is said when it is loaded."""
     import openvino as ov
@@ -77,6 +79,7 @@ def convert_openvino(graph: Path, target: Path) -> dict[str, Any]:
     return {"openvino": ov.__version__, "fused_attentions": fused}
 
 
+@kept_signal_stack()
 def quantize_openvino(graph: Path, target: Path, reference: Model, encoded: Encoded) -> dict[str, Any]:
     """Post-training quantisation by NNCF: int8 weights for each channel, int8 activations with fixed scales."""
     with quiet_nncf():

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.errors import OutOfMemory, RuntimeUnavailable
 from models.runtimes.memory import is_out_of_memory
+from models.runtimes.signal_stack import kept_signal_stack
 from models.runtimes.threads import share_threads
 
 #: OpenVINO 2026.4 answers wrongly, without a word, where these get rows of several lengths.
@@ -93,9 +94,10 @@ class OpenVinoRuntime:
             "ENABLE_CPU_PINNING": False,
         }
         try:
-            graph = core.read_model(self.path)
-            kinds = {str(node.get_type_name()) for node in graph.get_ops()}
-            return core.compile_model(graph, "CPU", settings), kinds
+            with kept_signal_stack():
+                graph = core.read_model(self.path)
+                kinds = {str(node.get_type_name()) for node in graph.get_ops()}
+                return core.compile_model(graph, "CPU", settings), kinds
         except (RuntimeError, MemoryError) as error:
             if not first and is_out_of_memory(error):
                 raise OutOfMemory(last_sentence(error)) from None
@@ -112,6 +114,11 @@ class OpenVinoRuntime:
             for name, array in inputs.items()
             if name in self.input_types
         }
+        with kept_signal_stack():  # a graph that is given up goes here
+            return self._answer(feed)
+
+    def _answer(self, feed: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        """One call, on a request of its own."""
         with self._lock:
             if self.compiled is None:
                 self.compiled, _ = self._compile(first=False)
@@ -136,6 +143,10 @@ class OpenVinoRuntime:
             if compiled is self.compiled:
                 self._idle.append(request)
         return answers
+
+    def __del__(self) -> None:
+        with kept_signal_stack():
+            self.compiled, self._idle = None, []
 
     def _give_up(self, failed: Any) -> None:
         """Have the graph compiled anew at the next call: after any failure in it, whether of memory or of a row,

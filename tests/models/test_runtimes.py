@@ -166,6 +166,34 @@ def test_openvino_holds_nothing_of_its_callers_after_a_call() -> None:
     assert [reference() for reference in held] == [None] * len(held)
 
 
+_SIGNALLED = """
+import signal, sys
+from pathlib import Path
+import numpy as np
+from models.runtimes.open_vino import OpenVinoRuntime
+
+ones = {name: np.ones((2, 8), np.int64) for name in ("input_ids", "attention_mask", "token_type_ids")}
+runtimes = [OpenVinoRuntime(Path(sys.argv[1]), threads=streams, streams=streams) for streams in (1, 2)]
+for runtime in runtimes:
+    runtime.forward(ones)
+signal.signal(signal.SIGTERM, lambda *_: print("heard"))
+while runtimes:
+    signal.raise_signal(signal.SIGTERM)
+    del runtime
+    runtime = runtimes.pop()
+del runtime
+signal.raise_signal(signal.SIGTERM)
+"""
+
+
+def test_a_signal_is_heard_while_openvino_is_there_and_when_it_has_gone() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _SIGNALLED, str(ZOO / "bbc-bert/model.onnx")],
+        cwd=ZOO.parents[1], capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (0, "heard\n" * 3), ended.stderr
+
+
 _SHORT_OF_MEMORY = """
 import resource, sys
 from pathlib import Path
