@@ -195,10 +195,9 @@ def openvino_abilities(precision: str) -> list[str]:
     """What OpenVINO computes in on this processor; it is only asked, and imported, for what not every one has."""
     if precision != "bf16":
         return []
-    import openvino as ov
+    from models.runtimes import open_vino
 
-    found: list[str] = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return found
+    return open_vino.abilities()
 
 
 def missing(described: Described, runtime: str, precision: str) -> ModelError:

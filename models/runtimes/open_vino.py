@@ -58,12 +58,9 @@ class OpenVinoRuntime:
             raise RuntimeUnavailable("openvino", why="it runs on the CPU only here", available=["--device cpu"])
         if not path.is_file():
             raise RuntimeUnavailable("openvino", why=f"{path} does not exist", available=["onnx"])
-        import openvino as ov
-
         self.precision = precision
         self.threads, self.streams = share_threads(threads, streams)
-        core = ov.Core()
-        check_precision(precision, core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+        check_precision(precision, abilities())
         self.path = path
         compiled, kinds = self._compile()
         self.pads = not kinds & RECURRENT
@@ -75,6 +72,7 @@ class OpenVinoRuntime:
         self._idle: list[Any] = []
         self._lock = threading.Lock()
 
+    @kept_signal_stack()
     def _compile(self, *, first: bool = True) -> tuple[Any, set[str]]:
         """The graph ready to run, and the kinds of its operations.
 
@@ -94,10 +92,9 @@ class OpenVinoRuntime:
             "ENABLE_CPU_PINNING": False,
         }
         try:
-            with kept_signal_stack():
-                graph = core.read_model(self.path)
-                kinds = {str(node.get_type_name()) for node in graph.get_ops()}
-                return core.compile_model(graph, "CPU", settings), kinds
+            graph = core.read_model(self.path)
+            kinds = {str(node.get_type_name()) for node in graph.get_ops()}
+            return core.compile_model(graph, "CPU", settings), kinds
         except (RuntimeError, MemoryError) as error:
             if not first and is_out_of_memory(error):
                 raise OutOfMemory(last_sentence(error)) from None
@@ -114,11 +111,6 @@ class OpenVinoRuntime:
             for name, array in inputs.items()
             if name in self.input_types
         }
-        with kept_signal_stack():  # a graph that is given up goes here
-            return self._answer(feed)
-
-    def _answer(self, feed: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
-        """One call, on a request of its own."""
         with self._lock:
             if self.compiled is None:
                 self.compiled, _ = self._compile(first=False)
@@ -144,10 +136,6 @@ class OpenVinoRuntime:
                 self._idle.append(request)
         return answers
 
-    def __del__(self) -> None:
-        with kept_signal_stack():
-            self.compiled, self._idle = None, []
-
     def _give_up(self, failed: Any) -> None:
         """Have the graph compiled anew at the next call: after any failure in it, whether of memory or of a row,
         OpenVINO 2026.4 refuses shapes that it answered before. Calls that are on their way there come to their end.
@@ -155,6 +143,15 @@ class OpenVinoRuntime:
         with self._lock:
             if failed is self.compiled:
                 self.compiled, self._idle = None, []
+
+
+@kept_signal_stack()
+def abilities() -> list[str]:
+    """What OpenVINO's CPU plugin computes in on this processor."""
+    import openvino as ov
+
+    found: list[str] = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return found
 
 
 def check_precision(precision: str, capabilities: list[str]) -> None:

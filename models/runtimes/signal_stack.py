@@ -1,8 +1,9 @@
 """Signal stack: where the kernel runs the handlers of a thread's signals, kept from a library that frees it.
 
-OpenVINO (2026.4) compiles a model with coroutines of oneTBB, which give the calling thread an alternate signal stack;
-when the model goes, the thread is left with one that is no longer there. Python has its handlers run on such a stack,
-so that the next SIGTERM or Ctrl-C ended the process with SIGSEGV instead of being heard.
+OpenVINO (2026.4), whose arithmetic is oneTBB's, gives the calling thread an alternate signal stack when it loads its
+plugin or compiles a model, and puts back the one before when that goes. Where two models go in the order in which they
+came, that is one which is no longer there. Python has its handlers run on such a stack, so that the next SIGTERM or
+Ctrl-C ended the process with SIGSEGV instead of being heard. Put back at once, no other is ever come back to.
 """
 
 from __future__ import annotations
