@@ -111,7 +111,8 @@ def count_rows(plans: Sequence[Plan]) -> int:
 def weigh_variant(trial: Trial, variant: Variant, *, rows: int, watched: Watched | None = None) -> Weighed | None:
     """Predict the job by the reference's measured costs, and the variant from its measured speed beside it.
 
-    Costs encoding the trial rows once. A filter lets fewer rows in than are counted: then a job may seem too long.
+    Costs encoding the trial rows once, unless they are images. A filter lets fewer rows in than are counted: then a
+    job may seem too long.
 
     Args:
         trial: rows of the job, and the reference.
@@ -127,9 +128,7 @@ def weigh_variant(trial: Trial, variant: Variant, *, rows: int, watched: Watched
         return None
     speed = speed_here(variant)
     drawn = trial.drawn
-    with nullcontext() if watched is None else watched(np.arange(len(trial.values)), 0.0):
-        encoded = trial.reference.encode(trial.values)
-    each_s = row_seconds(trial.reference, encoded)
+    each_s = row_seconds(trial.reference, encode_trial(trial, watched))
     order = np.argsort(drawn.sizes, kind="stable")
     # Short rows are drawn more often: what a row takes is read off by its size, for all that were looked at.
     mean_s = float(np.interp(drawn.looked_at, drawn.sizes[order], each_s[order]).mean())
@@ -137,6 +136,19 @@ def weigh_variant(trial: Trial, variant: Variant, *, rows: int, watched: Watched
     compared_s = trial_s + (1 + MATES) * trial_s / speed
     variant_s = loading_seconds(variant) + compared_s + rows * mean_s / speed
     return Weighed(reference_s=rows * mean_s, variant_s=variant_s, variant=variant.name)
+
+
+def encode_trial(trial: Trial, watched: Watched | None) -> Encoded:
+    """The trial rows as the reference encodes them; of images only how long they are.
+
+    Every image is one piece of length 1, and unpacking 64 photos takes as long as answering some of them.
+    """
+    rows = np.arange(len(trial.values))
+    if trial.reference.spec.preprocess is not None:
+        ones, none = np.ones(len(rows), np.int64), np.zeros(len(rows), np.bool_)
+        return Encoded(rows=len(rows), features={}, piece_rows=rows, lengths=ones, truncated=none)
+    with nullcontext() if watched is None else watched(rows, 0.0):
+        return trial.reference.encode(trial.values)
 
 
 def row_seconds(model: Model, encoded: Encoded) -> NDArray[np.float64]:

@@ -211,6 +211,20 @@ def test_rows_are_weighed_by_all_that_were_looked_at_and_not_by_the_short_ones_t
     )
 
 
+def test_images_are_weighed_without_being_unpacked() -> None:
+    """Each is one piece, whatever it shows: what cannot even be unpacked weighs as much as any."""
+    reference = load_model("fashion-resnet", runtime="onnx", threads=1)
+    reference.costs, reference.max_rows = Costs((0.0, 1.0, 0.0, 0.0)), 1
+    rows = pa.record_batch({"image": pa.array([b"no image"] * 8)})
+    sizes = np.full(8, 8)
+    trial = Trial(reference=reference, drawn=Drawn(rows=rows, sizes=sizes, looked_at=sizes))
+    variant = describe_model("fashion-resnet").variants["torch-fp32"]
+    remember("speed", variant.digest, 2.0)
+    weighed = weigh_variant(trial, variant, rows=1000)
+    assert weighed is not None
+    assert weighed.reference_s == pytest.approx(1000 / reference.streams)
+
+
 def test_a_job_that_grows_stays_with_the_reference(folder: Folder, model: Path) -> None:
     fill(folder, 20)
     run_job(settings(folder, model))
