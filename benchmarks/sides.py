@@ -60,12 +60,17 @@ def pipeline(
     )
 
 
-def transformers_images(batch_size: int) -> Entrant:
+def transformers_images(rows: RowSet, *, grid_rows: int) -> Entrant:
+    """transformers' processor and model in a loop, the best of its grid over the first of these rows."""
     return Entrant(
-        name=f"transformers loop, batch {batch_size}",
+        name="transformers loop",
         module="transformers_images",
         environment="peers",
-        settings={"model": str(model_folder("fashion-resnet")), "batch_size": batch_size},
+        settings={
+            "model": str(model_folder("fashion-resnet")),
+            "grid_input": str(rows.path),
+            "grid_rows": grid_rows,
+        },
     )
 
 

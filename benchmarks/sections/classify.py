@@ -37,7 +37,7 @@ def measure(rounds: int, quick: bool, say: Say) -> Result:
     result.comparisons.append(Comparison(title="Texts: bbc-bert", rows=describe_set(news), sides=taken))
 
     garments = fashion_rows(QUICK_FASHION_ROWS if quick else FASHION_ROWS)
-    sides = [*([] if quick else [image_pipeline(1)]), transformers_images(32)]
+    sides = [*([] if quick else [image_pipeline(1)]), transformers_images(garments, grid_rows=GRID_ROWS)]
     sides += [image_loop(r, garments, model="fashion-resnet", grid_rows=GRID_ROWS) for r in ("onnx", "openvino")]
     sides.append(tandem("Tandem, fashion-resnet", "fashion-resnet"))
     taken = run_rounds(sides, garments, rounds=rounds, say=say, warm=fashion_rows(QUICK_FASHION_ROWS))

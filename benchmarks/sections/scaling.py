@@ -1,4 +1,7 @@
-"""Workers: two of one core against one, beside what two processes of plain matrix products gain in the same round."""
+"""Workers: two of one core against one, beside what two processes of plain matrix products gain in the same round.
+
+And one process of two streams, which is what a job on two cores takes unless it is told otherwise.
+"""
 
 from __future__ import annotations
 
@@ -26,33 +29,41 @@ def measure(rounds: int, quick: bool, say: Say) -> Result:
         raise SystemExit("scaling: expected at least two cores, found one")
     warm = split_rows(text_rows("natural", QUICK_ROWS), QUICK_FILES)
     rows = warm if quick else split_rows(text_rows("natural", ROWS), FILES)
+    job = {"shard_mb": 0.001, "runtime": "openvino", "precision": "fp32"}
     sides = [
-        tandem(
-            f"Tandem, {n} worker{'s' * (n > 1)} of one thread on {n} core{'s' * (n > 1)}", "minilm",
-            cores=n, workers=n, threads=1, shard_mb=0.001, runtime="openvino", precision="fp32",
-        )
-        for n in (1, 2)
-    ]  # fmt: skip
+        tandem("Tandem, 1 worker of one thread on 1 core", "minilm", cores=1, workers=1, threads=1, **job),
+        tandem("Tandem, 2 workers of one thread on 2 cores", "minilm", cores=2, workers=2, threads=1, **job),
+        tandem("Tandem, 1 process of two streams on 2 cores", "minilm", cores=2, workers=1, threads=2, **job),
+    ]
     gains: list[float] = []
 
     def between(number: int) -> None:
         gains.append(gain_of_two())
         say(f"matrix products: two processes gain {gains[-1]:.3f}x")
 
-    one, two = run_rounds(sides, rows, rounds=rounds, say=say, warm=warm, between=between)
-    result.comparisons.append(Comparison(title="", rows=describe_set(rows), sides=[one, two]))
-    if one.seconds and len(one.seconds) == len(two.seconds):
-        compare(result, one, two, gains)
+    one, two, streams = run_rounds(sides, rows, rounds=rounds, say=say, warm=warm, between=between)
+    result.comparisons.append(Comparison(title="", rows=describe_set(rows), sides=[one, two, streams]))
+    if one.seconds and len(one.seconds) == len(two.seconds) == len(streams.seconds):
+        compare(result, one, two, streams, gains)
     return result
 
 
-def compare(result: Result, one: Taken, two: Taken, gains: Sequence[float]) -> None:
-    """Whole jobs, which the target is about; and what is left of them without start and end, where one works alone."""
+def compare(result: Result, one: Taken, two: Taken, streams: Taken, gains: Sequence[float]) -> None:
+    """Whole jobs, which the target is about; and what is left of them without start and end, where one works alone.
+
+    Streams are shown beside both and not judged: the target is about workers.
+    """
     whole = [a / b for a, b in zip(one.seconds, two.seconds, strict=True)]
     apart = [a / b for a, b in zip(without_start(one), without_start(two), strict=True)]
     kinds = {
         "two workers against one, whole job": whole,
         "the same from the first shard to the last, the start and the end of the job left out": apart,
+        "one process of two streams against one worker, whole job": [
+            a / b for a, b in zip(one.seconds, streams.seconds, strict=True)
+        ],
+        "the same, start and end left out": [
+            a / b for a, b in zip(without_start(one), without_start(streams), strict=True)
+        ],
         "two processes of matrix products": gains,
     }
     lines = [
@@ -60,7 +71,7 @@ def compare(result: Result, one: Taken, two: Taken, gains: Sequence[float]) -> N
          f"{share(found, gains):.3f}"]
         for name, found in kinds.items()
     ]  # fmt: skip
-    for side in (one, two):
+    for side in (one, two, streams):
         begun = [facts["run"]["start_s"] for facts in side.facts]
         spent = [f"{value:.2f} s" for value in (statistics.median(begun), min(begun), max(begun))]
         lines.append([f"{side.name}: start and end", *spent, ""])
