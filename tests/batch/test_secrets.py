@@ -77,6 +77,7 @@ def test_a_job_that_is_done_holds_no_secret(s3_place: Bucket, environment: dict[
         assert_kept(str(part.to_pylist()) + str(part.schema.metadata), "a part")
 
 
+@pytest.mark.moto("its secrets are no server's keys")
 def test_what_a_model_of_ones_own_raises_is_kept_without_secrets(
     s3_place: Bucket, environment: dict[str, str | None]
 ) -> None:
