@@ -22,6 +22,8 @@ from batch.errors import TableRefused
 from batch.stores.storage import Store
 
 LOG = "_delta_log/"
+#: Who wrote a version, where it was us.
+OURS = "tandem"
 _ENTRY = re.compile(r"(\d{20})\.json")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\.(\d{10})\.(\d{10}))?\.parquet")
 #: What a reader may be asked for without another meaning of the files that are read here.
@@ -63,7 +65,9 @@ class Snapshot:
         metadata: the `metaData` action: schema, partition columns, configuration.
         protocol: what the table asks of readers and writers.
         transactions: whoever named what it wrote, and is not to write it twice.
-        info: the `commitInfo` of this version.
+        moved: the newest version up to there that moved readers to other rows; not one that sets properties, compacts
+            files or notes a VACUUM.
+        info: the `commitInfo` of that one.
     """
 
     version: int
@@ -71,6 +75,7 @@ class Snapshot:
     metadata: dict[str, Any] = field(default_factory=dict)
     protocol: dict[str, Any] = field(default_factory=dict)
     transactions: dict[str, int] = field(default_factory=dict)
+    moved: int = -1
     info: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -99,8 +104,6 @@ class Snapshot:
             self.protocol = dict(protocol)
         elif txn := action.get("txn"):
             self.transactions[txn["appId"]] = txn["version"]
-        elif info := action.get("commitInfo"):
-            self.info = dict(info)
 
 
 def entry_key(version: int) -> str:
@@ -145,14 +148,26 @@ def read_snapshot(store: Store, *, version: int | None = None) -> Snapshot | Non
     for name in checkpoints.get(base, ()):
         for action in read_checkpoint(store, LOG + name):
             snapshot.apply(action)
+    snapshot.moved = max(base, 0)
     for number in range(base + 1, wanted + 1):
-        snapshot.info = {}
-        for action in read_entry(store, entry_key(number)):
+        actions = list(read_entry(store, entry_key(number)))
+        for action in actions:
             snapshot.apply(action)
-    if base == wanted and wanted in entries:  # a checkpoint does not say what made its version
-        for action in read_entry(store, entry_key(wanted)):
-            snapshot.info = dict(action.get("commitInfo") or snapshot.info)
+        note_move(snapshot, number, actions)
+    # A checkpoint does not say what made its version.
+    number = base
+    while not snapshot.info and number in entries:
+        note_move(snapshot, number, list(read_entry(store, entry_key(number))))
+        number -= 1
     return snapshot
+
+
+def note_move(snapshot: Snapshot, version: int, actions: Iterable[Mapping[str, Any]]) -> None:
+    """Note that a version moved readers, if it did: by its files, or because we say so of a version of ours."""
+    info = next((action["commitInfo"] for action in actions if action.get("commitInfo")), {})
+    files = (action.get("add") or action.get("remove") for action in actions)
+    if info.get("engineInfo") == OURS or any(file and file.get("dataChange", True) for file in files):
+        snapshot.moved, snapshot.info = version, dict(info) or {"operation": "WRITE"}
 
 
 def whole_checkpoints(names: Iterable[str]) -> dict[int, list[str]]:

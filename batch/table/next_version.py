@@ -9,7 +9,7 @@ from typing import Any
 
 from batch.errors import StoreUnavailable
 from batch.stores.storage import Store
-from batch.table.delta_log import Snapshot, TableFile, check_writable, entry_body, entry_key, read_snapshot
+from batch.table.delta_log import OURS, Snapshot, TableFile, check_writable, entry_body, entry_key, read_snapshot
 from batch.table.delta_schema import has_naive_timestamps
 
 Action = Mapping[str, Any]
@@ -43,7 +43,7 @@ def move_files(
     gone = [file for path, file in before.files.items() if path not in files]
     new = [file for path, file in files.items() if path not in before.files]
     counts = {"numAddedFiles": str(len(new)), "numRemovedFiles": str(len(gone))}
-    info = {"timestamp": now, "engineInfo": "tandem", "isBlindAppend": False, "operationMetrics": counts, **operation}
+    info = {"timestamp": now, "engineInfo": OURS, "isBlindAppend": False, "operationMetrics": counts, **operation}
     actions: list[Action] = [{"commitInfo": info}]
     if (protocol := protocol_for(before, str(metadata["schemaString"]))) != before.protocol:
         actions.append({"protocol": protocol})

@@ -193,7 +193,7 @@ def roll_back(root: Store, version: int | None) -> tuple[int, int]:
         nonlocal chosen
         if snapshot is None:
             raise TableRefused(root.url, "nothing was promoted there yet", advice="See: tandem status.")
-        seen = seen_version(snapshot)
+        seen = seen_version(root, snapshot)
         chosen = seen - 1 if version is None else version
         if chosen < 0:
             raise TableRefused(root.url, f"readers see version {seen}, and there is none before it")
@@ -211,14 +211,17 @@ def roll_back(root: Store, version: int | None) -> tuple[int, int]:
     return made, chosen
 
 
-def seen_version(snapshot: Snapshot) -> int:
-    """The version whose rows readers see: where the newest only takes an earlier one back up, that one."""
+def seen_version(root: Store, snapshot: Snapshot) -> int:
+    """The version that brought the rows which readers see: where the newest only takes an earlier one back up, its."""
     if is_rolled_back(snapshot):
         try:
-            return int(snapshot.info["operationParameters"]["version"])
+            version = int(snapshot.info["operationParameters"]["version"])
         except (KeyError, TypeError, ValueError):
-            pass
-    return snapshot.version
+            return snapshot.moved
+        earlier = read_snapshot(root, version=version)
+        assert earlier is not None
+        return earlier.moved
+    return snapshot.moved
 
 
 def is_rolled_back(snapshot: Snapshot) -> bool:

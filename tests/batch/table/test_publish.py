@@ -229,6 +229,22 @@ def test_rollback_goes_one_version_further_back_each_time(local: Place, command:
     assert rows(local) == rows(local, version=2)
 
 
+def test_rollback_counts_the_versions_that_moved_readers(local: Place, command: Command) -> None:
+    """Another program's entry that moves nobody is no version that readers were at, also behind a checkpoint."""
+    run(local)
+    run(local, CONTRARY)
+    set_property(local)
+    assert command("rollback", local.url + "out/").out == "version 3: the files of version 0\n"
+    set_property(local)
+    opened(local).create_checkpoint()
+    assert_refused(command("rollback", local.url + "out/"), 2, "readers see version 0", "none before it")
+    assert rows(local) == rows(local, version=0)
+
+
+def set_property(place: Place) -> None:
+    opened(place).alter.set_table_properties({"delta.deletedFileRetentionDuration": "interval 60 days"})
+
+
 def test_a_version_whose_files_were_removed_is_not_taken_up_again(local: Place, command: Command) -> None:
     run(local)
     old = part_keys(local)

@@ -183,3 +183,15 @@ def test_killed_before_the_log_the_same_command_moves_readers(
     retry_job(s3_place.url + "out/", model=MENDABLE)
     assert error_ids(s3_place) == []
     assert len(entries(s3_place)) == 2
+
+
+def test_a_rollback_stays_after_another_programs_entry_that_moves_nobody(faulty: Place, command: Command) -> None:
+    retry_job(faulty.url + "out/", model=MENDABLE)
+    assert command("rollback", faulty.url + "out/").code == 0
+    opened(faulty).alter.set_table_properties({"delta.deletedFileRetentionDuration": "interval 60 days"})
+    for _ in range(2):
+        assert run(faulty, MENDABLE, **SMALL)["run"]["rows"] == 0
+        assert opened(faulty).version() == 3
+    opened(faulty).create_checkpoint()
+    run(faulty, MENDABLE, **SMALL)
+    assert error_ids(faulty) == [6, 13, 20]
