@@ -42,7 +42,12 @@ def find_parts(keys: Sequence[str]) -> Iterator[str]:
     """
     outputs = {key.removesuffix(OWNER) for key in keys if key.endswith(OWNER)}
     if outputs:
-        yield from (key for key in keys if PART.fullmatch(key.rpartition("/")[2]) and outputs & {*folders_of(key)})
+        yield from (key for key in keys if is_part_name(key) and outputs & {*folders_of(key)})
+
+
+def is_part_name(key: str) -> bool:
+    """Whether a key is named as parts are, whoever's and in whatever folder."""
+    return PART.fullmatch(key.rpartition("/")[2]) is not None
 
 
 def folders_of(key: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from batch.amounts import counted
 from batch.errors import AccessDenied, InputNotFound, UsageError
-from batch.stores.left_out import HIDDEN, PARTS, LeftOut, find_parts
+from batch.stores.left_out import HIDDEN, OWNER, PARTS, LeftOut, find_parts, is_part_name
 from batch.stores.source_names import WILDCARD, is_hidden, is_named
 from models.uris import path_of
 
@@ -234,7 +234,7 @@ def named_objects(listing: Listing, *, beside: str = "") -> Sources:
         return Sources(store=store, objects=listed)
     named = [info for info in listed if is_named(info.key, pattern)]
     hidden = {info.key for info in named if is_hidden(info.key)}
-    parts = set() if pattern else {*find_parts([info.key for info in listed])} - hidden
+    parts = set() if pattern else {*find_parts(with_late_owners(listing))} - hidden
     if beside:  # what lies there is no other job's
         parts = {key for key in parts if not store.url_of(key).startswith(beside)}
     left_out = tuple(
@@ -253,6 +253,18 @@ def named_objects(listing: Listing, *, beside: str = "") -> Sources:
     for info in found:
         check_name(store, info.key)
     return Sources(store=store, objects=found, left_out=left_out)
+
+
+def with_late_owners(listing: Listing) -> list[str]:
+    """The keys of a listing, and the records of jobs that began below it while it went on.
+
+    A part lies there after its job's record; a listing that was past the record by then may still come to the part.
+    """
+    keys = [info.key for info in listing.objects]
+    known = {*find_parts(keys)}
+    if any(is_part_name(key) and "/" in key and key not in known for key in keys):
+        keys += [info.key for info in listing.store.list() if info.key.endswith(OWNER)]
+    return keys
 
 
 def check_name(store: Store, key: str) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
 from batch.errors import InputNotFound
 from batch.run import run_job
+from batch.stores.local_store import LocalStore
+from batch.stores.storage import Listing, ObjectInfo, named_objects
 from tests.batch.command import Command, assert_refused, job
 from tests.batch.places import WORD_COUNT, Bucket, Folder, Place, part_keys, put_table, read_output, texts
 
@@ -88,3 +91,25 @@ def test_a_key_with_a_step_up_or_on_the_spot_is_counted(s3_place: Bucket, comman
 def test_an_input_of_hidden_files_alone_is_refused_with_the_reason(place: Place, command: Command) -> None:
     put_table(place, "in/_a.parquet", texts(1))
     assert_refused(command(*job(place)), 2, f"all that is there: 1 file ({HIDDEN})")
+
+
+class SlowListing(LocalStore):
+    """The store, in which another job begins and ends below while its folder is first listed."""
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        before = {info.key for info in super().list(prefix)}
+        if not any("below/" in key for key in before):
+            run_job({"model": WORD_COUNT, "input": f"{self.url}a.parquet", "output": f"{self.url}below/"})
+            yield from (info for info in super().list(prefix) if info.key in before or "/_tandem/" not in info.key)
+        else:
+            yield from super().list(prefix)
+
+
+def test_parts_of_a_job_that_began_while_the_input_was_listed_are_none_of_it(folder: Folder) -> None:
+    put_table(folder, "in/a.parquet", texts(4))
+    store = SlowListing(f"{folder.url}in/")
+    listing = Listing(url=store.url, store=store, objects=list(store.list()))
+    assert any("below/part-" in info.key for info in listing.objects)
+    found = named_objects(listing)
+    assert [info.key for info in found.objects] == ["a.parquet"]
+    assert [some.why for some in found.left_out] == [PARTS]
