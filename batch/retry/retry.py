@@ -160,10 +160,11 @@ def finish_retry(
         TooManyErrors: over all parts.
     """
     target = prepared.target
-    built = build_manifest(target, prepared.record, prepared.plans, run if before is None else before["run"])
-    if built is None:
-        done, shards = list_parts(target, prepared.record.fingerprint, list(prepared.plans)), len(prepared.shards)
-        raise Unfinished(target.url, left=shards - len(done), shards=shards, rows=run["rows"])
+    account, shards = run if before is None else before["run"], len(prepared.shards)
+    while (built := build_manifest(target, prepared.record, prepared.plans, account)) is None:
+        done = list_parts(target, prepared.record.fingerprint, list(prepared.plans))
+        if left := shards - len(done):  # else a run has put the last one between the two looks
+            raise Unfinished(target.url, left=left, shards=shards, rows=run["rows"])
     built["retried"] = cast(Any, run)
     # First: a process that died in this retry may have taken away what said that the job was finished.
     if not commit_manifest(target, built, attempt=prepared.attempt):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from batch.commit import MANIFEST, SUCCESS
-from batch.retry.retry import retry_job
+from batch.progress import LogProgress
+from batch.retry.prepare_retry import prepare_retry
+from batch.retry.retry import finish_retry, retry_job
 from batch.status import read_status
 from batch.stores.local_store import LocalStore
-from tests.batch.places import Bucket, Folder, read_json
+from batch.stores.storage import ObjectInfo
+from tests.batch.places import Bucket, Folder, part_keys, read_json
 from tests.batch.retry.faulty import OWN, errors_of, put_input, retry, run
 from tests.fault_proxy import FaultProxy, Rule
 
@@ -88,3 +93,29 @@ def test_a_manifest_that_tells_of_other_parts_is_not_taken_for_true(folder: Fold
     assert not read_status(f"{folder.url}out/")["finished"]
     assert run(folder)["errors"] == {"NullValue": 2}
     assert read_status(f"{folder.url}out/")["finished"]
+
+
+class LateStore(LocalStore):
+    """The store, in which a run puts its last part behind a listing."""
+
+    def __init__(self, folder: str, key: str, body: bytes) -> None:
+        super().__init__(folder)
+        self.late = key, body
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        found = list(super().list(prefix))
+        self.put_if_absent(*self.late, attempt="a run")
+        yield from found
+
+
+def test_a_part_that_is_put_while_a_retry_counts_them_is_one(folder: Folder) -> None:
+    put_input(folder)
+    run(folder)
+    prepared, _ = prepare_retry(f"{folder.url}out/", {"model": OWN[1]})
+    key = part_keys(folder)[0]
+    store = LateStore(f"{folder.url}out/", key.removeprefix("out/"), folder.get(key))
+    manifest = read_json(folder, f"out/{MANIFEST}")
+    for gone in (key, f"out/{MANIFEST}", f"out/{SUCCESS}"):
+        folder.delete(gone)
+    done = finish_retry(replace(prepared, target=store), None, manifest["run"], LogProgress())
+    assert done["digest"] == manifest["digest"]
