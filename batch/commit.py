@@ -3,6 +3,7 @@
     _tandem/job.json        the fingerprint; one job to an output
     _tandem/parity.json     its variant answered some of its rows as the reference does; not where it is the reference
     _tandem/plan-0.json     which shards there are; whoever is first plans
+    _tandem/next-plan.json  the plan that a `--replace` is about to put there, and that names what it keeps
     PARTITION/part-F-S.parquet     the answers of shard S under fingerprint F: the part is its own receipt
     PARTITION/part-F-S-r1.parquet  in a table, the same after a retry, which replaces no part there
     _tandem/manifest.json   what the finished job says of itself
@@ -39,7 +40,7 @@ OURS = "_tandem/"
 #: In a part's key, how often a retry has put it anew; parts of a table are never replaced.
 REVISION = re.compile(r"-r([0-9]+)(?=\.parquet$)")
 JOB, PARITY, MANIFEST, SUCCESS = f"{OURS}job.json", f"{OURS}parity.json", f"{OURS}manifest.json", "_SUCCESS"
-RAN = f"{OURS}ran.json"
+RAN, NEXT = f"{OURS}ran.json", f"{OURS}next-plan.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,16 +157,15 @@ def count_plans(store: Store) -> int:
 
 def read_plans(store: Store) -> list[Plan]:
     """Every agreed plan, in order."""
-    return [read_plan(store, number) for number in range(count_plans(store))]
+    return [read_plan(store, plan_key(number)) for number in range(count_plans(store))]
 
 
-def read_plan(store: Store, number: int) -> Plan:
+def read_plan(store: Store, key: str) -> Plan:
     """One plan.
 
     Raises:
         UsageError: what lies there is no plan that this version reads.
     """
-    key = plan_key(number)
     try:
         return Plan.from_json(store.read(key))
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -188,7 +188,7 @@ def agree_on_plan(store: Store, plan: Plan, *, attempt: str) -> Plan:
     if plan.number and store.head(key) is None:
         withdraw(store, plans=plan.number)
     if not store.put_if_absent(key, plan.to_json(), attempt=attempt):
-        return read_plan(store, plan.number)
+        return read_plan(store, key)
     if plan.number:
         withdraw(store, plans=plan.number)
     return plan

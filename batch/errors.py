@@ -15,6 +15,7 @@
     │   └── ReferenceMissing        plan: this host cannot run what the job's variant is to be compared with
     ├── FingerprintMismatch     3   plan: the output belongs to another job
     ├── InputChanged            3   read: an object is no longer what was planned
+    ├── ReplaceInterrupted      3   plan: parts that a --replace kept are no longer what the input is cut into
     ├── TooManyErrors           4   predict: more error rows than --max-error-rate or --max-errors
     ├── StoreUnavailable       75   any step: the store did not answer; the same command again
     ├── Interrupted            75   any step: asked to stop; the same command again
@@ -26,6 +27,8 @@ pickled with its fields.
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
+
+from batch.amounts import counted
 
 
 class JobError(Exception):
@@ -202,6 +205,24 @@ class InputChanged(JobError):
             "Put the planned version back, choose another --output, or run with --replace."
         )
         self.url, self.expected, self.found = url, expected, found
+
+
+class ReplaceInterrupted(JobError):
+    """A `--replace` ended between two plans, and parts that it kept are none of the plan's to come.
+
+    Args:
+        first: the url of one of them.
+        parts: how many.
+    """
+
+    exit_code = 3
+
+    def __init__(self, first: str, *, parts: int) -> None:
+        super().__init__(
+            f"{first} was kept by a --replace that was interrupted ({counted(parts, 'such part')}), and the input has "
+            "changed or grown since, so that rows would be there twice. Run with --replace."
+        )
+        self.first, self.parts = first, parts
 
 
 class TooManyErrors(JobError):

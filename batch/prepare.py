@@ -17,6 +17,7 @@ from batch.choose.trial import reference_of, take_trial
 from batch.choose.weigh import Settled, Weighed, weigh_job
 from batch.columns import JobColumns, job_columns
 from batch.commit import (
+    NEXT,
     JobRecord,
     agree_on_job,
     agree_on_plan,
@@ -29,7 +30,7 @@ from batch.commit import (
 from batch.errors import FingerprintMismatch, InputChanged, InputNotFound, UsageError
 from batch.lean import leave_pandas_out
 from batch.plan import make_plan
-from batch.replace import clear_output
+from batch.replace import clear_output, read_next, read_owner, refuse_unnamed
 from batch.shard import Plan, Shard
 from batch.sizes import parse_size
 from batch.spec import JobSpec
@@ -103,7 +104,7 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     columns = job_columns(job, described.spec)
     place = find_place(job.output, asked_settings(job, described), **job.output_from)
     target = place.target
-    before = read_before(target) if replace else read_record(target)
+    before = read_owner(target) if replace else read_record(target)
     owner = None if replace else before
     asked, job = job, resolve_variant(job, described, before, anew=replace)
     if owner is not None:
@@ -116,6 +117,9 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     idle = bool(plans) and not uncovered(infos, plans, limit=job.limit) and is_finished(target, len(plans))
     plan = draft_plan(job, source, infos, columns, plans)
     agreed = [*plans, *([plan] if plan is not None else [])]
+    kept = None if idle or owner is None else read_next(target)
+    if owner is not None:
+        refuse_unnamed(target, owner.fingerprint, agreed, kept)
     if job.table == "delta":
         check_columns(place.root.url, agreed, columns)
     if not idle:
@@ -139,7 +143,7 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
         trial = trial or take_trial(job, described, source, agreed, columns)
         parity = check_rows(job, described, model or load_for(job, described), trial)
     if replace and not dry and plan is not None and job.table == "none":
-        clear_output(target, record, plan)
+        clear_output(target, record, plan, attempt=attempt)
     if owner is None and not dry:
         taken = take_place(place, record, anew=replace, attempt=attempt, **job.output_from)
         if taken is None or not claim(asked, taken.target, record, attempt=attempt):
@@ -152,6 +156,8 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     while plan is not None:
         plans = [*plans, plan if dry else agree_on_plan(target, plan, attempt=attempt)]
         plan = draft_plan(job, source, infos, columns, plans)
+    if (replace or kept is not None) and not dry:
+        target.delete(NEXT)  # every part that it names is named by the plans now
     return Prepared(
         job=job,
         described=described,
@@ -182,14 +188,6 @@ def check_input(
     check_disk(job, source, target, [new] if new is not None else [], columns)
     if new is None and (first := next((key for plan in agreed for key in plan.objects), None)) is not None:
         source.head(first)  # planning reads the footers of what is new; of the rest nobody has read anything here
-
-
-def read_before(target: Store) -> JobRecord | None:
-    """Whose the output was that `--replace` clears; None also where nobody can read it."""
-    try:
-        return read_record(target)
-    except UsageError:
-        return None
 
 
 def claim(asked: JobSpec, target: Store, record: JobRecord, *, attempt: str) -> bool:

@@ -15,6 +15,7 @@ from batch.commit import JobRecord, look_again, read_plans, read_record, refuse_
 from batch.errors import UsageError
 from batch.lean import leave_pandas_out
 from batch.prepare import NOTED, Prepared, make_record
+from batch.replace import read_next, refuse_unnamed
 from batch.retry.again import only_encoded
 from batch.retry.find_errors import Survey, survey_parts
 from batch.shard import Plan, Shard
@@ -41,6 +42,7 @@ def prepare_retry(output: str, settings: dict[str, Any], *, classes: Sequence[st
     Raises:
         InputNotFound: no job has begun there.
         FingerprintMismatch: the model is another one, or has other files.
+        ReplaceInterrupted: parts lie there that no plan names.
         ModelError: it is not found, refused, or not runnable here.
     """
     leave_pandas_out()
@@ -56,6 +58,7 @@ def prepare_retry(output: str, settings: dict[str, Any], *, classes: Sequence[st
     refuse_other_job(target, owner, record)
     source = open_store(str(owner.begun["source"]), **job.where_from)
     plans = read_plans(target)
+    refuse_unnamed(target, owner.fingerprint, plans, read_next(target))
     survey = look_again(lambda: survey_parts(target, owner, plans), url=target.url)
     prepared = Prepared(
         job=job,

@@ -97,7 +97,7 @@ class Watched:
         plans: list[Plan] = []
         while (info := there.get(plan_key(len(plans)))) is not None:
             if info.etag not in self._plans:
-                self._plans[info.etag] = read_plan(self.store, len(plans))
+                self._plans[info.etag] = read_plan(self.store, plan_key(len(plans)))
             plans.append(self._plans[info.etag])
         return plans
 

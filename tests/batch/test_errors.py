@@ -21,6 +21,7 @@ EVERY = [
     (3, errors.ReferenceMissing("onnx-int8", reference="onnx-fp32", reason="no graph")),
     (3, errors.FingerprintMismatch("s3://b/out/", expected="a1", found="b2", differences="model")),
     (3, errors.InputChanged("s3://b/f", expected="e1", found="e2")),
+    (3, errors.ReplaceInterrupted("s3://b/out/part-1.parquet", parts=2)),
     (4, errors.TooManyErrors(errors=30, rows=100, max_error_rate=0.1, first="null text")),
     (75, errors.StoreUnavailable("read", "s3://b/f", "SlowDown")),
     (75, errors.Interrupted("SIGTERM")),
