@@ -164,10 +164,10 @@ def read_snapshot(store: Store, *, version: int | None = None) -> Snapshot | Non
 
 def note_move(snapshot: Snapshot, version: int, actions: Iterable[Mapping[str, Any]]) -> None:
     """Note that a version moved readers, if it did: by its files, or because we say so of a version of ours."""
-    info = next((action["commitInfo"] for action in actions if action.get("commitInfo")), {})
+    info: dict[str, Any] = next((action["commitInfo"] for action in actions if action.get("commitInfo")), {})
     files = (action.get("add") or action.get("remove") for action in actions)
     if info.get("engineInfo") == OURS or any(file and file.get("dataChange", True) for file in files):
-        snapshot.moved, snapshot.info = version, dict(info) or {"operation": "WRITE"}
+        snapshot.moved, snapshot.info = version, info or {"operation": "WRITE"}
 
 
 def whole_checkpoints(names: Iterable[str]) -> dict[int, list[str]]:
