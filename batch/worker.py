@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from batch.bounds import Bounds, share_memory
-from batch.commit import commit_part, part_key
+from batch.commit import commit_part, look_again, part_key
 from batch.errors import Interrupted, StoreUnavailable, TooManyErrors
 from batch.in_flight import InFlight
 from batch.observe.facts import shard_facts
@@ -21,7 +21,8 @@ from batch.predict import PredictedRows, Spent, decode_rows, encode_rows, predic
 from batch.prepare import Prepared
 from batch.progress import Progress
 from batch.read import read_rows
-from batch.retry.again import Again, find_again, read_again
+from batch.retry.again import Again, find_again, part_there, read_again
+from batch.retry.find_errors import read_answered_row
 from batch.retry.replace_part import replace_part
 from batch.scratch import open_scratch
 from batch.shard import Plan, Shard
@@ -311,6 +312,18 @@ def rows_again(prepared: Prepared, plan: Plan, shard: Shard, *, tried: pa.Table 
     if tried is not None:
         return Again(plan=plan, shard=shard, columns=prepared.columns, tried=tried, beside=is_beside)
     return find_again(prepared.target, key, plan, shard, prepared.columns, classes=prepared.retry, beside=is_beside)
+
+
+def rows_answered(prepared: Prepared, plan: Plan, shard: Shard, place: int) -> Again:
+    """Of the rows of a shard that its part has answers for, the one after so many others, if there is one."""
+    target, is_beside = prepared.target, prepared.job.table == "delta"
+    key = part_key(prepared.record.fingerprint, shard)
+
+    def look() -> pa.Table:
+        return read_answered_row(target, part_there(target, key, beside=is_beside), place)
+
+    tried = look_again(look, url=target.url_of(key))
+    return Again(plan=plan, shard=shard, columns=prepared.columns, tried=tried, beside=is_beside)
 
 
 def shard_rows(

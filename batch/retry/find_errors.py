@@ -140,6 +140,27 @@ def read_error_rows(
     return pa.concat_tables(found, promote_options="permissive")
 
 
+def read_answered_row(store: Store, info: ObjectInfo, place: int) -> pa.Table:
+    """Of the rows of one version of a part that have answers, the one after so many others; none where it has fewer.
+
+    Returns:
+        `_source` and `_row`.
+
+    Raises:
+        InputChanged: the part was replaced since.
+        UnreadableParquet: it is damaged.
+    """
+    with PinnedFile(store, info) as file, readable(store.url_of(info.key)):
+        parquet = pq.ParquetFile(file, pre_buffer=False)
+        for group in range(parquet.num_row_groups):
+            table = parquet.read_row_group(group, columns=[SOURCE, ROW, LEAF], use_threads=False)
+            answered = table.filter(table.column("error").is_null()).select([SOURCE, ROW])
+            if place < answered.num_rows:
+                return answered.slice(place, 1)
+            place -= answered.num_rows
+        return parquet.schema_arrow.empty_table().select([SOURCE, ROW])
+
+
 def pick_errors(table: pa.Table, fields: Sequence[str], classes: Collection[str], *, start: int) -> pa.Table:
     """The error rows of a row group that begins at row `start` of its part."""
     error = table.column("error").combine_chunks()

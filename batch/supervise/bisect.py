@@ -38,14 +38,30 @@ class Probe:
         step: the last step that they go through.
         is_fresh: in a process that did nothing before.
         is_singly: one after another, rather than together.
-        is_answered: they are counted among the rows that the shard's part has answers for.
+        is_control: and no further than to the first that the model is shown: a null, say, never comes so far.
+        is_answered: they are counted among the rows that the shard's part has answers for, which a retry reads again.
     """
 
     rows: tuple[int, ...]
     step: Step
     is_fresh: bool = False
     is_singly: bool = False
+    is_control: bool = False
     is_answered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passed:
+    """What came of a probe.
+
+    Attributes:
+        rows: that passed before their process ended; all of them where it did not.
+        shown: those of them that the model was shown. One that is at fault before, as a null is, passes whatever is
+            wrong with the model: it shows nothing.
+    """
+
+    rows: int = 0
+    shown: int = 0
 
 
 def find_poison(
@@ -54,11 +70,10 @@ def find_poison(
     *,
     is_any_well: bool = True,
     is_believed: bool = False,
-) -> Generator[Probe, int | None, list[int]]:
+) -> Generator[Probe, Passed | None, list[int]]:
     """Ask for probes until it is known which rows are poison.
 
-    After each it is sent how many rows passed before their process ended; all of them where it did not, None where the
-    shard has no such row.
+    After each it is sent what came of it; None where the shard has no such row.
 
     A group is tried as it was, then in halves, then a FEW rows one after another; where all pass, nothing more is
     asked. The likeliest group comes first, and no other once one is convicted: a death has one cause. Among n rows with
@@ -86,24 +101,24 @@ def find_poison(
         while pending and (is_any_well or len(accused) < ALL_FAIL):
             rows = pending.pop()
             if len(rows) > FEW:
-                if (yield Probe(rows=rows, step=group.step)):
-                    is_any_well = True
-                else:
+                came = (yield Probe(rows=rows, step=group.step)) or Passed()
+                is_any_well |= came.shown > 0
+                if not came.rows:
                     middle = len(rows) // 2
                     pending += [rows[middle:], rows[:middle]]
                 continue
-            passed = ((yield Probe(rows=rows, step=group.step, is_singly=True)) if len(rows) > 1 else 0) or 0
-            is_any_well |= passed > 0
-            if passed == len(rows):
+            came = ((yield Probe(rows=rows, step=group.step, is_singly=True)) if len(rows) > 1 else None) or Passed()
+            is_any_well |= came.shown > 0
+            if came.rows == len(rows):
                 continue
-            if (yield from fails_alone(rows[passed])):
-                accused.append(rows[passed])
+            alone = yield from try_alone(rows[came.rows])
+            is_any_well |= alone.shown > 0
+            if not alone.rows:
+                accused.append(rows[came.rows])
                 if is_believed and not is_any_well and len(accused) == 1:
                     is_any_well = yield from see_answered_pass()
-            else:
-                is_any_well = True
-            if passed + 1 < len(rows):
-                pending.append(rows[passed + 1 :])
+            if came.rows + 1 < len(rows):
+                pending.append(rows[came.rows + 1 :])
         if accused:
             break
     if not accused or is_any_well:
@@ -113,42 +128,48 @@ def find_poison(
     return accused
 
 
-def see_one_pass(rows: Sequence[int], *, failed: int = 0) -> Generator[Probe, int | None, None]:
-    """Try a few rows until one passes, each by itself in a fresh process.
+def see_one_pass(rows: Sequence[int], *, failed: int = 0) -> Generator[Probe, Passed | None, None]:
+    """Try rows until the model was shown one and it passed; after one that did not, go on in a fresh process.
 
     Raises:
         Interrupted: none did, nor did the `failed` ones before. Where there is no row to try, that is no evidence.
     """
-    witnesses = list(dict.fromkeys(rows))[:ALL_FAIL]
-    for row in witnesses:
-        if (yield Probe(rows=(row,), step="decode", is_fresh=True)):
+    witnesses = sorted(set(rows))
+    ended = 0
+    while witnesses and ended < ALL_FAIL:
+        probe = Probe(rows=tuple(witnesses), step="decode", is_fresh=True, is_singly=True, is_control=True)
+        came = (yield probe) or Passed()
+        if came.shown:
             return
-    if len(witnesses) + failed > 1:
+        ended += came.rows < len(witnesses)
+        witnesses = witnesses[came.rows + 1 :]
+    if ended + failed > 1:
         raise Interrupted(
-            f"{len(witnesses) + failed} rows ended a worker each, alone in a fresh process, and none passed: "
+            f"{ended + failed} rows ended a worker each, alone in a fresh process, and none passed: "
             "that is the model, the device or the machine, not the rows"
         )
 
 
-def see_answered_pass() -> Generator[Probe, int | None, bool]:
+def see_answered_pass() -> Generator[Probe, Passed | None, bool]:
     """Try a few rows that have answers until one passes; False where there are too few to tell.
 
     Raises:
         Interrupted: none did.
     """
     for place in range(ALL_FAIL):
-        passed = yield Probe(rows=(place,), step="decode", is_fresh=True, is_answered=True)
-        if passed is None or passed:
-            return bool(passed)
+        came = yield Probe(rows=(place,), step="decode", is_fresh=True, is_answered=True)
+        if came is None or came.rows:
+            return came is not None and came.shown > 0
     raise Interrupted(
         f"{ALL_FAIL} rows that were answered before ended a worker each, alone in a fresh process: "
         "that is the model, the device or the machine, not the rows"
     )
 
 
-def fails_alone(row: int) -> Generator[Probe, int | None, bool]:
-    """Whether a row fails ALONE times by itself."""
+def try_alone(row: int) -> Generator[Probe, Passed | None, Passed]:
+    """What comes of a row by itself: none passed where it failed ALONE times."""
     for _ in range(ALONE):
-        if (yield Probe(rows=(row,), step="decode", is_fresh=True)):
-            return False
-    return True
+        came = yield Probe(rows=(row,), step="decode", is_fresh=True)
+        if came is not None and came.rows:
+            return came
+    return Passed()

@@ -26,6 +26,7 @@ from batch.progress import Progress
 from batch.shard import Plan, Shard
 from batch.sizes import parse_size
 from batch.stop import Stop
+from batch.supervise.bisect import Passed
 from batch.supervise.ending import Ending, ending_of
 from batch.supervise.guardian import GUARDED, Death, suspects_of
 from batch.supervise.journal import SIZE_BYTES, Call, Journal
@@ -183,7 +184,9 @@ class Lead:
         elif kind == "probed":
             assert seat.search is not None
             seat.task = None
-            self.answer(seat, passed=len(seat.search.probe.rows) if content[0] else None)
+            shown = content[0]
+            rows = len(seat.search.probe.rows)
+            self.answer(seat, None if shown is None else Passed(rows=rows, shown=int(shown)))  # type: ignore[call-overload]
         elif kind == "done":
             assert seat.task is not None
             for file in self.kept.pop(seat.task.shard, []):
@@ -270,7 +273,7 @@ class Lead:
             assert seat.search is not None
             if len(task.probe.rows) == 1 and not task.probe.is_answered:
                 seat.search.endings[task.probe.rows[0]] = ending
-            self.answer(seat, passed=passed_before(task.probe, seat.journal, ending))
+            self.answer(seat, passed_before(task.probe, seat.journal, ending))
         else:
             number = None if task is None else task.shard
             self.deaths[number] += 1
@@ -309,12 +312,12 @@ class Lead:
         if seat.search is None:
             self.left.appendleft(number)
 
-    def answer(self, seat: Seat, *, passed: int | None) -> None:
-        """A probe is done, and so many of its rows have passed: ask for the next one, or let the shard go on."""
+    def answer(self, seat: Seat, came: Passed | None) -> None:
+        """A probe is done: ask for the next one, or let the shard go on."""
         assert seat.search is not None
         number = seat.search.shard
         try:
-            convicted = self.poison.answer(seat.search, passed=passed)
+            convicted = self.poison.answer(seat.search, came)
         except Interrupted as error:
             self.failure = self.failure or error
             return

@@ -6,14 +6,14 @@ from collections import defaultdict
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from batch.supervise.bisect import ALONE, Probe, Suspects, find_poison
+from batch.supervise.bisect import ALONE, Passed, Probe, Suspects, find_poison
 from batch.supervise.ending import Ending
 from batch.supervise.guardian import suspects_of
 from batch.supervise.journal import Call, Journal
 from models.model import RowFault
 
-#: Rows that are tried where none passed.
-CONTROLS = 3
+#: So many rows before those in flight may be tried, to see whether any passes.
+CONTROLS = 64
 #: The step of a call -> how likely it is that a row ended it there.
 LIKELIEST = {"forward": 0, "encode": 1, "decode": 2}
 
@@ -30,7 +30,7 @@ class Search:
     """
 
     shard: int
-    probes: Generator[Probe, int | None, list[int]]
+    probes: Generator[Probe, Passed | None, list[int]]
     probe: Probe
     endings: dict[int, Ending] = field(default_factory=dict)
 
@@ -40,7 +40,7 @@ class Poison:
 
     Attributes:
         faults: shard -> row -> the fault that it ends with.
-        is_any_well: whether the model has answered anything in this run.
+        is_any_well: whether anything has come back from the model in this run.
     """
 
     def __init__(self, *, is_believed: bool) -> None:
@@ -70,12 +70,12 @@ class Poison:
         except StopIteration:
             return None
 
-    def answer(self, search: Search, *, passed: int | None) -> Mapping[int, Ending] | None:
-        """A probe is done, and so many of its rows have passed: the next one is asked for, or rows are convicted.
+    def answer(self, search: Search, came: Passed | None) -> Mapping[int, Ending] | None:
+        """A probe is done: the next one is asked for, or rows are convicted.
 
         Args:
             search: whose probe.
-            passed: None where the shard has no such row.
+            came: what came of it; None where the shard has no such row.
 
         Returns:
             The rows at fault and how they ended their processes; None where the search goes on.
@@ -83,9 +83,9 @@ class Poison:
         Raises:
             Interrupted: whatever is wrong is not the rows.
         """
-        self.is_any_well |= bool(passed)
+        self.is_any_well |= came is not None and came.shown > 0
         try:
-            search.probe = search.probes.send(passed)
+            search.probe = search.probes.send(came)
         except StopIteration as end:
             convicted = {row: search.endings[row] for row in end.value}
             self.faults[search.shard].update({row: fault_of(ending) for row, ending in convicted.items()})
@@ -98,13 +98,15 @@ def fault_of(ending: Ending) -> RowFault:
     return RowFault(kind=ending.kind, message=f"its process {ending.reason}, {ALONE} times alone", attempts=ALONE + 1)
 
 
-def passed_before(probe: Probe, journal: Journal, ending: Ending) -> int:
-    """How many rows of a probe had passed when its process ended."""
+def passed_before(probe: Probe, journal: Journal, ending: Ending) -> Passed:
+    """What had come of a probe when its process ended."""
     calls = suspects_of(journal, ending)
+    if not (probe.is_singly and calls):
+        return Passed()
     # Tried one after another, its rows have the positions 0, 1, ...: those before the one in hand have passed.
-    return min(call.rows[0] for call in calls) if probe.is_singly and calls else 0
+    return Passed(rows=min(call.rows[0] for call in calls), shown=journal.in_flight.start)
 
 
-def near(flight: range) -> list[int]:
-    """Rows that were answered before a process died, and some that came with those that it died of."""
-    return [*range(max(flight.start - CONTROLS, 0), flight.start), *flight[:CONTROLS], *flight[-CONTROLS:]]
+def near(flight: range) -> range:
+    """Rows that were answered before a process died, and those that came with the ones that it died of."""
+    return range(max(flight.start - CONTROLS, 0), flight.stop)

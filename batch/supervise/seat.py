@@ -60,7 +60,8 @@ class Seat:
         """End the process where it does not answer, or holds too much."""
         if self.ending is not None:
             return
-        is_group = self.task is not None and self.task.probe is not None and len(self.task.probe.rows) > 1
+        probe = None if self.task is None else self.task.probe
+        is_group = probe is not None and len(probe.rows) > 1 and not probe.is_control
         self.ending = self.watch.look(awake_s, stall_s=PROBE_S if is_group else None)
         if self.ending is not None:
             self.worker.process.kill()

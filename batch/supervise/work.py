@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from batch.bounds import Bounds, share_memory, tighten
-from batch.columns import OWN_ROW, OWN_SOURCE, ROW, SOURCE
 from batch.errors import JobError
 from batch.lean import leave_pandas_out
 from batch.observe.log_lines import set_up_logging
-from batch.predict import Spent, decode_rows, encode_rows, predict_batches
+from batch.predict import EncodedRows, Spent, decode_rows, encode_rows, predict_batches
 from batch.prepare import Prepared
 from batch.retry.again import Again
 from batch.shard import Plan, Shard
@@ -25,7 +25,7 @@ from batch.supervise.bisect import Probe
 from batch.supervise.guardian import die_with
 from batch.supervise.journal import Journal
 from batch.supervise.kept import Kept
-from batch.worker import Shape, complete_shard, rows_again, shard_rows
+from batch.worker import Shape, complete_shard, rows_again, rows_answered, shard_rows
 from batch.workers import load_here
 from models.errors import DeviceFailed, ModelError
 from models.model import Model, RowFault
@@ -75,7 +75,8 @@ def work(prepared: Prepared, shape: Shape, todo: Sequence[tuple[Plan, Shard]], m
     """The body of one worker process.
 
     Sends `ready` when it wants a task, `found` where it is the first to read which rows are run again, `probed` (and
-    whether there was such a row) and `done` after a task, and `failed` where the job cannot go on.
+    how many rows the model was shown; None where there was no such row) and `done` after a task, and `failed` where the
+    job cannot go on.
 
     Args:
         prepared: the job, as it crossed.
@@ -125,8 +126,8 @@ def work(prepared: Prepared, shape: Shape, todo: Sequence[tuple[Plan, Shard]], m
                         chosen = choose_answered(prepared, plan, shard, task.probe.rows[0], bounds)
                     else:
                         chosen = choose_rows(prepared, plan, shard, task.probe.rows, bounds, again=again)
-                    try_rows(prepared, model, chosen, task.probe, bounds, journal)
-                    pipe.send(("probed", len(chosen) > 0))
+                    shown = try_rows(prepared, model, chosen, task.probe, bounds, journal)
+                    pipe.send(("probed", shown if chosen else None))
         except DeviceFailed as error:
             pipe.send(("device failed", error.reason))  # another process may find it well
         except (JobError, ModelError) as error:
@@ -138,26 +139,38 @@ def work(prepared: Prepared, shape: Shape, todo: Sequence[tuple[Plan, Shard]], m
 
 def try_rows(
     prepared: Prepared, model: Model, chosen: list[pa.RecordBatch], probe: Probe, bounds: Bounds, journal: Journal
-) -> None:
+) -> int:
     """Send some rows of a shard through the model, by themselves, as far as the probe goes; their answers are dropped.
 
     A row that raises is well in this sense: it costs only itself.
+
+    Returns:
+        How many the model was shown: those that were not at fault before. The journal says so as they come back.
     """
     if probe.is_singly:
         chosen = [rows.slice(place, 1) for rows in chosen for place in range(rows.num_rows)]
     windows = ((rows, Spent()) for rows in chosen)
+    shown = 0
+    journal.leave(shown)
+
+    def noted_back(encoded: Iterable[EncodedRows]) -> Iterator[EncodedRows]:
+        nonlocal shown
+        for window in encoded:
+            yield window
+            shown += len(np.unique(window.encoded.piece_rows))
+            journal.leave(shown)
+            if probe.is_control and shown:
+                return
+
     encoded = encode_rows(model, windows, column=prepared.columns.encoded, bounds=bounds, journal=journal)
-    if probe.step == "encode":
-        for _ in encoded:
-            pass
-        return
-    answered = predict_batches(model, encoded, journal=journal)
-    if probe.step == "forward":
-        for _ in answered:
-            pass
-        return
-    for _ in decode_rows(model, answered, journal=journal):
+    tried: Iterable[object] = noted_back(encoded)
+    if probe.step != "encode":
+        tried = answered = predict_batches(model, noted_back(encoded), journal=journal)
+        if probe.step == "decode":
+            tried = decode_rows(model, answered, journal=journal)
+    for _ in tried:
         pass
+    return shown
 
 
 def choose_rows(
@@ -178,14 +191,6 @@ def choose_rows(
 
 
 def choose_answered(prepared: Prepared, plan: Plan, shard: Shard, place: int, bounds: Bounds) -> list[pa.RecordBatch]:
-    """Under `tandem retry`, a row of a shard that is none of its error rows, after so many others; none there: none."""
-    faulty = rows_again(replace(prepared, retry=()), plan, shard)
-    assert faulty is not None
-    known = {*zip(*(faulty.tried.column(name).to_pylist() for name in (SOURCE, ROW)), strict=True)}
-    for window in shard_rows(prepared, plan, shard, bounds, again=None):
-        names = zip(*(window.column(name).to_pylist() for name in (OWN_SOURCE, OWN_ROW)), strict=True)
-        answered = [row for row, name in enumerate(names) if name not in known]
-        if place < len(answered):
-            return [window.slice(answered[place], 1)]
-        place -= len(answered)
-    return []
+    """Under `tandem retry`, a row of a shard that its part has an answer for, after so many others; or none."""
+    again = rows_answered(prepared, plan, shard, place)
+    return list(shard_rows(prepared, plan, shard, bounds, again=again)) if again.tried.num_rows else []

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import pytest
 
 from batch.errors import Interrupted
-from batch.supervise.bisect import ALONE, Probe, Suspects, find_poison
+from batch.supervise.bisect import ALONE, Passed, Probe, Suspects, find_poison
+from batch.supervise.journal import Step
 
 #: Whether a process survives a call of these rows.
 Survives = Callable[[Sequence[int]], bool]
@@ -21,26 +22,38 @@ def search(
     controls: Iterable[int] = (),
     *,
     answered: Sequence[bool] | None = None,
+    nulls: Collection[int] = (),
 ) -> tuple[list[int], list[Probe], int]:
-    """What is convicted, the probes that it took, and their calls; `answered` rows pass or not, under a retry."""
+    """What is convicted, the probes that it took, and their calls.
+
+    Under a retry `answered` rows pass or not; `nulls` pass, and the model is not shown them.
+    """
     probes, calls = [], 0
     asks = find_poison(groups, list(controls), is_believed=answered is not None)
     try:
         probe = next(asks)
         while True:
             probes.append(probe)
-            passed: int | None
+            came: Passed | None
             if probe.is_answered:
                 assert answered is not None
                 place = probe.rows[0]
-                passed = int(answered[place]) if place < len(answered) else None
+                came = Passed(rows=answered[place], shown=answered[place]) if place < len(answered) else None
             elif probe.is_singly:
-                passed = next((place for place, row in enumerate(probe.rows) if not survives([row])), len(probe.rows))
-                calls += min(passed + 1, len(probe.rows))
+                rows = shown = 0
+                while rows < len(probe.rows) and not (probe.is_control and shown):
+                    is_null = probe.rows[rows] in nulls
+                    calls += not is_null
+                    if not is_null and not survives(probe.rows[rows : rows + 1]):
+                        break
+                    rows, shown = rows + 1, shown + (not is_null)
+                came = Passed(rows=rows, shown=shown)
             else:
-                passed = len(probe.rows) if survives(probe.rows) else 0
+                here = [row for row in probe.rows if row not in nulls]
+                is_well = not here or survives(here)
+                came = Passed(rows=len(probe.rows), shown=len(here)) if is_well else Passed()
                 calls += 1
-            probe = asks.send(passed)
+            probe = asks.send(came)
     except StopIteration as end:
         return end.value, probes, calls
 
@@ -106,7 +119,22 @@ def test_where_no_row_passes_it_is_not_the_rows(rows: int) -> None:
 def test_a_row_that_was_alone_is_convicted_where_another_one_passes() -> None:
     found, probes, _ = search([Suspects(rows=[7], step="forward")], spares(7), controls=[1, 2])
     assert found == [7]
-    assert [probe.rows for probe in probes] == [(7,), (7,), (1,)]
+    assert [probe.rows for probe in probes] == [(7,), (7,), (1, 2)]
+
+
+@pytest.mark.parametrize("step", ["encode", "forward"])
+@pytest.mark.parametrize("nulls", [{0}, {0, 1, 2}, {*range(0, 40, 2)}, {*range(5), *range(6, 40)}])
+def test_a_null_that_passes_is_no_witness(step: Step, nulls: set[int]) -> None:
+    group = [row for row in range(5, 16) if step == "encode" or row not in nulls]
+    with pytest.raises(Interrupted, match="none passed"):
+        search([Suspects(rows=group, step=step)], lambda rows: False, controls=range(41), nulls=nulls)
+
+
+def test_among_nulls_a_control_that_passes_is_found_in_one_probe() -> None:
+    nulls = {*range(40)} - {7, 33}
+    found, probes, _ = search([Suspects(rows=[7], step="forward")], spares(7), controls=range(40), nulls=nulls)
+    assert found == [7]
+    assert [probe.is_control for probe in probes] == [False, False, True]
 
 
 def test_rows_after_the_one_that_failed_are_tried_too() -> None:

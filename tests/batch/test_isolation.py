@@ -250,8 +250,11 @@ def test_when_the_command_is_killed_nobody_works_on(folder: Folder, calls: Path,
     assert alive == []
 
 
-def test_a_model_that_ends_at_every_row_convicts_none(folder: Folder) -> None:
-    put_rows(folder, 40, {})
+@pytest.mark.parametrize("nulls", [(), (0,), (*range(18), *range(19, 40))])
+def test_a_model_that_ends_at_every_row_convicts_none(folder: Folder, nulls: Sequence[int]) -> None:
+    """A null passes without the model, and shows nothing of it."""
+    texts = [None if row in nulls else f"{row} is fine" for row in range(41)]
+    put_table(folder, "in/a.parquet", pa.table({"id": range(41), "text": texts}))
     with pytest.raises(Interrupted, match="none passed"):
         run(folder, model="DyingModel")
     assert part_keys(folder) == []

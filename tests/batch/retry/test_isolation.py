@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from batch.commit import MANIFEST
@@ -12,7 +13,7 @@ from batch.run import run_job
 from batch.status import read_status
 from tests.batch.command import tandem
 from tests.batch.hurting_models import NOW
-from tests.batch.places import Folder, read_json, read_output
+from tests.batch.places import Folder, put_table, read_json, read_output
 from tests.batch.retry.faulty import OWN, errors_of, put_input, run, without_footer
 from tests.batch.test_isolation import put_rows
 from tests.batch.told import Told
@@ -77,6 +78,26 @@ def test_where_every_row_ends_its_process_a_retry_stops_and_blames_none(faulty: 
     assert "3 rows that were answered before ended a worker each" in end.complaint
     assert {attempts for _, attempts in errors_by_id(faulty).values()} == {1}
     assert read_status(f"{faulty.url}out/")["finished"]
+
+
+@pytest.mark.parametrize(
+    ("now", "code"),
+    [("all segfaults", 75), (",".join([*(f"{row} segfaults" for row in (0, 1, 2, 3, 5, 9)), "33 is fine"]), 0)],
+)
+def test_rows_that_the_filter_leaves_out_are_not_asked_by_a_retry(
+    folder: Folder, tmp_path: Path, now: str, code: int
+) -> None:
+    """They have no answers: nulls among them would pass on any machine, and rows that hurt would end any."""
+    put_rows(folder, 60, AT_FIRST, files=2)
+    texts = [None if row < 3 and code else f"{row} {AT_FIRST.get(row, 'is fine')}" for row in range(30)]
+    put_table(folder, "in/p=0/a.parquet", pa.table({"id": range(30), "text": texts}))
+    places = {"input": f"{folder.url}in/", "output": f"{folder.url}out/"}
+    assert run_job({"model": MODEL, **places, "where": "id > 2"})["errors"] == {"LookupError": 1, "ValueError": 3}
+    end = tandem("retry", f"{folder.url}out/", "--model", MODEL, within_s=PATIENCE_S, **{NOW: now})
+    assert end.code == code, end.err
+    found = {row: kind for row, (kind, _) in errors_by_id(folder).items()}
+    assert set(found) == ({*AT_FIRST} if code else {3, 5, 9})
+    assert ("WorkerDied" in found.values()) == (not code)
 
 
 def test_a_row_whose_device_fails_again_costs_itself_only(faulty: Folder) -> None:
