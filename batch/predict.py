@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from batch.bounds import Bounds
 from batch.errors import JobError
-from batch.supervise.isolate import encode_isolated
 from batch.supervise.journal import Journal, Step
+from models.blame import Blame
 from models.decode_isolated import decode_isolated
-from models.errors import ContractBroken, ModelError, PredictionMismatch, is_interrupt
+from models.encode_isolated import encode_isolated
+from models.errors import ContractBroken, ModelError, is_interrupt
 from models.model import Encoded, Model, Outputs, RowFault
 from models.ragged import Ragged
 from models.window import WindowStats, run_window
@@ -96,7 +97,7 @@ class PredictedRows:
 
 @contextmanager
 def kept_promise(model: Model, step: str) -> Iterator[None]:
-    """A model says what is wrong with a row in its answer; where it raises for every row, it is not the rows.
+    """A model says what is wrong with a row in its answer; where no row raises alone, it is not the rows.
 
     Raises:
         ContractBroken: it raised.
@@ -134,6 +135,7 @@ def encode_rows(
     journal: Journal | None = None,
     poison: Mapping[int, RowFault] | None = None,
     first: int = 0,
+    blame: Blame | None = None,
 ) -> Iterator[EncodedRows]:
     """Turn the encoded column of each window into arrays; rows at fault are settled here.
 
@@ -148,6 +150,11 @@ def encode_rows(
         journal: where calls are noted.
         poison: rows that the model is not shown: position in the shard -> the fault that they end with.
         first: the position of the first row.
+        blame: judges whether it is the rows that raise; None: it always is.
+
+    Raises:
+        ContractBroken: it is the model that raises, and not the rows.
+        PredictionMismatch: it encoded another number of rows than it was given.
     """
     is_image = model.spec.inputs[0].kind == "image"
     rate = pace_s = 0.0
@@ -168,9 +175,7 @@ def encode_rows(
             started = time.perf_counter()
             with kept_promise(model, "encode"), noted(journal, "encode", span, pace_s * len(span)):
                 here = {row - span.start: fault for row, fault in (poison or {}).items() if row in span}
-                encoded = encode_isolated(model, rows.column(column), here)
-            if encoded.rows != rows.num_rows:
-                raise PredictionMismatch(model.tag, given=rows.num_rows, got=encoded.rows)
+                encoded = encode_isolated(model, rows.column(column), here, blame=blame, fatal=(JobError, ModelError))
             rate = max(rate, size_bytes(encoded) / max(weigh(rows, column, is_image), 1))
             seconds = time.perf_counter() - started
             pace_s = max(pace_s, seconds / len(span))
@@ -194,9 +199,14 @@ def size_bytes(encoded: Encoded) -> int:
 
 
 def predict_batches(
-    model: Model, windows: Iterable[EncodedRows], *, journal: Journal | None = None
+    model: Model, windows: Iterable[EncodedRows], *, journal: Journal | None = None, blame: Blame | None = None
 ) -> Iterator[AnsweredRows]:
-    """Send each window through the model in micro-batches of like length; a row that raises costs itself only."""
+    """Send each window through the model in micro-batches of like length; a row that raises costs itself only.
+
+    Raises:
+        ContractBroken: it is the model that raises, and not the rows.
+        PredictionMismatch: it answered another number of rows than it was given.
+    """
     for window in windows:
         started = time.perf_counter()
 
@@ -206,6 +216,9 @@ def predict_batches(
             return noted(journal, "forward", window.first + window.encoded.piece_rows[pieces], expected_s)
 
         result = run_window(model, window.encoded, watched=None if journal is None else watched)
+        if blame is not None:
+            faults = result.outputs.faults
+            blame.judge(model, "forward", [*faults.values()], has_passed=len(faults) < len(window.encoded.piece_rows))
         window.spent.arithmetic = time.perf_counter() - started
         yield AnsweredRows(
             rows=window.rows,
@@ -218,19 +231,20 @@ def predict_batches(
 
 
 def decode_rows(
-    model: Model, windows: Iterable[AnsweredRows], *, journal: Journal | None = None
+    model: Model, windows: Iterable[AnsweredRows], *, journal: Journal | None = None, blame: Blame | None = None
 ) -> Iterator[PredictedRows]:
     """Name columns and labels; a row that raises, or whose answer is not finite, costs itself only.
 
     Raises:
         PredictionMismatch: the model answered another number of rows than it was given.
-        ContractBroken: it raised for every row, or answered with something else than the declared columns.
+        ContractBroken: it is the model that raises, and not the rows, or it answered with something else than the
+            declared columns.
     """
     for window in windows:
         started = time.perf_counter()
         span = range(window.first, window.first + window.rows.num_rows)
         with kept_promise(model, "decode"), noted(journal, "decode", span):
-            predictions = decode_isolated(model, window.outputs, window.encoded)
+            predictions = decode_isolated(model, window.outputs, window.encoded, blame=blame)
         window.spent.decode = time.perf_counter() - started
         yield PredictedRows(
             rows=window.rows,

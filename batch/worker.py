@@ -31,6 +31,7 @@ from batch.stop import Stop
 from batch.supervise.journal import Journal
 from batch.supervise.kept import Kept, skip_rows
 from batch.write import Part, write_part
+from models.blame import blame_of
 from models.measure_costs import keep_costs
 from models.model import Model, RowFault
 from models.window import WindowStats
@@ -246,6 +247,7 @@ def run_shard(
     if journal is not None:
         journal.begin(shard.id)
     key, again = part_key(prepared.record.fingerprint, shard), again or rows_again(prepared, plan, shard)
+    blame = blame_of(model) if again is None else None  # rows that raised before are at fault if they raise again
     read, encode, arithmetic, decode = QueueTime(), QueueTime(), QueueTime(), QueueTime()
     with ExitStack() as threads:
 
@@ -266,9 +268,10 @@ def run_shard(
             journal=journal,
             poison=poison,
             first=answered_before,
+            blame=blame,
         )
-        answered = predict_batches(model, ahead(encoded, "encode", encode, bounds.depth), journal=journal)
-        decoded = decode_rows(model, ahead(answered, "arithmetic", arithmetic), journal=journal)
+        answered = predict_batches(model, ahead(encoded, "encode", encode, bounds.depth), journal=journal, blame=blame)
+        decoded = decode_rows(model, ahead(answered, "arithmetic", arithmetic), journal=journal, blame=blame)
         waiting = answers.admit(decoded, lambda window: window.predictions)
         predicted = ahead(waiting, "decode", decode, bounds.answered)
         for each in (flight, answers):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,18 +17,29 @@ from models.model import Encoded, Feature, Model, Outputs, RowFault
 from models.ragged import Ragged
 from models.say import say_schema
 
+if TYPE_CHECKING:  # which names answers of its own
+    from models.blame import Blame
 
-def decode_isolated(model: Model, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
+
+def decode_isolated(model: Model, outputs: Outputs, encoded: Encoded, *, blame: Blame | None = None) -> pa.RecordBatch:
     """Name the answers of a window; rows that raise are found by halves, and they and those not finite are at fault.
+
+    Args:
+        model: whose `decode` is called.
+        outputs: the arithmetic's answers.
+        encoded: the window.
+        blame: judges whether it is the rows that raise; None: it always is.
 
     Returns:
         One row for each row of `encoded`, in its order.
 
     Raises:
-        Exception: what the model raised, where it raises for every row, or for some only together.
-        ContractBroken: it answered with something else than a RecordBatch of the declared schema.
+        Exception: what the model raised, where rows raise only together.
+        ContractBroken: it is the model that raises, and not the rows; or it answered with something else than a
+            RecordBatch of the declared schema.
         PredictionMismatch: it answered another number of rows than it was given.
     """
+    raised: Mapping[int, RowFault] = {}
     try:
         named = decode_whole(model, outputs, encoded)
     except ModelError:
@@ -36,16 +47,29 @@ def decode_isolated(model: Model, outputs: Outputs, encoded: Encoded) -> pa.Reco
     except BaseException as error:
         if is_interrupt(error):
             raise
-        faults = find_raising(model, outputs, encoded)
-        if len(faults) == encoded.rows > 1:  # then it is not the rows
-            raise
-        kept = np.setdiff1d(np.arange(encoded.rows), list(faults))
-        named = spread(decode_whole(model, *take_rows(outputs, encoded, kept)), kept, encoded, faults)
+        raised = find_raising(model, outputs, encoded)
+        kept = np.setdiff1d(np.arange(encoded.rows), list(raised))
+        others = decode_whole(model, *take_rows(outputs, encoded, kept)) if len(kept) else no_answers(model)
+        named = spread(others, kept, encoded, {**raised, **at_fault_before(outputs, encoded)})
+    if blame is not None:
+        here = [fault for row, fault in raised.items() if row not in at_fault_before(outputs, encoded)]
+        blame.judge(model, "decode", here, has_passed=named.column("error").null_count > 0)
     if not any(map(may_be_endless, named.columns)):
         return named
     faults = dict.fromkeys(find_endless(named), NON_FINITE)
     kept = np.setdiff1d(np.arange(encoded.rows), list(faults))
     return spread(named.take(pa.array(kept)), kept, encoded, faults) if faults else named
+
+
+def at_fault_before(outputs: Outputs, encoded: Encoded) -> dict[int, RowFault]:
+    """The rows that came here at fault, and why."""
+    pieces = {int(encoded.piece_rows[piece]): fault for piece, fault in outputs.faults.items()}
+    return {**pieces, **encoded.faults}
+
+
+def no_answers(model: Model) -> pa.RecordBatch:
+    """What a model answers to no rows."""
+    return pa.RecordBatch.from_arrays([pa.array([], kind) for kind in model.schema.types], schema=model.schema)
 
 
 def decode_whole(model: Model, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from models.decode_isolated import decode_isolated
-from models.errors import PredictionMismatch
+from models.encode_isolated import encode_isolated
 from models.measure_costs import keep_costs
 from models.model import Model
 from models.window import run_window
@@ -174,10 +174,8 @@ class Lane:
             PredictionMismatch: a step of the model returned another number of rows than it was given.
             ModelError: the model cannot answer, whatever the row.
         """
-        metrics, tag = self._metrics, self.model.tag
-        encoded = self.model.encode(values)
-        if encoded.rows != len(values):
-            raise PredictionMismatch(tag, given=len(values), got=encoded.rows)
+        metrics = self._metrics
+        encoded = encode_isolated(self.model, values)
         result = run_window(self.model, encoded, told=lambda batch: metrics.micro_batch_rows.observe(batch.rows))
         answers = answers_of(decode_isolated(self.model, result.outputs, encoded))
         metrics.padded.inc(result.stats.padded)

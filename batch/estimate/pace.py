@@ -25,6 +25,7 @@ from batch.predict import EncodedRows, PredictedRows, decode_rows, encode_rows, 
 from batch.spec import JobSpec
 from batch.supervise.journal import Journal
 from batch.write import write_part
+from models.blame import blame_of
 from models.distinct import distinct_pieces
 from models.model import Model
 
@@ -137,10 +138,11 @@ def try_pace(
             return threads.enter_context(closing(overlap(items, ahead=1, name=name)))
 
         dealt = time_reading(deal(rows, pace, started))
-        windows = encode_rows(model, dealt, column=columns.encoded, bounds=bounds, journal=journal)
+        blame = blame_of(model)
+        windows = encode_rows(model, dealt, column=columns.encoded, bounds=bounds, journal=journal, blame=blame)
         encoded = ahead(with_lengths(windows, pace, model, columns.encoded), "encode")
-        answered = ahead(predict_batches(model, encoded, journal=journal), "arithmetic")
-        decoded = ahead(decode_rows(model, answered, journal=journal), "decode")
+        answered = ahead(predict_batches(model, encoded, journal=journal, blame=blame), "arithmetic")
+        decoded = ahead(decode_rows(model, answered, journal=journal, blame=blame), "decode")
         folder = threads.enter_context(tempfile.TemporaryDirectory(prefix="tandem-plan-"))
         write_part(
             stamped(decoded, pace, started, answers=min(rows.num_rows, MOST_ANSWERS)),

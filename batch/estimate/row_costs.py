@@ -12,10 +12,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from batch.choose.draw import sizes_of
+from batch.errors import JobError
 from batch.estimate.look import Seen, even_rows
 from batch.predict import kept_promise, noted
 from batch.read import FIRST_ROWS
 from batch.supervise.journal import Journal
+from models.blame import blame_of
+from models.encode_isolated import encode_isolated
+from models.errors import ModelError
 from models.micro_batch import finished_at
 from models.model import Encoded, Model
 from models.window import cut_window, predict_seconds
@@ -53,7 +57,7 @@ def encode_samples(
     """Encode some rows of each row group, as many as ROWS and SECONDS allow.
 
     Raises:
-        ContractBroken: the model raises for a row's sake.
+        ContractBroken: it is the model that raises, and not the rows.
     """
     found = [one for one in seen if one.rows is not None]
     if not found:
@@ -78,7 +82,7 @@ def encode_some(model: Model, seen: Seen, column: str, count: int, journal: Jour
     rows = seen.rows.take(pa.array(even_rows(seen.rows.num_rows, count)))
     started = time.perf_counter()
     with kept_promise(model, "encode"), noted(journal, "encode", range(rows.num_rows)):
-        encoded = model.encode(rows.column(column))
+        encoded = encode_isolated(model, rows.column(column), blame=blame_of(model), fatal=(JobError, ModelError))
     seconds = time.perf_counter() - started
     weights = encode_weights(model, encoded, rows.column(column))
     return EncodedSample(

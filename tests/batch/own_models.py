@@ -187,6 +187,13 @@ class RaisingDecoderAlways(WordCount):
         raise KeyError("whatever")
 
 
+class RaisingArithmetic(WordCount):
+    """Its arithmetic answers nothing, as where a library is broken."""
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        raise RuntimeError("whatever")
+
+
 class OtherColumns(WordCount):
     """Breaks the contract: answers without the column that says what is wrong with a row."""
 

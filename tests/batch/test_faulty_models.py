@@ -66,6 +66,7 @@ def test_a_row_at_fault_is_an_error_row_and_its_neighbours_are_answered(
     [
         ("DroppingModel", PredictionMismatch, r"was given \d+ rows and returned \d+ answers"),
         ("RaisingAlways", ContractBroken, r"breaks the contract: encode never raises.*KeyError: 'whatever'"),
+        ("RaisingArithmetic", ContractBroken, r"forward never raises.*none of the first .* RuntimeError: whatever"),
         ("RaisingDecoderAlways", ContractBroken, r"decode never raises.*KeyError: 'whatever'"),
         ("OtherColumns", ContractBroken, r"decode answers with the columns label string, .*; found: label string"),
         ("NothingNamed", ContractBroken, r"decode answers with a pyarrow RecordBatch; found: .* NoneType"),
@@ -94,6 +95,35 @@ def test_a_job_of_rows_that_are_all_at_fault_is_done(folder: Folder) -> None:
     put_table(folder, "in/a.parquet", pa.table({"text": [THIRTEEN, None, THIRTEEN + " "] * 5}))
     assert run(folder, "PoisonModel")["errors"] == {"NullValue": 5, "ValueError": 10}
     assert read_output(folder)["label"].null_count == 15
+
+
+STEPS = {"RaisingEncoder": "KeyError", "PoisonModel": "ValueError", "RaisingDecoder": "LookupError"}
+
+
+@pytest.mark.parametrize(("model", "kind"), STEPS.items())
+@pytest.mark.parametrize("bad", [2, 200])
+def test_a_window_of_rows_that_all_raise_is_answered_with_errors(
+    folder: Folder, model: str, kind: str, bad: int
+) -> None:
+    """Though no row has passed before: those that the model is checked with do."""
+    put_table(folder, "in/a.parquet", pa.table({"text": [THIRTEEN + " " * row for row in range(bad)]}))
+    put_table(folder, "in/b.parquet", pa.table({"text": ["a goal"] * 5}))
+    assert run(folder, model, window_rows=max(bad, 5), shard_mb=0.0001)["errors"] == {kind: bad}
+    found = read_output(folder)
+    assert (found.num_rows, found["label"].null_count) == (bad + 5, bad)
+
+
+@pytest.mark.parametrize(
+    ("model", "errors"),
+    [
+        ("RaisingAlways", {"KeyError": 6}),
+        ("RaisingArithmetic", {"NullValue": 1, "RuntimeError": 5}),
+        ("RaisingDecoderAlways", {"KeyError": 5, "NullValue": 1}),
+    ],
+)
+def test_a_few_rows_that_raise_tell_nothing_of_the_model(folder: Folder, model: str, errors: dict[str, int]) -> None:
+    put_table(folder, "in/a.parquet", pa.table({"text": [None, *(f"row {row}" for row in range(5))]}))
+    assert run(folder, model)["errors"] == errors
 
 
 def test_workers_that_vanish_without_a_word_do_not_pass_for_done(marked: Folder) -> None:

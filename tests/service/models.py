@@ -119,6 +119,18 @@ class BrokenModel(LetterModel):
         return super().decode(outputs, encoded)
 
 
+class RaisingEncoder(LetterModel):
+    """A model whose encoding raises at a row that says poison, where it should be a fault of its row."""
+
+    tag = "raising-encoder:1"
+    spec = LetterModel.spec.model_copy(update={"name": "raising-encoder"})
+
+    def encode(self, values: Any) -> Encoded:
+        if "poison" in list(values):
+            raise KeyError("poison")
+        return super().encode(values)
+
+
 class SlowModel(LetterModel):
     """20 ms for each micro-batch and 5 ms for each of its rows, at most 8: 133 rows a second and no more."""
 

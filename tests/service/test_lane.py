@@ -15,7 +15,15 @@ from models.model import Model
 from service.errors import LaneClosed, ModelFailed, QueueFull, TooManyRows
 from service.lane import QUIET_TURNS, Lane
 from service.schemas import answers_of
-from tests.service.models import BrokenModel, DroppingModel, HeldModel, LetterModel, PoisonModel, SlowModel
+from tests.service.models import (
+    BrokenModel,
+    DroppingModel,
+    HeldModel,
+    LetterModel,
+    PoisonModel,
+    RaisingEncoder,
+    SlowModel,
+)
 
 LIMIT_S = 30.0
 
@@ -159,6 +167,20 @@ def test_a_bad_value_is_an_error_row_among_answers() -> None:
         async with running_lane(LetterModel()) as lane:
             answers = await lane.submit(["good", None, 7, "also good"])
         assert [answer.get("error", {}).get("class") for answer in answers] == [None, "NullValue", "WrongType", None]
+
+    run(check)
+
+
+def test_a_row_that_raises_while_it_is_encoded_costs_its_own_answer_only() -> None:
+    """Also where it comes alone, and where every row of a window does."""
+
+    async def check() -> None:
+        async with running_lane(RaisingEncoder()) as lane:
+            for texts in (["good", None, "poison", "also good"], ["poison"], ["poison"] * 40):
+                answers = await lane.submit(list(texts))
+                kinds = {"poison": "KeyError", None: "NullValue"}
+                assert [answer.get("error", {}).get("class") for answer in answers] == [kinds.get(t) for t in texts]
+            assert await lane.submit(["afterwards"]) == alone(["afterwards"])
 
     run(check)
 

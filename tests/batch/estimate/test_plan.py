@@ -48,6 +48,13 @@ def sequences(rows: int, *, seed: int = 0) -> pa.Table:
     return pa.table({"id": range(rows), "steps": steps})
 
 
+@pytest.mark.parametrize("model", ["RaisingEncoder", "PoisonModel", "RaisingDecoder"])
+def test_a_row_that_raises_in_the_sample_does_not_end_the_plan(folder: Folder, command: Command, model: str) -> None:
+    bad = " ".join(["word"] * 13)
+    put_table(folder, "in/a.parquet", pa.table({"text": [*(f"row {row}" for row in range(40)), bad]}))
+    assert planned(folder, command, model=f"tests.batch.own_models:{model}")["estimate"]["rows"]["value"] == 41
+
+
 def test_rows_steps_and_output_are_what_the_run_then_has(place: Place, command: Command, vowels: Path) -> None:
     tables = [sequences(150, seed=number) for number in range(3)]
     for number, table in enumerate(tables):

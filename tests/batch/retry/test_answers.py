@@ -13,7 +13,7 @@ import pytest
 from batch.commit import MANIFEST, SUCCESS
 from tests.batch.command import assert_refused, tandem
 from tests.batch.places import Bucket, Folder, Place, put_table, read_json, read_parts
-from tests.batch.retry.faulty import MODELS, OWN, errors_of, put_input, retry, run, without_footer
+from tests.batch.retry.faulty import MODELS, OWN, THIRTEEN, errors_of, put_input, retry, run, without_footer
 from tests.fault_proxy import FaultProxy
 
 
@@ -54,6 +54,21 @@ def test_rows_that_fail_again_stay_error_rows_and_their_attempts_are_counted_up(
     for key, table in without_footer(finished, "out/").items():
         assert table.drop(["error"]).equals(before[key].drop(["error"]))
         assert table["error"].is_null().equals(before[key]["error"].is_null())
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [("RaisingEncoder", "KeyError"), ("PoisonModel", "ValueError"), ("RaisingDecoder", "LookupError")],
+)
+@pytest.mark.parametrize("bad", [2, 20])
+def test_rows_that_raise_again_in_whatever_step_stay_error_rows(
+    folder: Folder, model: str, kind: str, bad: int
+) -> None:
+    """Nothing else is run again, so that every row of the retry raises."""
+    put_table(folder, "in/a.parquet", pa.table({"text": ["a", "b", *(THIRTEEN + " " * row for row in range(bad))]}))
+    assert run(folder, model)["errors"] == {kind: bad}
+    assert retry(folder, f"{MODELS}:{model}")["errors"] == {kind: bad}
+    assert errors_of(folder) == {(kind, 2): bad}
 
 
 def test_one_class_is_run_again_and_others_are_left(finished: Place, mended: None) -> None:

@@ -1,0 +1,127 @@
+"""Encode isolated: encode a window around rows that hurt: they are at fault, in their places; others are encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from models.errors import ModelError, PredictionMismatch, is_interrupt
+from models.model import Encoded, Model, RowFault, Values
+
+if TYPE_CHECKING:  # which encodes rows of its own
+    from models.blame import Blame
+
+#: The model is shown every row.
+NOBODY: Mapping[int, RowFault] = {}
+
+
+def encode_isolated(
+    model: Model,
+    values: Values,
+    poison: Mapping[int, RowFault] = NOBODY,
+    *,
+    blame: Blame | None = None,
+    fatal: tuple[type[Exception], ...] = (ModelError,),
+) -> Encoded:
+    """Encode the values of a window; those that raise are found by halves, and become faults.
+
+    Args:
+        model: whose `encode` is called.
+        values: the window.
+        poison: rows that the model is not shown: position in the window -> the fault that they end with.
+        blame: judges whether it is the rows that raise; None: it always is.
+        fatal: errors that are no row's fault.
+
+    Raises:
+        Exception: what the model raised, where rows raise only together.
+        ContractBroken: it is the model that raises, and not the rows.
+        PredictionMismatch: it encoded another number of rows than it was given.
+    """
+    raised: Mapping[int, RowFault] = NOBODY
+    try:
+        encoded = encode_around(model, values, poison)
+    except fatal:
+        raise
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        raised = find_raising(model, values, poison, fatal)
+        encoded = encode_around(model, values, {**raised, **poison})
+    if blame is not None:
+        blame.judge(model, "encode", [*raised.values()], has_passed=len(encoded.piece_rows) > 0)
+    return encoded
+
+
+def encode_around(model: Model, values: Values, faults: Mapping[int, RowFault]) -> Encoded:
+    """Encode all rows but some.
+
+    Raises:
+        PredictionMismatch: the model encoded another number of rows than it was given.
+    """
+    kept = np.setdiff1d(np.arange(len(values)), list(faults))
+    if len(kept) or not faults:
+        others = model.encode(take_values(values, kept.tolist()) if faults else values)
+    else:
+        others = encode_none(model, values)
+    if others.rows != len(kept):
+        raise PredictionMismatch(model.tag, given=len(kept), got=others.rows)
+    if not faults:
+        return others
+    truncated = np.zeros(len(values), np.bool_)
+    truncated[kept] = others.truncated
+    return Encoded(
+        rows=len(values),
+        features=others.features,
+        piece_rows=kept[others.piece_rows].astype(np.int64),
+        lengths=others.lengths,
+        truncated=truncated,
+        faults={**faults, **{int(kept[row]): fault for row, fault in others.faults.items()}},
+    )
+
+
+def encode_none(model: Model, values: Values) -> Encoded:
+    """No rows of the kind of these, encoded; without features where the model raises even then."""
+    try:
+        return model.encode(take_values(values, []))
+    except ModelError:
+        raise
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        none = np.zeros(0, np.int64)
+        return Encoded(rows=0, features={}, piece_rows=none, lengths=none, truncated=np.zeros(0, np.bool_))
+
+
+def find_raising(
+    model: Model, values: Values, poison: Mapping[int, RowFault], fatal: tuple[type[Exception], ...]
+) -> dict[int, RowFault]:
+    """The rows that raise when they are encoded alone: for each, at most 2 * log2(rows) calls."""
+    faults: dict[int, RowFault] = {}
+    rows = [row for row in range(len(values)) if row not in poison]
+    pending = [rows[len(rows) // 2 :], rows[: len(rows) // 2]] if len(rows) > 1 else [rows]
+    while pending:
+        part = pending.pop()
+        if not part:
+            continue
+        try:
+            model.encode(take_values(values, part))
+        except fatal:
+            raise
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            if len(part) == 1:
+                faults[part[0]] = RowFault(kind=type(error).__name__, message=str(error))
+            else:
+                pending += [part[len(part) // 2 :], part[: len(part) // 2]]
+    return faults
+
+
+def take_values(values: Values, rows: Sequence[int]) -> Any:
+    """Some of the values, as the kind of thing that they are."""
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return values.take(pa.array(rows, pa.int64()))
+    return [values[row] for row in rows]
