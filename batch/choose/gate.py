@@ -1,7 +1,8 @@
 """Gate: before a job's first part, a few of its own rows go through its variant and through the reference.
 
 What comes of it lies in `_tandem/parity.json`, so that it is done once a job, however often it is resumed; a
-host that computes otherwise than the first one compares for itself.
+host that computes otherwise than the first one compares for itself. Where samples stood in for the job's rows, the next
+run compares the rows.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from batch.choose.trial import Trial, watched_sample
+from batch.choose.trial import Trial, may_hurt, watched_sample
 from batch.commit import PARITY, JobRecord
 from batch.spec import JobSpec
 from batch.stores.storage import Store
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 Account = dict[str, Any]
 
+#: What stands in for a job's rows.
+SAMPLES = "samples that come along"
+
 
 def why_skipped(record: JobRecord, device: str) -> str | None:
     """Why a job's rows need not be compared where they run on this device; None where they must be."""
@@ -36,7 +40,7 @@ def why_skipped(record: JobRecord, device: str) -> str | None:
 
 
 def must_compare(store: Store, record: JobRecord, *, device: str, anew: bool = False) -> bool:
-    """Whether the job's rows are still to be compared: nobody has, or on another host or device only.
+    """Whether the job's rows are still to be compared: nobody has, or on another host or device only, or samples were.
 
     Args:
         store: the output's.
@@ -46,7 +50,10 @@ def must_compare(store: Store, record: JobRecord, *, device: str, anew: bool = F
     """
     if why_skipped(record, device) is not None:
         return False
-    return anew or (read_content(store, record) or {}).get("place") != place_of(device)
+    content = read_content(store, record)
+    if anew or content is None or content.get("place") != place_of(device):
+        return True
+    return not is_of_rows(content) and not may_hurt()
 
 
 def read_parity(store: Store, record: JobRecord) -> Account | None:
@@ -65,9 +72,14 @@ def read_content(store: Store, record: JobRecord) -> dict[str, Any] | None:
         return None
     try:
         content: dict[str, Any] = json.loads(store.read(PARITY))
-        return content if content["fingerprint"] == record.fingerprint and "parity" in content else None
+        return content if content["fingerprint"] == record.fingerprint and isinstance(content["parity"], dict) else None
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def is_of_rows(content: Mapping[str, Any]) -> bool:
+    """Whether it is the job's own rows that were compared."""
+    return bool(content["parity"].get("rows_of") != SAMPLES)
 
 
 def place_of(device: str) -> str:
@@ -76,9 +88,17 @@ def place_of(device: str) -> str:
 
 
 def record_parity(store: Store, record: JobRecord, account: Mapping[str, Any], *, device: str, attempt: str) -> None:
-    """Put what was found; of two runs that checked, at the same time or on several hosts, the first counts."""
+    """Put what was found; of two runs that checked, at the same time or on several hosts, the first counts.
+
+    What was found over the job's own rows counts more than what was found over samples.
+    """
     content = {"tandem": 1, "fingerprint": record.fingerprint, "place": place_of(device), "parity": dict(account)}
-    store.put_if_absent(PARITY, json.dumps(content, indent=1, sort_keys=True).encode(), attempt=attempt)
+    body = json.dumps(content, indent=1, sort_keys=True).encode()
+    if store.put_if_absent(PARITY, body, attempt=attempt) or not is_of_rows(content):
+        return
+    there, found = store.head(PARITY), read_content(store, record)
+    if there is not None and found is not None and not is_of_rows(found):
+        store.put_if_match(PARITY, body, etag=there.etag, attempt=attempt)
 
 
 def check_rows(job: JobSpec, described: Described, variant: Model, trial: Trial) -> Account:
@@ -104,7 +124,7 @@ def check_rows(job: JobSpec, described: Described, variant: Model, trial: Trial)
     started = time.perf_counter()
     bound, watched = bound_of(job, described, variant.variant), watched_sample(job)
     found = check_parity(trial.reference, variant, trial.values, bound=bound, names=trial.names, watched=watched)
-    rows_of = "samples that come along" if trial.drawn is None else "input"
+    rows_of = SAMPLES if trial.drawn is None else "input"
     return found.to_json() | {"rows_of": rows_of, "seconds": round(trial.seconds + time.perf_counter() - started, 3)}
 
 

@@ -64,8 +64,8 @@ class Trial:
 def take_trial(job: JobSpec, described: Described, source: Store, plans: Sequence[Plan], columns: JobColumns) -> Trial:
     """Draw the rows and load the reference.
 
-    Where a process of this command has died, a row may be why: no row is drawn, and the samples that come along stand
-    for them.
+    Where a process of this command died with such rows in hand, one of them may be why: none is drawn, and the samples
+    that come along stand for them.
 
     Args:
         job: with its runtime resolved.
@@ -79,9 +79,15 @@ def take_trial(job: JobSpec, described: Described, source: Store, plans: Sequenc
         UsageError: it does not fit into the job's `--memory`.
     """
     started = time.perf_counter()
-    drawn = draw_rows(source, plans, columns, rows=ROWS) if GUARDED.before is None else None
+    GUARDED.watch_sample(job)
+    drawn = None if may_hurt() else draw_rows(source, plans, columns, rows=ROWS)
     reference = load_reference(job, described)
     return Trial(reference=reference, drawn=drawn, seconds=time.perf_counter() - started)
+
+
+def may_hurt() -> bool:
+    """Whether the rows that would be drawn may have ended a process of this command."""
+    return GUARDED.before is not None and GUARDED.before.is_sample
 
 
 def watched_sample(job: JobSpec) -> Watched:

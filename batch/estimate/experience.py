@@ -34,7 +34,7 @@ def remember_ratio(*, estimated_s: float, seconds: float) -> None:
 
 
 def remember_pace(job: str, seconds_per_row: float) -> None:
-    """Keep how quick the quickest shard of a bounded run of this job was here, for the run that goes on."""
+    """Keep what the model's own work took in the quickest shard of a bounded run of this job here, for the next run."""
     remember("paces", job, seconds_per_row)
 
 
@@ -42,6 +42,19 @@ def recall_pace(job: str) -> float | None:
     """Seconds a row."""
     found = recall("paces", job)
     return float(found) if isinstance(found, int | float) and found > 0 else None
+
+
+def remember_refusal(job: str, limit_s: float) -> None:
+    """Keep that a run of this job with this limit began no shard here."""
+    remember("refusals", job, limit_s)
+
+
+def take_refusal(job: str, limit_s: float) -> bool:
+    """Whether the last run of this job here, with this limit, began no shard; asked once, and forgotten."""
+    found = recall("refusals", job)
+    if found is not None:
+        remember("refusals", job, None)
+    return isinstance(found, int | float) and found == limit_s
 
 
 def drift() -> Total:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from batch.choose.settle import load_for
 from batch.estimate.experience import remember_ratio
-from batch.estimate.limit import check_first_shard
 from batch.prepare import Prepared
 from batch.profile import unit_of
 from batch.shard import Plan, Shard
@@ -41,12 +40,14 @@ class Forecast:
         content: as the manifest shows it.
         shards: shard id -> seconds; none where `plan` made it.
         is_known: whether something that was measured on this host foresees the run's own shards.
+        least_s: what the shortest of them takes at the least.
     """
 
     by: str
     content: Mapping[str, Any]
     shards: Mapping[str, float] = field(default_factory=dict)
     is_known: bool = True
+    least_s: float = 0.0
 
 
 def foresee_run(
@@ -67,9 +68,6 @@ def foresee_run(
 
     Returns:
         The job, with its model where it had to be loaded; and the estimate, None where none was made.
-
-    Raises:
-        UsageError: the job has a limit into which not even its shortest shard fits.
     """
     job = prepared.job
     is_alone = job.workers == 1 and not supervised
@@ -82,14 +80,7 @@ def foresee_run(
         estimate = estimate_here(prepared, todo, model, start_s=start_s, measured=measured, journal=journal)
         if estimate is None:
             return prepared, None
-        if not (estimate.measured or model.costs.calls):
-            return prepared, replace(forecast(estimate), is_known=False)
-        least = estimate.seconds.low / estimate.seconds.value if estimate.seconds.value else 1.0
-        spent_s += time.perf_counter() - started
-        check_first_shard(
-            job, start_s=spent_s, shard_s=least * min(estimate.shards.values()), shards=len(estimate.shards)
-        )
-        return prepared, forecast(estimate)
+        return prepared, replace(forecast(estimate), is_known=bool(estimate.measured or model.costs.calls))
     if (planned := recall_plan(prepared, todo)) is not None:
         return prepared, Forecast(by="plan", content=planned, is_known=False)
     if not is_alone or prepared.model is None or not prepared.model.costs.are_known:
@@ -109,7 +100,9 @@ def estimate_here(
 
 
 def forecast(estimate: Estimate) -> Forecast:
-    return Forecast(by="run", content=estimate.to_json(), shards=estimate.shards)
+    least = estimate.seconds.low / estimate.seconds.value if estimate.seconds.value else 1.0
+    least_s = least * min(estimate.shards.values(), default=0.0)
+    return Forecast(by="run", content=estimate.to_json(), shards=estimate.shards, least_s=least_s)
 
 
 def rough_seconds(prepared: Prepared, todo: Todo, model: Model) -> float:

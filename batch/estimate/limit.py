@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from batch.amounts import counted, spell
-from batch.errors import UsageError
+from batch.errors import Interrupted, UsageError
 from batch.estimate.experience import remember_pace
 from batch.progress import Progress
 from batch.shard import Plan, Shard
 from batch.spec import JobSpec
 from batch.stop import Stop
+
+#: Of a shard's steps those that are the model's.
+MODEL_STEPS = ("encode", "arithmetic", "decode")
 
 
 class Limit:
@@ -30,7 +33,7 @@ class Limit:
         at_once: shards that are in hand at once.
 
     Attributes:
-        row_s: seconds a row of the quickest shard so far.
+        row_s: seconds a row of the model's own work, in the quickest shard so far.
     """
 
     def __init__(
@@ -52,13 +55,16 @@ class Limit:
         self.row_s: float | None = None
         self._slower = 1.0 if expected else 0.0
 
-    def saw(self, shard: str, seconds: float | None) -> None:
-        """A shard is committed: by this run, in so many seconds, or by another one."""
+    def saw(self, shard: str, seconds: float | None, *, work_s: float | None = None) -> None:
+        """A shard is committed: by this run, in so many seconds, with so many of the model's own work, or by another.
+
+        A store that stalls makes the run's next shards slower, and says nothing of the next run's.
+        """
         if shard in self._left:
             if seconds is not None and self._weights[shard] > 0:
                 self._slower = max(self._slower, seconds / self._weights[shard])
-            if seconds is not None and self._rows[shard]:
-                self.row_s = min(self.row_s or math.inf, seconds / self._rows[shard])
+            if work_s and self._rows[shard]:
+                self.row_s = min(self.row_s or math.inf, work_s / self._rows[shard])
             self._left.remove(shard)
 
     @property
@@ -94,11 +100,17 @@ class LimitedProgress:
         self._progress.told(event, **facts)
         if event in ("committed", "already committed"):
             seconds = facts.get("seconds")
-            self._limit.saw(str(facts["shard"]), seconds if isinstance(seconds, float) else None)
+            seconds = seconds if isinstance(seconds, float) else None
+            self._limit.saw(str(facts["shard"]), seconds, work_s=work_seconds(facts.get("spent_s")))
             if self._limit.row_s is not None:
                 remember_pace(self._key, self._limit.row_s)
             if (reason := self._limit.reached) is not None:
                 self._stop.ask(reason)
+
+
+def work_seconds(spent_s: object) -> float | None:
+    """What a shard takes at the least whatever its store does: the longest of the model's steps, which overlap."""
+    return max(spent_s[step] for step in MODEL_STEPS) if isinstance(spent_s, Mapping) else None
 
 
 def limit_name(job: JobSpec) -> str:
@@ -117,8 +129,18 @@ def fitting_first(
     return sorted(todo, key=lambda item: seconds if (seconds := expected[item[1].id]) > left_s else 0.0)
 
 
-def check_first_shard(job: JobSpec, *, start_s: float, shard_s: float = 0.0, shards: int) -> None:
-    """Refuse a run that could not do a single shard: it would cost, and would get nowhere however often it is made.
+def check_start(job: JobSpec, *, start_s: float) -> None:
+    """See that a run with a limit has time left once it has started.
+
+    Raises:
+        Interrupted: it has not. What held this start up, a store or a machine, need not hold up the next one.
+    """
+    if job.limit_s is not None and start_s > job.limit_s:
+        raise Interrupted(f"{given_of(job)} alone took {spell(start_s)}. Allow more if it does so again")
+
+
+def check_first_shard(job: JobSpec, *, start_s: float, shard_s: float, shards: int) -> None:
+    """Refuse a run that could not do a single shard in its time.
 
     Args:
         job: with a limit.
@@ -127,14 +149,21 @@ def check_first_shard(job: JobSpec, *, start_s: float, shard_s: float = 0.0, sha
         shards: that are left.
 
     Raises:
-        UsageError: that is more than the limit.
+        UsageError: the shard alone takes more than the limit.
+        Interrupted: it does so after this start; another one may be quicker.
     """
     if job.limit_s is None or start_s + shard_s <= job.limit_s:
         return
-    given = f"{limit_name(job)} gives a run {spell(job.limit_s)}, and on this host the start"
-    if start_s > job.limit_s:
-        raise UsageError(f"{given} alone takes {spell(start_s)}. Allow more.")
+    needed = f"and the shortest of {counted(shards, 'shard')} take {spell(start_s + shard_s)} or more"
+    if shard_s <= job.limit_s:
+        raise Interrupted(f"{given_of(job)} {needed}")
     raise UsageError(
-        f"{given} and the shortest of {counted(shards, 'shard')} take {spell(start_s + shard_s)} or more. "
-        f"Allow more, or begin another output with a smaller --shard-mb than {job.shard_mb:g}."
+        f"{given_of(job)} {needed}. Allow more, or begin another output with a smaller --shard-mb than "
+        f"{job.shard_mb:g}. The same command again begins a shard in any case, and learns whether that is so."
     )
+
+
+def given_of(job: JobSpec) -> str:
+    """How a refusal begins."""
+    assert job.limit_s is not None
+    return f"{limit_name(job)} gives a run {spell(job.limit_s)}, and on this host the start"

@@ -64,6 +64,8 @@ def retry_job(
     port, host = settings.get("metrics_port"), settings.get("metrics_host") or "127.0.0.1"
     with Stop() as stop, observed(progress, port=port, host=host) as progress:
         prepared, survey = prepare_retry(output, settings, classes=classes)
+        if GUARDED.journal is not None:
+            GUARDED.journal.claim()
         progress.told("prepared", **describe_prepared(prepared))
         if prepared.parity is not None:
             progress.told("compared", **describe_parity(prepared.parity))

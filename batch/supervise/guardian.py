@@ -47,6 +47,7 @@ class Death:
         calls: that had not come back.
         flight: the shard's rows on their way.
         is_claimed: it, or one before it, had the job's output already.
+        is_sample: it, or one before it, had rows of the job in hand that are compared before that: one may be why.
         begun: when it took the shard in hand, on `time.perf_counter`.
         accounts: what it, and each one before it, had done; see Journal.count.
     """
@@ -56,6 +57,7 @@ class Death:
     calls: Sequence[Call]
     flight: range
     is_claimed: bool
+    is_sample: bool
     begun: float
     accounts: Sequence[Mapping[str, Any]]
 
@@ -156,6 +158,7 @@ def guard(*, is_plan: bool = False) -> None:
             calls=suspects_of(journal, ending),
             flight=journal.in_flight,
             is_claimed=journal.is_claimed or (death is not None and death.is_claimed),
+            is_sample=(journal.is_armed and not journal.is_claimed) or (death is not None and death.is_sample),
             begun=journal.begun,
             accounts=accounts,
         )

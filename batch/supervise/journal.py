@@ -199,5 +199,10 @@ class Journal:
         return self._words[_STALL] / 1000
 
     @property
+    def is_armed(self) -> bool:
+        """Whether rows of the job have been in its hands."""
+        return bool(self._words[_STALL])
+
+    @property
     def bound_bytes(self) -> int | None:
         return self._words[_BOUND] or None

@@ -15,8 +15,7 @@ from tests.batch.command import ROOT, Ended, environment
 from tests.batch.places import Folder, put_table, read_json, read_output
 from tests.models import damage
 
-#: A command in whose own processes a text hurts while it is encoded; in worker processes, which know nothing of this,
-#: it is a text like others.
+#: On the path of a command and of the processes that it starts, a text hurts while it is encoded.
 _HURT = """
 import importlib.util, os, signal, sys, time
 class Hurting:
@@ -40,8 +39,18 @@ class Hurting:
         spec.loader.exec_module = hurt
         return spec
 sys.meta_path.insert(0, Hurting())
-from batch.cli.main import main
-main()
+"""
+
+#: On that path, the first process that loads a model is killed.
+_KILLED = """
+import os, signal, sys
+class Killed:
+    def find_spec(self, name, path=None, target=None):
+        marker = __file__ + ".killed"
+        if name == "models.transformer" and not os.path.exists(marker):
+            open(marker, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.meta_path.insert(0, Killed())
 """
 
 
@@ -54,13 +63,12 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(command: str, folder: Folder, model: Path, *more: str) -> Ended:
-    places = ("--model", str(model), "--input", folder.url + "in/", "--output", folder.url + "out/")
-    words = [command, *places, "--runtime", "onnx", "--precision", "int8", "--threads", "1", "--stall-s", "4", *more]
+def run(folder: Folder, model: Path, *, path: str = "") -> Ended:
+    words = ["--model", str(model), "--input", folder.url + "in/", "--output", folder.url + "out/", "--threads", "1"]
     found = subprocess.run(
-        [sys.executable, "-c", _HURT, *words],
+        [sys.executable, "-m", "batch.cli.main", "run", *words, *("--precision", "int8", "--stall-s", "3")],
         cwd=ROOT,
-        env=environment({}),
+        env=environment({"PYTHONPATH": f"{path}:{ROOT}"}),
         capture_output=True,
         text=True,
         timeout=300,
@@ -70,14 +78,35 @@ def run(command: str, folder: Folder, model: Path, *more: str) -> Ended:
 
 
 @pytest.mark.parametrize(
-    ("deed", "ending"), [("segfaults", "ended with signal SIGSEGV"), ("hangs", "gave no answer within 4 s")]
+    ("deed", "ending", "error"),
+    [("segfaults", "ended with signal SIGSEGV", "WorkerDied"), ("hangs", "gave no answer within 3 s", "RowHung")],
 )
-def test_the_job_goes_on_and_compares_samples_that_come_along(
-    folder: Folder, sound: Path, deed: str, ending: str
+def test_the_job_goes_on_with_samples_that_come_along_and_the_next_run_compares_its_rows(
+    folder: Folder, sound: Path, tmp_path: Path, deed: str, ending: str, error: str
 ) -> None:
-    put_table(folder, "in/a.parquet", pa.table({"text": [*TEXTS[:20], deed, *TEXTS[20:40]]}))
-    end = run("run", folder, sound)
+    (tmp_path / "hurt").mkdir()
+    (tmp_path / "hurt/sitecustomize.py").write_text(_HURT)
+    put_table(folder, "in/a.parquet", pa.table({"text": [*TEXTS[:5], deed, *TEXTS[5:10]]}))
+    end = run(folder, sound, path=str(tmp_path / "hurt"))
     assert end.code == 0, end.err
     assert end.err.count(f"supervised reason=(the job's process {ending})") == 1
     assert read_json(folder, "out/_tandem/manifest.json")["parity"]["rows_of"] == "samples that come along"
-    assert read_output(folder)["error"].null_count == len(TEXTS[:40]) + 1
+    errors = {row["_row"]: row["error"]["class"] for row in read_output(folder).to_pylist() if row["error"]}
+    assert errors == {5: error}
+
+    put_table(folder, "in/b.parquet", pa.table({"text": TEXTS[10:20]}))
+    end = run(folder, sound)
+    assert end.code == 0, end.err
+    assert read_json(folder, "out/_tandem/parity.json")["parity"]["rows_of"] == "input"
+    assert read_json(folder, "out/_tandem/manifest.json")["parity"]["rows_of"] == "input"
+
+
+def test_a_process_that_was_killed_before_it_had_a_row_in_hand_says_nothing_of_the_rows(
+    folder: Folder, sound: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_KILLED)
+    put_table(folder, "in/a.parquet", pa.table({"text": TEXTS[:10]}))
+    end = run(folder, sound, path=str(tmp_path))
+    assert end.code == 0, end.err
+    assert end.err.count("supervised reason=(the job's process ended with signal SIGKILL)") == 1
+    assert read_json(folder, "out/_tandem/manifest.json")["parity"]["rows_of"] == "input"

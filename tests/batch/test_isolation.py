@@ -296,11 +296,12 @@ def test_a_plan_says_that_a_row_of_its_sample_ended_it(folder: Folder, deed: str
 
 
 def test_a_death_gives_a_run_no_more_time(folder: Folder) -> None:
-    """The first process spends all of it: the one that goes on begins no shard."""
+    """The first process spends all of it: the one that goes on does the shard of the row at fault, and no other."""
     put_rows(folder, 40, {3: "hangs once"}, files=4)
     end = finished(*command(folder, "--stall-s", "10", "--max-minutes", "0.15", "--shard-mb", "0.0001"))
     assert end.code == 75, end.err
     assert "--max-minutes 0.15: 0 s are left" in end.complaint
+    assert "first=begun in any case, as the row that ended a process would never be found" in end.err
     assert len(part_keys(folder)) == 1
 
 

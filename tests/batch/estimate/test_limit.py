@@ -9,10 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from batch.errors import UsageError
-from batch.estimate.limit import Limit, check_first_shard, fitting_first, limit_name
+from batch.errors import Interrupted, UsageError
+from batch.estimate.experience import recall_pace, remember_pace
+from batch.estimate.limit import Limit, LimitedProgress, check_first_shard, check_start, fitting_first, limit_name
+from batch.progress import LogProgress
 from batch.shard import Plan, Shard, make_shard
 from batch.spec import JobSpec, make_job
+from batch.stop import Stop
 from tests.batch.command import ROOT, Command, assert_refused, job
 from tests.batch.places import Folder, Place, part_keys, put_table, read_json, read_output, texts
 
@@ -131,8 +134,22 @@ def test_a_run_that_could_not_do_a_single_shard_is_refused() -> None:
     check_first_shard(job, start_s=9.0, shard_s=50.0, shards=4)
     with pytest.raises(UsageError, match=r"--max-minutes 1 gives a run 60 s.*2 min or more.*--shard-mb"):
         check_first_shard(job, start_s=10.0, shard_s=110.0, shards=4)
-    with pytest.raises(UsageError, match=r"the start alone takes 61 s. Allow more.$"):
-        check_first_shard(job, start_s=61.0, shards=4)
+    with pytest.raises(Interrupted, match=r"gives a run 60 s.*the shortest of 4 shards take 80 s.*same command again"):
+        check_first_shard(job, start_s=30.0, shard_s=50.0, shards=4)
+    check_start(job, start_s=59.0)
+    with pytest.raises(Interrupted, match=r"the start alone took 61 s. Allow more if it does so again"):
+        check_start(job, start_s=61.0)
+
+
+def test_a_store_that_stalled_says_nothing_of_the_next_run() -> None:
+    clock, todo = Clock(), todo_of(10, 10)
+    limit = Limit(limited(max_minutes=1), todo, expected=None, started=100.0, clock=clock)
+    with Stop() as stop:
+        progress = LimitedProgress(LogProgress(), limit, stop, key="stalled")
+        spent_s = {"read": 250.0, "encode": 0.1, "arithmetic": 0.5, "decode": 0.0, "write": 0.0, "commit": 50.0}
+        progress.told("committed", shard=ids(todo)[0], rows=10, errors=0, seconds=300.0, spent_s=spent_s)
+        assert stop.asked is not None, "this run's next shard would meet the same store"
+    assert recall_pace("stalled") == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize(("where", "workers"), [("folder", 1), ("s3_place", 1), ("folder", 2)])
@@ -143,18 +160,19 @@ def test_a_job_that_ran_out_of_time_goes_on_by_the_same_command(
     shards = 5 if workers == 1 else 4
     for number in range(shards):
         put_table(place, f"in/p={number}/a.parquet", texts(12))
-    # Every row takes 50 ms, and so a shard 0.6 s: after three there is no time for another one.
-    slow = ("--max-minutes", "0.03", "--window-rows", "1", "--workers", str(workers))
+    # Every row takes 50 ms, and so a shard 0.6 s: after a few there is no time for another one.
+    minutes = "0.05" if workers == 1 else "0.03"
+    slow = ("--max-minutes", minutes, "--window-rows", "1", "--workers", str(workers))
     words = job(place, *slow, model="tests.batch.own_models:SlowArithmetic")
     ends = []
-    for _ in range(shards):
+    for _ in range(2 * shards):  # where a start takes long, one run does nothing, and the next one a shard
         ends.append(command(*words))
         if ends[-1].code == 0:
             break
         assert ends[-1].code == 75, ends[-1].err
-        assert "--max-minutes 0.03" in ends[-1].complaint
+        assert f"--max-minutes {minutes}" in ends[-1].complaint
         assert "run the same command again" in ends[-1].complaint
-    assert ends[-1].code == 0, "a run did nothing"
+    assert ends[-1].code == 0, "the runs came to nothing"
     assert len(ends) > 1, "one run did all, in more than its time"
     assert len(part_keys(place)) == shards
     assert read_output(place).num_rows == 12 * shards
@@ -170,7 +188,7 @@ def test_a_run_whose_time_is_over_before_the_first_shard_begins_none(
     assert command(*words, "--limit", "4").code == 0
     part = part_keys(folder)
     end = command(*words, "--limit", "12", "--replace", "--max-cost", "0.0000001", "--price", "1")
-    assert_refused(end, 2, "--max-cost 1e-07 at --price 1 gives a run 0.00036 s", "the start alone takes", "Allow more")
+    assert_refused(end, 75, "--max-cost 1e-07 at --price 1 gives a run 0.00036 s", "the start alone took", "Allow more")
     assert not set(part_keys(folder)) - set(part), "a shard was begun"
 
 
@@ -185,6 +203,24 @@ def test_a_shard_that_is_known_not_to_fit_is_not_begun(folder: Folder, command: 
     end = command(*words)
     assert_refused(end, 2, "--max-minutes 0.1 gives a run 6 s, and on this host the start and the shortest of 1 shard")
     assert [key for key in part_keys(folder) if "p=1" in key] == []
+
+
+def test_a_refusal_that_was_wrong_is_found_out_by_the_same_command(
+    folder: Folder, command: Command, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = job(folder, "--max-minutes", "1")
+    put_table(folder, "in/p=0/a.parquet", texts(4))
+    assert command(*words).code == 0
+    # As a machine leaves it that was paused within a call of the model.
+    remember_pace(read_json(folder, "out/_tandem/job.json")["fingerprint"][:16], 600.0)
+    put_table(folder, "in/p=1/a.parquet", texts(4))
+    assert_refused(command(*words), 2, "take 32 min or more", "The same command again begins a shard in any case")
+    assert len(part_keys(folder)) == 1
+    assert command(*words).code == 0
+    assert "first=begun in any case, as the run before began none" in caplog.text
+    put_table(folder, "in/p=2/a.parquet", texts(4))
+    assert command(*words).code == 0, "what that shard took counts from now on"
+    assert len(part_keys(folder)) == 3
 
 
 def test_a_first_shard_that_nothing_foresees_is_begun_and_said(
