@@ -108,7 +108,7 @@ def test_the_memory_of_planning_hardly_grows_with_the_number_of_objects(tmp_path
     with ThreadPoolExecutor(2) as pool:
         folders = [tmp_path / "few", tmp_path / "many"]
         (few, _), (many, said) = pool.map(lambda folder: plan_command(folder / "a", folder / "out"), folders)
-    assert "10000 files, 200,000 rows" in said
+    assert "10,000 files, 200,000 rows" in said
     assert many - few < 100 * MIB
 
 
