@@ -82,7 +82,7 @@ def plan_bucket(client: S3Client, url: str) -> Iterator[Line]:
         list(pool.map(lambda number: place.put(f"in/{number:06}.parquet", body), range(1, FILES)))
     began, computed = time.monotonic(), cpu_s()
     end = tandem("plan", *words(place)[1:], within_s=600, AWS_ENDPOINT_URL=url)
-    assert "10000 files, 200,000 rows" in end.out, end.err
+    assert "10,000 files, 200,000 rows" in end.out, end.err
     more = f"{cpu_s() - computed:.1f} s of CPU"
     yield "plan: 10,000 objects in a bucket", time.monotonic() - began, None, more
 
