@@ -21,6 +21,7 @@ import yaml
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
+from batch.amounts import counted
 from batch.cli.answer import answer
 from batch.run import run_job
 from batch.spec import JobSpec
@@ -188,7 +189,7 @@ def test_any_names_of_files_and_folders_are_planned_and_said(names: list[str], f
         assert_planned_or_refused(end)
         seen = [name for name in names if not name.startswith((".", "_"))]
         if end.code == 0:
-            assert f"in/: {len(seen)} files, {2 * len(seen)} rows" in end.out
+            assert f"in/: {counted(len(seen), 'file')}, {2 * len(seen)} rows" in end.out
         else:
             assert hidden or not seen or any(part in (".", "..") for part in folders), end.err
 
