@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from models.decode import NON_FINITE, error_column
 from models.errors import ContractBroken, ModelError, PredictionMismatch, is_interrupt
+from models.halves import find_raising
 from models.model import Encoded, Feature, Model, Outputs, RowFault
 from models.ragged import Ragged
 from models.say import say_schema
@@ -47,7 +48,8 @@ def decode_isolated(model: Model, outputs: Outputs, encoded: Encoded, *, blame: 
     except BaseException as error:
         if is_interrupt(error):
             raise
-        raised = find_raising(model, outputs, encoded)
+        rows = list(range(encoded.rows))
+        raised = find_raising(rows, lambda part: decode_whole(model, *take_rows(outputs, encoded, np.array(part))))
         kept = np.setdiff1d(np.arange(encoded.rows), list(raised))
         others = decode_whole(model, *take_rows(outputs, encoded, kept)) if len(kept) else no_answers(model)
         named = spread(others, kept, encoded, {**raised, **at_fault_before(outputs, encoded)})
@@ -84,26 +86,6 @@ def decode_whole(model: Model, outputs: Outputs, encoded: Encoded) -> pa.RecordB
     if named.num_rows != encoded.rows:
         raise PredictionMismatch(model.tag, given=encoded.rows, got=named.num_rows)
     return named
-
-
-def find_raising(model: Model, outputs: Outputs, encoded: Encoded) -> dict[int, RowFault]:
-    """The rows that raise when they are named alone: for each, at most 2 * log2(rows) calls."""
-    faults: dict[int, RowFault] = {}
-    pending = [np.arange(encoded.rows)]
-    while pending:
-        rows = pending.pop()
-        try:
-            decode_whole(model, *take_rows(outputs, encoded, rows))
-        except ModelError:
-            raise
-        except BaseException as error:
-            if is_interrupt(error):
-                raise
-            if len(rows) == 1:
-                faults[int(rows[0])] = RowFault(kind=type(error).__name__, message=str(error))
-            elif len(rows):
-                pending += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
-    return faults
 
 
 def take_rows(outputs: Outputs, encoded: Encoded, rows: NDArray[np.int64]) -> tuple[Outputs, Encoded]:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from models.errors import ModelError, PredictionMismatch, is_interrupt
+from models.halves import find_raising
 from models.model import Encoded, Model, RowFault, Values
 
 if TYPE_CHECKING:  # which encodes rows of its own
@@ -48,7 +49,8 @@ def encode_isolated(
     except BaseException as error:
         if is_interrupt(error):
             raise
-        raised = find_raising(model, values, poison, fatal)
+        rows = [row for row in range(len(values)) if row not in poison]
+        raised = find_raising(rows, lambda part: model.encode(take_values(values, part)), fatal)
         encoded = encode_around(model, values, {**raised, **poison})
     if blame is not None:
         blame.judge(model, "encode", [*raised.values()], has_passed=len(encoded.piece_rows) > 0)
@@ -93,31 +95,6 @@ def encode_none(model: Model, values: Values) -> Encoded:
             raise
         none = np.zeros(0, np.int64)
         return Encoded(rows=0, features={}, piece_rows=none, lengths=none, truncated=np.zeros(0, np.bool_))
-
-
-def find_raising(
-    model: Model, values: Values, poison: Mapping[int, RowFault], fatal: tuple[type[Exception], ...]
-) -> dict[int, RowFault]:
-    """The rows that raise when they are encoded alone: for each, at most 2 * log2(rows) calls."""
-    faults: dict[int, RowFault] = {}
-    rows = [row for row in range(len(values)) if row not in poison]
-    pending = [rows[len(rows) // 2 :], rows[: len(rows) // 2]] if len(rows) > 1 else [rows]
-    while pending:
-        part = pending.pop()
-        if not part:
-            continue
-        try:
-            model.encode(take_values(values, part))
-        except fatal:
-            raise
-        except BaseException as error:
-            if is_interrupt(error):
-                raise
-            if len(part) == 1:
-                faults[part[0]] = RowFault(kind=type(error).__name__, message=str(error))
-            else:
-                pending += [part[len(part) // 2 :], part[: len(part) // 2]]
-    return faults
 
 
 def take_values(values: Values, rows: Sequence[int]) -> Any:
