@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from typing import Any
 
 from batch.choose.settle import load_for
 from batch.prepare import Prepared
@@ -68,11 +70,25 @@ def load_here(prepared: Prepared, shape: Shape) -> tuple[Prepared, Model]:
     return prepared, load_for(prepared.job, prepared.described, streams=shape.streams)
 
 
-def start_process(body: Callable[..., None], content: tuple[object, ...], name: str) -> Worker:
-    """Start a process; its body gets `content` and the other end of the pipe."""
+def start_process(body: Callable[..., None], content: tuple[object, ...], *shared: object, name: str) -> Worker:
+    """Start a process; its body gets `content`, what is `shared` with it, and the other end of the pipe.
+
+    The content, which grows with the job, is handed over in memory that both have. As an argument it would go through
+    a pipe whose other end this process holds too: a child that died before it read would leave us writing for ever.
+    """
     ours, theirs = SPAWN.Pipe()
-    process = SPAWN.Process(target=body, args=(*content, theirs), name=name)
+    pickled = pickle.dumps(content)
+    letter = SPAWN.RawArray("b", len(pickled))
+    memoryview(letter).cast("B")[:] = pickled
+    process = SPAWN.Process(target=begin, args=(body, letter, shared, theirs), name=name)
     with held_back():
         process.start()
     theirs.close()  # else its end would stay open when the worker is gone
     return Worker(process=process, pipe=ours)
+
+
+def begin(body: Callable[..., None], letter: Any, shared: tuple[object, ...], pipe: Connection) -> None:
+    """What a process does first: read what it was given."""
+    content = pickle.loads(memoryview(letter).cast("B"))
+    del letter
+    body(*content, *shared, pipe)

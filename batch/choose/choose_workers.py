@@ -161,7 +161,7 @@ def try_shape(
     """
     jobs = portable(prepared, shape)
     names = [f"trial-{number}" for number in range(shape.workers)]
-    workers = [start_process(answer_trial, (jobs, shape, rows), name) for name in names]
+    workers = [start_process(answer_trial, (jobs, shape, rows), name=name) for name in names]
     deadline = time.monotonic() + PATIENCE_S
     try:
         paces = [hear(worker, deadline, stop) for worker in workers]

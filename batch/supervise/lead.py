@@ -130,7 +130,7 @@ class Lead:
         memory = SPAWN.RawArray("b", SIZE_BYTES)
         name = f"worker-{self.started}"
         self.started += 1
-        worker = start_process(work, (self.jobs, self.shape, self.todo, memory), name)
+        worker = start_process(work, (self.jobs, self.shape, self.todo), memory, name=name)
         journal = Journal(memory)
         assert worker.process.pid is not None
         watch = Watch(worker.process.pid, journal, stall_s=patience_of(self.job), bound_bytes=self.bound_bytes)
