@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from batch.errors import JobError
+from batch.errors import Interrupted
 from batch.estimate.experience import recall_pace, remember_refusal, take_refusal
 from batch.estimate.foresee import Forecast, Todo
 from batch.estimate.limit import Limit, LimitedProgress, check_first_shard, check_start, fitting_first
@@ -32,9 +32,8 @@ def bound_run(
         started: when the command began, on `time.perf_counter`.
 
     Raises:
-        UsageError: even the shortest shard cannot be done in it. A run that is refused so leaves word of it: with the
-            same limit the next one begins a shard, for what the refusal went by may be wrong, and only a shard tells.
-        Interrupted: the start has left no time for a shard.
+        Interrupted: even the shortest shard cannot be done in it. A run that ends so leaves word of it: with the same
+            limit the next one begins a shard, for what this one went by may be wrong, and only a shard tells.
     """
     job, key = prepared.job, prepared.record.fingerprint[:16]
     assert job.limit_s is not None
@@ -58,7 +57,7 @@ def bound_run(
         else:
             try:
                 check_first_shard(job, start_s=start_s, shard_s=shard_s, shards=len(todo))
-            except JobError:
+            except Interrupted:
                 remember_refusal(key, job.limit_s)
                 raise
     if why is not None:

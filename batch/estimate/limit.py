@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from batch.amounts import counted, spell
-from batch.errors import Interrupted, UsageError
+from batch.errors import Interrupted
 from batch.estimate.experience import remember_pace
 from batch.progress import Progress
 from batch.shard import Plan, Shard
@@ -140,7 +140,7 @@ def check_start(job: JobSpec, *, start_s: float) -> None:
 
 
 def check_first_shard(job: JobSpec, *, start_s: float, shard_s: float, shards: int) -> None:
-    """Refuse a run that could not do a single shard in its time.
+    """See that a run could do a single shard in its time.
 
     Args:
         job: with a limit.
@@ -149,18 +149,18 @@ def check_first_shard(job: JobSpec, *, start_s: float, shard_s: float, shards: i
         shards: that are left.
 
     Raises:
-        UsageError: the shard alone takes more than the limit.
-        Interrupted: it does so after this start; another one may be quicker.
+        Interrupted: it could not. Another start may be quicker, and where the shard alone takes more than the limit,
+            the next run begins it all the same: only a shard tells whether that is so.
     """
     if job.limit_s is None or start_s + shard_s <= job.limit_s:
         return
-    needed = f"and the shortest of {counted(shards, 'shard')} take {spell(start_s + shard_s)} or more"
-    if shard_s <= job.limit_s:
-        raise Interrupted(f"{given_of(job)} {needed}")
-    raise UsageError(
-        f"{given_of(job)} {needed}. Allow more, or begin another output with a smaller --shard-mb than "
-        f"{job.shard_mb:g}. The same command again begins a shard in any case, and learns whether that is so."
-    )
+    needed = f"{given_of(job)} and the shortest of {counted(shards, 'shard')} take {spell(start_s + shard_s)} or more"
+    if shard_s > job.limit_s:
+        needed += (
+            f". Allow more, or begin another output with a smaller --shard-mb than {job.shard_mb:g}; the next run "
+            "begins a shard in any case, and learns whether that is so"
+        )
+    raise Interrupted(needed)
 
 
 def given_of(job: JobSpec) -> str:
