@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TextIO, cast
 
 import click
 
@@ -22,6 +25,7 @@ def answer() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKING)
         refuse_strangers()
         choose_memory_pool()
+        sys.stdout = cast(TextIO, Heard(sys.stdout))
         tandem.main(prog_name="tandem", standalone_mode=False)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
@@ -34,13 +38,42 @@ def answer() -> None:
         if error.code in (None, 0):
             fail("the model's own code asked the process to end (SystemExit); it may only raise for a row", 3)
         raise
-    except BrokenPipeError:
-        sys.stderr.close()
     except Exception as error:
         code = getattr(error, "exit_code", None)
         if not isinstance(code, int):
             raise
         fail(str(error), code)
+
+
+class Heard:
+    """Standard output, also where its reader has gone: `tandem run ... | head -1` ends as the job does.
+
+    click would end the command with 1 instead, at whatever it was about to say.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with self._whoever_hears():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._whoever_hears():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @contextlib.contextmanager
+    def _whoever_hears(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:  # what is buffered goes nowhere, now and when Python ends
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
 
 
 def refuse_strangers() -> None:

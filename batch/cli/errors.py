@@ -38,7 +38,7 @@ class_option = click.option(
 def errors(output: str, classes: tuple[str, ...], limit: int, as_json: bool, **where: str | None) -> None:
     """Group an output's error rows by class, with examples and where they are: object, row group, row.
 
-    Read from the store alone, also while the job runs. All of them, in SQL:
+    Read from the store alone, also while the job runs. All of them, in SQL, of plain output (of a table ask its log):
     SELECT _source, _row, error FROM 'OUTPUT/**/part-*.parquet' WHERE error IS NOT NULL.
     """
     from batch.retry.group_errors import group_errors

@@ -56,6 +56,20 @@ def test_schema_prints_the_schema_of_a_job_file() -> None:
     assert json.loads(tandem("schema").stdout) == JobSpec.model_json_schema()
 
 
+@pytest.mark.parametrize("words", [("schema",), ("--help",), ("run", *JOB, "--workers", "1")])
+def test_a_reader_who_leaves_changes_nothing_of_how_a_command_ends(words: tuple[str, ...], tmp_path: Path) -> None:
+    """As `tandem run ... | head -1` in a shell."""
+    if words[0] == "run":
+        words = (*words, "--output", str(tmp_path / "out"))
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "batch.cli.main", *words]
+    ended = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(write)
+    assert (ended.returncode, "Traceback" in ended.stderr, "BrokenPipe" in ended.stderr) == (0, False, False)
+    assert words[0] != "run" or (tmp_path / "out/_SUCCESS").exists()
+
+
 def test_flags_win_over_the_job_file(tmp_path: Path) -> None:
     job = tmp_path / "job.yaml"
     job.write_text(
