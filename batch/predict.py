@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from batch.account.counts import Counts, count_answers
 from batch.bounds import Bounds
 from batch.errors import JobError
 from batch.supervise.journal import Journal, Step
@@ -86,13 +87,19 @@ class AnsweredRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictedRows:
-    """A window of rows and its prediction columns, row for row; `lengths` are those of the pieces that they became."""
+    """A window of rows and its prediction columns, row for row.
+
+    Attributes:
+        lengths: of the pieces that the rows became.
+        counts: of the answers, where they were counted as they were named.
+    """
 
     rows: pa.RecordBatch
     predictions: pa.RecordBatch
     stats: WindowStats
     spent: Spent
     lengths: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    counts: Counts | None = None
 
 
 @contextmanager
@@ -245,6 +252,7 @@ def decode_rows(
         span = range(window.first, window.first + window.rows.num_rows)
         with kept_promise(model, "decode"), noted(journal, "decode", span):
             predictions = decode_isolated(model, window.outputs, window.encoded, blame=blame)
+        counts = count_answers(predictions, window.encoded.lengths)
         window.spent.decode = time.perf_counter() - started
         yield PredictedRows(
             rows=window.rows,
@@ -252,4 +260,5 @@ def decode_rows(
             stats=window.stats,
             spent=window.spent,
             lengths=window.encoded.lengths,
+            counts=counts,
         )

@@ -17,8 +17,9 @@ SCORE_CLASSES = 20
 
 def count_lengths(lengths: NDArray[np.int64]) -> Counter[int]:
     """Lower end of a class -> how many lengths are in it."""
-    places = np.searchsorted(LENGTH_EDGES, np.maximum(lengths, 1), side="right") - 1
-    counts = np.bincount(places)
+    distinct, rows = np.unique(np.maximum(lengths, 1), return_counts=True)
+    places = np.searchsorted(LENGTH_EDGES, distinct, side="right") - 1
+    counts = np.bincount(places, weights=rows)
     return Counter({int(LENGTH_EDGES[place]): int(counts[place]) for place in np.flatnonzero(counts)})
 
 

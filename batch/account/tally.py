@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batch.account.histogram import SCORE_CLASSES, count_lengths, count_scores
+from batch.account.counts import count_answers
+from batch.account.histogram import SCORE_CLASSES
 from batch.columns import OWN_ROW, OWN_SOURCE
 from batch.predict import PredictedRows, Spent
 from models.window import WindowStats
@@ -43,21 +44,17 @@ class Tally:
 
     def count(self, window: PredictedRows, label: str | None) -> None:
         predictions = window.predictions
-        names = predictions.schema.names
         self.rows += window.rows.num_rows
         self.truncated += pc.sum(predictions.column("truncated")).as_py() or 0
         self.count_errors(window)
         if label is not None:
             self.confusion.update(count_pairs(window.rows.column(label), predictions.column("label")))
-        if "label" in names:
-            self.labels.update(count_values(predictions.column("label")))
-        if "labels" in names:
-            self.labels.update(count_values(predictions.column("labels").flatten()))
+        counts = window.counts or count_answers(predictions, window.lengths)
+        self.labels.update(counts.labels)
         if len(self.labels) > 4 * MOST_LABELS:
             self.labels = Counter(dict(self.labels.most_common(MOST_LABELS)))
-        if "score" in names:
-            self.scores += count_scores(predictions.column("score"))
-        self.lengths.update(count_lengths(window.lengths))
+        self.scores += counts.scores
+        self.lengths.update(counts.lengths)
         self.spent.add(window.spent)
         self.stats.add(window.stats)
 
@@ -105,13 +102,6 @@ class Tally:
 
 def now(*, ago_s: float = 0.0) -> str:
     return (datetime.now(UTC) - timedelta(seconds=ago_s)).isoformat(timespec="milliseconds")
-
-
-def count_values(values: pa.Array) -> dict[str, int]:
-    """Value -> rows; nulls count nowhere."""
-    counted = values.drop_null().value_counts()
-    names, rows = counted.field(0).to_pylist(), counted.field(1).to_pylist()
-    return {str(name): count for name, count in zip(names, rows, strict=True)}
 
 
 def count_pairs(truth: pa.Array, found: pa.Array) -> dict[tuple[str, str], int]:

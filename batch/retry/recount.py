@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batch.account.counts import count_values
 from batch.account.histogram import count_scores
-from batch.account.tally import EXAMPLE_CLASSES, EXAMPLES, MOST_CHARACTERS, count_pairs, count_values
+from batch.account.tally import EXAMPLE_CLASSES, EXAMPLES, MOST_CHARACTERS, count_pairs
 from batch.columns import ROW, SOURCE
 from batch.retry.again import Again
 
