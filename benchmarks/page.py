@@ -28,10 +28,9 @@ model anew; of ours everything is one: `run_job` with reading, encoding, arithme
 ratio `whole` is their load and job over ours; `loaded` gives them the load as a present. Both are ratios of medians; in
 brackets the least and the largest ratio within one round. Over 1: ours is faster.
 
-Planning is what the planner took, of what the model's calls took, both by the clock: where encoding is Python's too, it
-waits for the interpreter's lock, 5 ms at a time. Its looking for cuts is bounded to half a percent of what the model is
-expected to take; besides, a window costs 0.2 ms, and up to 1 ms for a thousand rows of many lengths. So it is below 1 %
-where a window takes the model 0.2 s and nothing else wants the lock, and above where the model takes next to nothing.
+Planning is what the planner took of a processor's time, of what the model's calls took by the clock. Its looking for
+cuts is bounded to half a percent of what the model is expected to take; besides, a window costs 0.2 ms, and up to 1 ms
+for a thousand rows of many lengths. A model that takes less than 0.05 s of a whole job is not judged.
 """
 
 

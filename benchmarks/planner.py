@@ -11,6 +11,8 @@ from benchmarks.results_file import Comparison, Found, Result
 
 #: Of the model's time, what planning may take.
 SHARE = 0.01
+#: Seconds of a whole job.
+NEXT_TO_NOTHING_S = 0.05
 
 
 def foresight(comparison: Comparison, side: Taken) -> Found | None:
@@ -24,11 +26,16 @@ def foresight(comparison: Comparison, side: Taken) -> Found | None:
 
 
 def planning(result: Result) -> Found | None:
-    """What planning took of the model's time, in the median of the rounds, where it took the most in this section."""
+    """What planning took of the model's time, in the median of the rounds, where it took the most in this section.
+
+    A model that takes next to nothing is not judged: whatever is done for a window is more than that.
+    """
     shares: dict[str, float] = {}
     for comparison in result.comparisons:
         for side in comparison.sides:
-            if taken := [run["plan_s"] / run["forward_s"] for run in accounts(side)]:
+            if taken := [
+                run["plan_s"] / run["forward_s"] for run in accounts(side) if run["forward_s"] > NEXT_TO_NOTHING_S
+            ]:
                 which = f"{comparison.title}, {side.name}" if comparison.title else side.name
                 shares[which] = statistics.median(taken)
     if not shares:

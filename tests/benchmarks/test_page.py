@@ -88,7 +88,7 @@ def test_planning_is_judged_by_the_side_of_a_section_where_it_takes_the_most() -
     assert share.measure.endswith("most in Tandem")
 
 
-def test_where_no_model_was_called_no_planning_is_judged() -> None:
+def test_where_the_model_takes_next_to_nothing_no_planning_is_judged() -> None:
     idle = side("Tandem", [1.0])
-    idle.facts = [{"run": {"plan_s": 0.1, "forward_s": 0.0}}, {}]
+    idle.facts = [{"run": {"plan_s": 0.1, "forward_s": 0.0}}, {"run": {"plan_s": 0.1, "forward_s": 0.01}}, {}]
     assert planning(result(comparison(idle))) is None
