@@ -20,7 +20,7 @@ CNN_ROWS, QUICK_CNN_ROWS = (10_000, 100_000, 1_000_000), (10_000,)
 #: The same in every set: a job that reads larger row groups needs more memory, however many rows there are.
 ROW_GROUP_ROWS = 10_000
 #: Of jobs that take over a minute each: a million images.
-LONG_ROWS, LONG_ROUNDS = 1_000_000, 3
+LONG_ROWS, LONG_ROUNDS = 1_000_000, 5
 
 
 def measure(rounds: int, quick: bool, say: Say) -> Result:
