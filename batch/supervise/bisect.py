@@ -40,6 +40,7 @@ class Probe:
         is_singly: one after another, rather than together.
         is_control: and no further than to the first that the model is shown: a null, say, never comes so far.
         is_answered: they are counted among the rows that the shard's part has answers for, which a retry reads again.
+        is_elsewhere: they are none of the shard's: 0 stands for samples that come along, more for rows of other shards.
     """
 
     rows: tuple[int, ...]
@@ -48,6 +49,7 @@ class Probe:
     is_singly: bool = False
     is_control: bool = False
     is_answered: bool = False
+    is_elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,8 @@ def find_poison(
 ) -> Generator[Probe, Passed | None, list[int]]:
     """Ask for probes until it is known which rows are poison.
 
-    After each it is sent what came of it; None where the shard has no such row.
+    After each it is sent what came of it; None where that says nothing: the shard has no such row, or its process ended
+    before the model was called.
 
     A group is tried as it was, then in halves, then a FEW rows one after another; where all pass, nothing more is
     asked. The likeliest group comes first, and no other once one is convicted: a death has one cause. Among n rows with
@@ -101,13 +104,17 @@ def find_poison(
         while pending and (is_any_well or len(accused) < ALL_FAIL):
             rows = pending.pop()
             if len(rows) > FEW:
-                came = (yield Probe(rows=rows, step=group.step)) or Passed()
+                came = yield Probe(rows=rows, step=group.step)
+                if came is None:
+                    continue
                 is_any_well |= came.shown > 0
                 if not came.rows:
                     middle = len(rows) // 2
                     pending += [rows[middle:], rows[:middle]]
                 continue
-            came = ((yield Probe(rows=rows, step=group.step, is_singly=True)) if len(rows) > 1 else None) or Passed()
+            came = (yield Probe(rows=rows, step=group.step, is_singly=True)) if len(rows) > 1 else Passed()
+            if came is None:
+                continue
             is_any_well |= came.shown > 0
             if came.rows == len(rows):
                 continue
@@ -131,23 +138,40 @@ def find_poison(
 def see_one_pass(rows: Sequence[int], *, failed: int = 0) -> Generator[Probe, Passed | None, None]:
     """Try rows until the model was shown one and it passed; after one that did not, go on in a fresh process.
 
+    Where every row of the shard that the model is shown may be poison, rows from elsewhere tell.
+
     Raises:
         Interrupted: none did, nor did the `failed` ones before. Where there is no row to try, that is no evidence.
     """
     witnesses = sorted(set(rows))
     ended = 0
     while witnesses and ended < ALL_FAIL:
-        probe = Probe(rows=tuple(witnesses), step="decode", is_fresh=True, is_singly=True, is_control=True)
-        came = (yield probe) or Passed()
+        came = yield witness(witnesses)
+        if came is None:
+            break
         if came.shown:
             return
         ended += came.rows < len(witnesses)
         witnesses = witnesses[came.rows + 1 :]
-    if ended + failed > 1:
+    ended += failed
+    if failed or ended > 1:
+        for place in range(ALL_FAIL):
+            came = yield witness([place], is_elsewhere=True)
+            if came is not None and came.shown:
+                return
+            ended += came is not None and not came.rows
+    if ended > 1:
         raise Interrupted(
-            f"{ended + failed} rows ended a worker each, alone in a fresh process, and none passed: "
+            f"{ended} rows ended a worker each, alone in a fresh process, and none passed: "
             "that is the model, the device or the machine, not the rows"
         )
+
+
+def witness(rows: Sequence[int], *, is_elsewhere: bool = False) -> Probe:
+    """Rows of which one is to pass, to see that the model does anything at all."""
+    return Probe(
+        rows=tuple(rows), step="decode", is_fresh=True, is_singly=True, is_control=True, is_elsewhere=is_elsewhere
+    )
 
 
 def see_answered_pass() -> Generator[Probe, Passed | None, bool]:
@@ -167,9 +191,11 @@ def see_answered_pass() -> Generator[Probe, Passed | None, bool]:
 
 
 def try_alone(row: int) -> Generator[Probe, Passed | None, Passed]:
-    """What comes of a row by itself: none passed where it failed ALONE times."""
+    """What comes of a row by itself: none passed where it failed ALONE times. One that is not there is not at fault."""
     for _ in range(ALONE):
         came = yield Probe(rows=(row,), step="decode", is_fresh=True)
-        if came is not None and came.rows:
+        if came is None:
+            return Passed(rows=1)
+        if came.rows:
             return came
     return Passed()

@@ -271,7 +271,7 @@ class Lead:
         task, name = seat.task, seat.worker.process.name
         if task is not None and task.probe is not None:
             assert seat.search is not None
-            if len(task.probe.rows) == 1 and not task.probe.is_answered:
+            if len(task.probe.rows) == 1 and not (task.probe.is_answered or task.probe.is_elsewhere):
                 seat.search.endings[task.probe.rows[0]] = ending
             self.answer(seat, passed_before(task.probe, seat.journal, ending))
         else:

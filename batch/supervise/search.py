@@ -75,7 +75,7 @@ class Poison:
 
         Args:
             search: whose probe.
-            came: what came of it; None where the shard has no such row.
+            came: what came of it; None where that says nothing.
 
         Returns:
             The rows at fault and how they ended their processes; None where the search goes on.
@@ -98,10 +98,12 @@ def fault_of(ending: Ending) -> RowFault:
     return RowFault(kind=ending.kind, message=f"its process {ending.reason}, {ALONE} times alone", attempts=ALONE + 1)
 
 
-def passed_before(probe: Probe, journal: Journal, ending: Ending) -> Passed:
-    """What had come of a probe when its process ended."""
+def passed_before(probe: Probe, journal: Journal, ending: Ending) -> Passed | None:
+    """What had come of a probe when its process ended; None where that says nothing of the rows that should pass."""
     calls = suspects_of(journal, ending)
-    if not (probe.is_singly and calls):
+    if probe.is_control and not calls:
+        return None
+    if not (probe.is_singly and calls) or probe.is_elsewhere:
         return Passed()
     # Tried one after another, its rows have the positions 0, 1, ...: those before the one in hand have passed.
     return Passed(rows=min(call.rows[0] for call in calls), shown=journal.in_flight.start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from batch.prepare import Prepared
 from batch.retry.again import Again
 from batch.shard import Plan, Shard
 from batch.stop import leave_to_parent
-from batch.supervise.bisect import Probe
+from batch.supervise.bisect import ALL_FAIL, Probe
 from batch.supervise.guardian import die_with
 from batch.supervise.journal import Journal
 from batch.supervise.kept import Kept
@@ -29,6 +30,10 @@ from batch.worker import Shape, complete_shard, rows_again, rows_answered, shard
 from batch.workers import load_here
 from models.errors import DeviceFailed, ModelError
 from models.model import Model, RowFault
+from models.samples import default_samples
+
+#: Other shards that are asked for a row, at most.
+MOST_OTHERS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,12 +127,15 @@ def work(prepared: Prepared, shape: Shape, todo: Sequence[tuple[Plan, Shard]], m
                     )
                     pipe.send(("done", done))
                 else:
-                    if task.probe.is_answered:
+                    chosen: Iterable[pa.RecordBatch]
+                    if task.probe.is_elsewhere:
+                        chosen = choose_elsewhere(prepared, model, shard, task.probe.rows[0], bounds)
+                    elif task.probe.is_answered:
                         chosen = choose_answered(prepared, plan, shard, task.probe.rows[0], bounds)
                     else:
                         chosen = choose_rows(prepared, plan, shard, task.probe.rows, bounds, again=again)
-                    shown = try_rows(prepared, model, chosen, task.probe, bounds, journal)
-                    pipe.send(("probed", shown if chosen else None))
+                        chosen = chosen if task.probe.is_singly else together(chosen)
+                    pipe.send(("probed", try_rows(prepared, model, chosen, task.probe, bounds, journal)))
         except DeviceFailed as error:
             pipe.send(("device failed", error.reason))  # another process may find it well
         except (JobError, ModelError) as error:
@@ -138,20 +146,25 @@ def work(prepared: Prepared, shape: Shape, todo: Sequence[tuple[Plan, Shard]], m
 
 
 def try_rows(
-    prepared: Prepared, model: Model, chosen: list[pa.RecordBatch], probe: Probe, bounds: Bounds, journal: Journal
-) -> int:
+    prepared: Prepared, model: Model, chosen: Iterable[pa.RecordBatch], probe: Probe, bounds: Bounds, journal: Journal
+) -> int | None:
     """Send some rows of a shard through the model, by themselves, as far as the probe goes; their answers are dropped.
 
-    A row that raises is well in this sense: it costs only itself.
+    A row that raises is well in this sense: it costs only itself. Rows that are tried one after another come one in a
+    batch, and each is read when its turn is.
 
     Returns:
-        How many the model was shown: those that were not at fault before. The journal says so as they come back.
+        How many the model was shown: those that were not at fault before. The journal says so as they come back. None
+        where there was no row.
     """
-    if probe.is_singly:
-        chosen = [rows.slice(place, 1) for rows in chosen for place in range(rows.num_rows)]
-    windows = ((rows, Spent()) for rows in chosen)
-    shown = 0
+    found = shown = 0
     journal.leave(shown)
+
+    def counted_in() -> Iterator[tuple[pa.RecordBatch, Spent]]:
+        nonlocal found
+        for rows in chosen:
+            found += rows.num_rows
+            yield rows, Spent()
 
     def noted_back(encoded: Iterable[EncodedRows]) -> Iterator[EncodedRows]:
         nonlocal shown
@@ -162,7 +175,7 @@ def try_rows(
             if probe.is_control and shown:
                 return
 
-    encoded = encode_rows(model, windows, column=prepared.columns.encoded, bounds=bounds, journal=journal)
+    encoded = encode_rows(model, counted_in(), column=prepared.columns.encoded, bounds=bounds, journal=journal)
     tried: Iterable[object] = noted_back(encoded)
     if probe.step != "encode":
         tried = answered = predict_batches(model, noted_back(encoded), journal=journal)
@@ -170,27 +183,53 @@ def try_rows(
             tried = decode_rows(model, answered, journal=journal)
     for _ in tried:
         pass
-    return shown
+    return shown if found else None
 
 
 def choose_rows(
     prepared: Prepared, plan: Plan, shard: Shard, rows: Sequence[int], bounds: Bounds, *, again: Again | None
-) -> list[pa.RecordBatch]:
-    """The rows at these positions of a shard."""
-    wanted = sorted(rows)
-    chosen = []
+) -> Iterator[pa.RecordBatch]:
+    """The rows at these positions of a shard, one by one, no more of it read than it takes to the next of them."""
+    wanted, last = set(rows), max(rows)
     first = 0
     for window in shard_rows(prepared, plan, shard, bounds, again=again):
-        here = [row - first for row in wanted if first <= row < first + window.num_rows]
-        if here:
-            chosen.append(window.take(pa.array(here)))
+        for place in range(window.num_rows):
+            if first + place in wanted:
+                yield window.slice(place, 1)
         first += window.num_rows
-        if first > wanted[-1]:
-            break
-    return [pa.Table.from_batches(chosen).combine_chunks().to_batches()[0]] if chosen else []
+        if first > last:
+            return
+
+
+def together(rows: Iterable[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    """Rows in one batch, if there are any."""
+    chosen = list(rows)
+    return [pa.concat_batches(chosen)] if chosen else []
 
 
 def choose_answered(prepared: Prepared, plan: Plan, shard: Shard, place: int, bounds: Bounds) -> list[pa.RecordBatch]:
     """Under `tandem retry`, a row of a shard that its part has an answer for, after so many others; or none."""
     again = rows_answered(prepared, plan, shard, place)
     return list(shard_rows(prepared, plan, shard, bounds, again=again)) if again.tried.num_rows else []
+
+
+def choose_elsewhere(
+    prepared: Prepared, model: Model, shard: Shard, place: int, bounds: Bounds
+) -> Iterator[pa.RecordBatch]:
+    """Rows that are none of a shard's, one by one: see Probe.is_elsewhere.
+
+    Under `tandem retry` there are no rows of other shards: its columns are without the filter that let them in.
+    """
+    if place == 0:
+        yield from singly(pa.record_batch({prepared.columns.encoded: pa.array(default_samples(model))}))
+    elif prepared.retry is None:
+        others = [(plan, other) for plan, other in prepared.shards if other.id != shard.id]
+        for plan, other in others[place - 1 : MOST_OTHERS : ALL_FAIL - 1]:
+            for window in itertools.islice(shard_rows(prepared, plan, other, bounds, again=None), 1):
+                yield from singly(window)
+
+
+def singly(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Each row in a batch of its own."""
+    for place in range(rows.num_rows):
+        yield rows.slice(place, 1)

@@ -141,6 +141,13 @@ class ChangingModel(HurtingModel):
         return {"logits": np.stack([0.5 - odd, odd - 0.5], axis=1)}
 
 
+class AnyText(HurtingModel):
+    """Any other text is fine too, such as those that come along to try a model with."""
+
+    def encode(self, values: Values) -> Encoded:
+        return super().encode(pa.array([text if text[:1].isdigit() else "0 is fine" for text in values.to_pylist()]))
+
+
 class DyingModel(HurtingModel):
     """Ends its process at whatever row, as a broken device would."""
 

@@ -23,19 +23,26 @@ def search(
     *,
     answered: Sequence[bool] | None = None,
     nulls: Collection[int] = (),
+    elsewhere: Sequence[bool | None] = (),
+    is_any_well: bool = True,
 ) -> tuple[list[int], list[Probe], int]:
     """What is convicted, the probes that it took, and their calls.
 
-    Under a retry `answered` rows pass or not; `nulls` pass, and the model is not shown them.
+    Under a retry `answered` rows pass or not; `nulls` pass, and the model is not shown them. Rows from `elsewhere`
+    pass, end their process, or (None) say nothing: there are none, or the model is not shown them.
     """
     probes, calls = [], 0
-    asks = find_poison(groups, list(controls), is_believed=answered is not None)
+    asks = find_poison(groups, list(controls), is_any_well=is_any_well, is_believed=answered is not None)
     try:
         probe = next(asks)
         while True:
             probes.append(probe)
             came: Passed | None
-            if probe.is_answered:
+            if probe.is_elsewhere:
+                place = probe.rows[0]
+                passes = elsewhere[place] if place < len(elsewhere) else None
+                came = Passed(rows=passes is not False, shown=passes is True)
+            elif probe.is_answered:
                 assert answered is not None
                 place = probe.rows[0]
                 came = Passed(rows=answered[place], shown=answered[place]) if place < len(answered) else None
@@ -117,7 +124,7 @@ def test_where_no_row_passes_it_is_not_the_rows(rows: int) -> None:
 
 
 def test_a_row_that_was_alone_is_convicted_where_another_one_passes() -> None:
-    found, probes, _ = search([Suspects(rows=[7], step="forward")], spares(7), controls=[1, 2])
+    found, probes, _ = search([Suspects(rows=[7], step="forward")], spares(7), controls=[1, 2], elsewhere=[False])
     assert found == [7]
     assert [probe.rows for probe in probes] == [(7,), (7,), (1, 2)]
 
@@ -145,6 +152,57 @@ def test_rows_after_the_one_that_failed_are_tried_too() -> None:
 
 def test_the_only_row_there_is_can_be_poison() -> None:
     assert search([Suspects(rows=[0], step="forward")], spares(0))[0] == [0]
+
+
+@pytest.mark.parametrize("poison", [(0,), (0, 1), (0, 1, 2, 3, 4)])
+@pytest.mark.parametrize("elsewhere", [(True,), (None, True), (False, None, True)])
+@pytest.mark.parametrize("is_any_well", [True, False])
+def test_where_every_row_is_poison_one_from_elsewhere_that_passes_tells(
+    poison: tuple[int, ...], elsewhere: tuple[bool | None, ...], is_any_well: bool
+) -> None:
+    group = [Suspects(rows=poison, step="forward")]
+    found, _, _ = search(group, spares(*poison), poison, elsewhere=elsewhere, is_any_well=is_any_well)
+    assert found == [*poison[:3]], "more of them are the next death's"
+
+
+@pytest.mark.parametrize("elsewhere", [(False,), (None, False), (False, False, False)])
+def test_where_not_even_rows_from_elsewhere_pass_the_only_row_there_is_is_not_convicted(
+    elsewhere: tuple[bool | None, ...],
+) -> None:
+    with pytest.raises(Interrupted, match=f"{1 + elsewhere.count(False)} rows ended a worker each.*none passed"):
+        search([Suspects(rows=[0], step="forward")], spares(0), [0], elsewhere=elsewhere, is_any_well=False)
+
+
+def test_poison_in_front_of_rows_that_are_well_is_found() -> None:
+    """Those that are tried first, to see whether any passes, are poison all."""
+    group = [Suspects(rows=range(64), step="forward")]
+    found, _, _ = search(group, spares(0, 1, 2), range(64), elsewhere=[True], is_any_well=False)
+    assert found == [0, 1, 2]
+
+
+@pytest.mark.parametrize("is_any_well", [True, False])
+@pytest.mark.parametrize("rows", [1, 2, 4, 40])
+@pytest.mark.parametrize("is_believed", [True, False])
+def test_rows_that_are_not_there_any_more_are_not_convicted(rows: int, is_believed: bool, is_any_well: bool) -> None:
+    """Another retry has settled some meanwhile, so that the shard has fewer to be run again."""
+    group = [Suspects(rows=range(rows), step="forward")]
+    asks = find_poison(group, range(rows), is_any_well=is_any_well, is_believed=is_believed)
+    next(asks)
+    if not (is_any_well or is_believed):
+        asks.send(None)
+    with pytest.raises(StopIteration) as end:
+        asks.send(None)
+    assert end.value.value == []
+
+
+def test_of_rows_some_of_which_are_not_there_any_more_the_others_are_tried() -> None:
+    asks = find_poison([Suspects(rows=[1, 2], step="forward")], is_believed=True)
+    assert next(asks).rows == (1, 2)
+    assert asks.send(Passed()).rows == (1,)
+    assert asks.send(Passed(rows=1, shown=1)).rows == (2,)
+    with pytest.raises(StopIteration) as end:
+        asks.send(None)
+    assert end.value.value == []
 
 
 RETRIED = [Suspects(rows=range(10), step="forward")]

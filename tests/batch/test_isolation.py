@@ -260,6 +260,38 @@ def test_a_model_that_ends_at_every_row_convicts_none(folder: Folder, nulls: Seq
     assert part_keys(folder) == []
 
 
+@pytest.mark.parametrize(("model", "others", "poison"), [("HurtingModel", 10, 4), ("AnyText", 0, 2)])
+def test_a_shard_that_the_model_is_shown_nothing_else_of_than_poison_is_finished(
+    folder: Folder, model: str, others: int, poison: int
+) -> None:
+    """Rows of another shard tell that it is not the model, or samples that come along."""
+    hurting = dict.fromkeys(range(poison), "segfaults")
+    for shard, numbers in enumerate((range(poison), range(poison, poison + others))):
+        if numbers:
+            texts = [f"{number} {hurting.get(number, 'is fine')}" for number in numbers]
+            put_table(folder, f"in/p={shard}/a.parquet", pa.table({"id": numbers, "text": texts}))
+    assert run(folder, model=model)["errors"] == {"WorkerDied": poison}
+    assert_isolated(folder, poison + others, hurting)
+
+
+def test_a_model_that_ends_at_every_row_convicts_none_of_shards_of_one_row(folder: Folder) -> None:
+    put_rows(folder, 3, {}, files=3)
+    with pytest.raises(Interrupted, match="none passed"):
+        run(folder, model="DyingModel")
+    assert part_keys(folder) == []
+
+
+def test_one_row_that_ends_its_process_among_wide_ones_is_isolated_within_the_memory(folder: Folder) -> None:
+    """The rows that are tried, to see whether any passes, are read one by one: all of them pass the bound."""
+    octets = np.random.default_rng(0).integers(97, 123, 4_000_000, np.uint8).tobytes().decode()
+    texts = [f"{number} {'segfaults' if number == 75 else 'is fine'}" for number in range(80)]
+    table = pa.table({"id": range(80), "text": texts, "wide": [f"{number}{octets}" for number in range(80)]})
+    put_table(folder, "in/a.parquet", table, use_dictionary=False, row_group_size=16)
+    end = finished(*command(folder, "--memory", "450MB", "--shard-mb", "1000"))
+    assert_ended_well(end, 80, 1)
+    assert_isolated(folder, 80, {75: "segfaults"})
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize(("most", "code"), [("2", 4), ("3", 0)])
 def test_a_job_stops_above_so_many_error_rows(folder: Folder, most: str, code: int, workers: str) -> None:
