@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
@@ -317,13 +317,16 @@ def rows_again(prepared: Prepared, plan: Plan, shard: Shard, *, tried: pa.Table 
     return find_again(prepared.target, key, plan, shard, prepared.columns, classes=prepared.retry, beside=is_beside)
 
 
-def rows_answered(prepared: Prepared, plan: Plan, shard: Shard, place: int) -> Again:
-    """Of the rows of a shard that its part has answers for, the one after so many others, if there is one."""
+def rows_answered(prepared: Prepared, plan: Plan, shard: Shard, place: int, *, besides: Collection[str] = ()) -> Again:
+    """Of the rows of a shard that its part has answers for, the one after so many others, if there is one.
+
+    Rows of the objects `besides` do not count.
+    """
     target, is_beside = prepared.target, prepared.job.table == "delta"
     key = part_key(prepared.record.fingerprint, shard)
 
     def look() -> pa.Table:
-        return read_answered_row(target, part_there(target, key, beside=is_beside), place)
+        return read_answered_row(target, part_there(target, key, beside=is_beside), place, besides=besides)
 
     tried = look_again(look, url=target.url_of(key))
     return Again(plan=plan, shard=shard, columns=prepared.columns, tried=tried, beside=is_beside)

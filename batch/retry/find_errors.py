@@ -140,8 +140,10 @@ def read_error_rows(
     return pa.concat_tables(found, promote_options="permissive")
 
 
-def read_answered_row(store: Store, info: ObjectInfo, place: int) -> pa.Table:
+def read_answered_row(store: Store, info: ObjectInfo, place: int, *, besides: Collection[str] = ()) -> pa.Table:
     """Of the rows of one version of a part that have answers, the one after so many others; none where it has fewer.
+
+    Rows of the objects `besides` do not count.
 
     Returns:
         `_source` and `_row`.
@@ -154,7 +156,9 @@ def read_answered_row(store: Store, info: ObjectInfo, place: int) -> pa.Table:
         parquet = pq.ParquetFile(file, pre_buffer=False)
         for group in range(parquet.num_row_groups):
             table = parquet.read_row_group(group, columns=[SOURCE, ROW, LEAF], use_threads=False)
-            answered = table.filter(table.column("error").is_null()).select([SOURCE, ROW])
+            is_left_out = pc.is_in(table.column(SOURCE).cast(pa.string()), pa.array(sorted(besides), pa.string()))
+            chosen = pc.and_not(table.column("error").is_null(), is_left_out)
+            answered = table.filter(chosen).select([SOURCE, ROW])
             if place < answered.num_rows:
                 return answered.slice(place, 1)
             place -= answered.num_rows

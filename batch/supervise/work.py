@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from batch.bounds import Bounds, share_memory, tighten
-from batch.errors import JobError
+from batch.errors import InputChanged, JobError
 from batch.lean import leave_pandas_out
 from batch.observe.log_lines import set_up_logging
 from batch.predict import EncodedRows, Spent, decode_rows, encode_rows, predict_batches
@@ -32,8 +32,8 @@ from models.errors import DeviceFailed, ModelError
 from models.model import Model, RowFault
 from models.samples import default_samples
 
-#: Other shards that are asked for a row, at most.
-MOST_OTHERS = 8
+#: Objects that answered rows are no longer asked in, and other shards that are, at most.
+MOST_CHANGED, MOST_OTHERS = 8, 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,9 +208,20 @@ def together(rows: Iterable[pa.RecordBatch]) -> list[pa.RecordBatch]:
 
 
 def choose_answered(prepared: Prepared, plan: Plan, shard: Shard, place: int, bounds: Bounds) -> list[pa.RecordBatch]:
-    """Under `tandem retry`, a row of a shard that its part has an answer for, after so many others; or none."""
-    again = rows_answered(prepared, plan, shard, place)
-    return list(shard_rows(prepared, plan, shard, bounds, again=again)) if again.tried.num_rows else []
+    """Under `tandem retry`, a row of a shard that its part has an answer for, after so many others; or none.
+
+    Rows of objects that changed meanwhile are passed over: they are not run again, so it is nobody's business.
+    """
+    changed: list[str] = []
+    while len(changed) < MOST_CHANGED:
+        again = rows_answered(prepared, plan, shard, place, besides=changed)
+        if not again.tried.num_rows:
+            break
+        try:
+            return list(shard_rows(prepared, plan, shard, bounds, again=again))
+        except InputChanged as error:
+            changed.append(error.url)
+    return []
 
 
 def choose_elsewhere(

@@ -100,6 +100,24 @@ def test_rows_that_the_filter_leaves_out_are_not_asked_by_a_retry(
     assert ("WorkerDied" in found.values()) == (not code)
 
 
+@pytest.mark.parametrize("how", ["changed", "deleted"])
+def test_answered_rows_whose_object_changed_are_not_asked_by_a_retry(folder: Folder, how: str) -> None:
+    """Nor does it matter that they changed: it is the rows of another object of the shard that are run again."""
+    for name, numbers in (("a", range(30)), ("b", range(30, 60))):
+        texts = [f"{row} {'raises' if row in (33, 40) else 'is fine'}" for row in numbers]
+        put_table(folder, f"in/{name}.parquet", pa.table({"id": numbers, "text": texts}))
+    places = {"input": f"{folder.url}in/", "output": f"{folder.url}out/"}
+    assert run_job({"model": MODEL, **places})["errors"] == {"ValueError": 2}
+    if how == "changed":
+        put_table(folder, "in/a.parquet", pa.table({"id": [0], "text": ["0 is another"]}))
+    else:
+        folder.delete("in/a.parquet")
+    now = "33 segfaults,40 is fine"
+    end = tandem("retry", f"{folder.url}out/", "--model", MODEL, within_s=PATIENCE_S, **{NOW: now})
+    assert end.code == 0, end.err
+    assert {row: kind for row, (kind, _) in errors_by_id(folder).items()} == {33: "WorkerDied"}
+
+
 def test_a_row_whose_device_fails_again_costs_itself_only(faulty: Folder) -> None:
     now = WORSE.replace("segfaults", "breaks the device")
     end = tandem("retry", f"{faulty.url}out/", "--model", MODEL, within_s=PATIENCE_S, **{NOW: now})
