@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -180,9 +181,15 @@ def encode_rows(
             if journal is not None:
                 journal.enter(span.stop)
             started = time.perf_counter()
-            with kept_promise(model, "encode"), noted(journal, "encode", span, pace_s * len(span)):
-                here = {row - span.start: fault for row, fault in (poison or {}).items() if row in span}
-                encoded = encode_isolated(model, rows.column(column), here, blame=blame, fatal=(JobError, ModelError))
+            with kept_promise(model, "encode"):
+                encoded = encode_isolated(
+                    model,
+                    rows.column(column),
+                    {row - span.start: fault for row, fault in (poison or {}).items() if row in span},
+                    blame=blame,
+                    fatal=(JobError, ModelError),
+                    watched=partial(noted, journal, "encode", span, pace_s * len(span)),
+                )
             rate = max(rate, size_bytes(encoded) / max(weigh(rows, column, is_image), 1))
             seconds = time.perf_counter() - started
             pace_s = max(pace_s, seconds / len(span))
@@ -225,7 +232,10 @@ def predict_batches(
         result = run_window(model, window.encoded, watched=None if journal is None else watched)
         if blame is not None:
             faults = result.outputs.faults
-            blame.judge(model, "forward", [*faults.values()], has_passed=len(faults) < len(window.encoded.piece_rows))
+            has_passed = len(faults) < len(window.encoded.piece_rows)
+            span = range(window.first, window.first + window.rows.num_rows)
+            with noted(journal, "forward", span):  # a sample may go through the model
+                blame.judge(model, "forward", [*faults.values()], has_passed=has_passed)
         window.spent.arithmetic = time.perf_counter() - started
         yield AnsweredRows(
             rows=window.rows,
@@ -250,8 +260,9 @@ def decode_rows(
     for window in windows:
         started = time.perf_counter()
         span = range(window.first, window.first + window.rows.num_rows)
-        with kept_promise(model, "decode"), noted(journal, "decode", span):
-            predictions = decode_isolated(model, window.outputs, window.encoded, blame=blame)
+        with kept_promise(model, "decode"):
+            watched = partial(noted, journal, "decode", span)
+            predictions = decode_isolated(model, window.outputs, window.encoded, blame=blame, watched=watched)
         counts = count_answers(predictions, window.encoded.lengths)
         window.spent.decode = time.perf_counter() - started
         yield PredictedRows(

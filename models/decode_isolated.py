@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,14 @@ if TYPE_CHECKING:  # which names answers of its own
     from models.blame import Blame
 
 
-def decode_isolated(model: Model, outputs: Outputs, encoded: Encoded, *, blame: Blame | None = None) -> pa.RecordBatch:
+def decode_isolated(
+    model: Model,
+    outputs: Outputs,
+    encoded: Encoded,
+    *,
+    blame: Blame | None = None,
+    watched: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> pa.RecordBatch:
     """Name the answers of a window; rows that raise are found by halves, and they and those not finite are at fault.
 
     Args:
@@ -30,6 +38,7 @@ def decode_isolated(model: Model, outputs: Outputs, encoded: Encoded, *, blame: 
         outputs: the arithmetic's answers.
         encoded: the window.
         blame: judges whether it is the rows that raise; None: it always is.
+        watched: makes what is around each call of `decode`: a window with rows that raise takes several.
 
     Returns:
         One row for each row of `encoded`, in its order.
@@ -41,21 +50,28 @@ def decode_isolated(model: Model, outputs: Outputs, encoded: Encoded, *, blame: 
         PredictionMismatch: it answered another number of rows than it was given.
     """
     raised: Mapping[int, RowFault] = {}
+
+    def decode_part(part: Sequence[int]) -> pa.RecordBatch:
+        with watched():
+            return decode_whole(model, *take_rows(outputs, encoded, np.array(part)))
+
     try:
-        named = decode_whole(model, outputs, encoded)
+        with watched():
+            named = decode_whole(model, outputs, encoded)
     except ModelError:
         raise
     except BaseException as error:
         if is_interrupt(error):
             raise
         rows = list(range(encoded.rows))
-        raised = find_raising(rows, lambda part: decode_whole(model, *take_rows(outputs, encoded, np.array(part))))
+        raised = find_raising(rows, decode_part)
         kept = np.setdiff1d(np.arange(encoded.rows), list(raised))
-        others = decode_whole(model, *take_rows(outputs, encoded, kept)) if len(kept) else no_answers(model)
+        others = decode_part(kept.tolist()) if len(kept) else no_answers(model)
         named = spread(others, kept, encoded, {**raised, **at_fault_before(outputs, encoded)})
     if blame is not None:
         here = [fault for row, fault in raised.items() if row not in at_fault_before(outputs, encoded)]
-        blame.judge(model, "decode", here, has_passed=named.column("error").null_count > 0)
+        with watched():
+            blame.judge(model, "decode", here, has_passed=named.column("error").null_count > 0)
     if not any(map(may_be_endless, named.columns)):
         return named
     faults = dict.fromkeys(find_endless(named), NON_FINITE)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ def encode_isolated(
     *,
     blame: Blame | None = None,
     fatal: tuple[type[Exception], ...] = (ModelError,),
+    watched: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Encoded:
     """Encode the values of a window; those that raise are found by halves, and become faults.
 
@@ -35,6 +37,7 @@ def encode_isolated(
         poison: rows that the model is not shown: position in the window -> the fault that they end with.
         blame: judges whether it is the rows that raise; None: it always is.
         fatal: errors that are no row's fault.
+        watched: makes what is around each call of `encode`: a window with rows that raise takes several.
 
     Raises:
         Exception: what the model raised, where rows raise only together.
@@ -43,17 +46,25 @@ def encode_isolated(
     """
     raised: Mapping[int, RowFault] = NOBODY
     try:
-        encoded = encode_around(model, values, poison)
+        with watched():
+            encoded = encode_around(model, values, poison)
     except fatal:
         raise
     except BaseException as error:
         if is_interrupt(error):
             raise
         rows = [row for row in range(len(values)) if row not in poison]
-        raised = find_raising(rows, lambda part: model.encode(take_values(values, part)), fatal)
-        encoded = encode_around(model, values, {**raised, **poison})
+
+        def encode_part(part: Sequence[int]) -> None:
+            with watched():
+                model.encode(take_values(values, part))
+
+        raised = find_raising(rows, encode_part, fatal)
+        with watched():
+            encoded = encode_around(model, values, {**raised, **poison})
     if blame is not None:
-        blame.judge(model, "encode", [*raised.values()], has_passed=len(encoded.piece_rows) > 0)
+        with watched():
+            blame.judge(model, "encode", [*raised.values()], has_passed=len(encoded.piece_rows) > 0)
     return encoded
 
 

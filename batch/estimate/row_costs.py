@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -81,8 +82,14 @@ def encode_some(model: Model, seen: Seen, column: str, count: int, journal: Jour
     assert seen.rows is not None
     rows = seen.rows.take(pa.array(even_rows(seen.rows.num_rows, count)))
     started = time.perf_counter()
-    with kept_promise(model, "encode"), noted(journal, "encode", range(rows.num_rows)):
-        encoded = encode_isolated(model, rows.column(column), blame=blame_of(model), fatal=(JobError, ModelError))
+    with kept_promise(model, "encode"):
+        encoded = encode_isolated(
+            model,
+            rows.column(column),
+            blame=blame_of(model),
+            fatal=(JobError, ModelError),
+            watched=partial(noted, journal, "encode", range(rows.num_rows)),
+        )
     seconds = time.perf_counter() - started
     weights = encode_weights(model, encoded, rows.column(column))
     return EncodedSample(

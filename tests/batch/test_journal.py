@@ -5,11 +5,19 @@ from __future__ import annotations
 import mmap
 import os
 import signal
+from typing import NoReturn
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from batch.supervise.journal import ACCOUNT_BYTES, ROWS, SIZE_BYTES, SLOTS, Journal
+from batch.bounds import Bounds
+from batch.predict import Spent, decode_rows, encode_rows, predict_batches
+from batch.supervise.journal import ACCOUNT_BYTES, ROWS, SIZE_BYTES, SLOTS, Call, Journal
+from models.blame import SUSPICIOUS, Blame
+from models.errors import ContractBroken
+from models.model import Encoded, MicroBatch, Model, Outputs, Values
+from tests.batch.own_models import RaisingArithmetic, RaisingDecoder, RaisingEncoder
 
 
 @pytest.fixture
@@ -85,3 +93,47 @@ def test_it_tells_what_was_done_by_the_last_account_that_was_whole(memory: mmap.
     writer.count({"rows": 200, "first_error": "x" * ACCOUNT_BYTES})
     assert reader.account == {"rows": 170, "spent": {"read": 0.5}}, "one that is too long is not noted"
     assert reader.calls == []
+
+
+def answer(model: Model, texts: list[str], journal: Journal) -> None:
+    windows = [(pa.record_batch({"text": texts}), Spent())]
+    encoded = encode_rows(model, windows, column="text", bounds=Bounds(), journal=journal)
+    for _ in decode_rows(model, predict_batches(model, encoded, journal=journal, blame=Blame()), journal=journal):
+        pass
+
+
+def test_a_sample_that_tells_whether_rows_or_the_model_raise_is_noted(memory: mmap.mmap) -> None:
+    journal = Journal(memory)
+    seen: list[list[Call]] = []
+
+    class Watched(RaisingArithmetic):
+        def forward(self, micro_batch: MicroBatch) -> NoReturn:
+            seen.append(journal.calls)
+            raise RuntimeError
+
+    with pytest.raises(ContractBroken):
+        answer(Watched(), ["the same"] * SUSPICIOUS, journal)
+    assert len(seen) > 1, "the sample among them"
+    assert [] not in seen
+
+
+def test_each_call_that_looks_for_the_rows_that_raise_is_noted_by_itself(memory: mmap.mmap) -> None:
+    """Together they may take longer than one call may."""
+    journal = Journal(memory)
+    seen: list[int] = []
+
+    class WatchedEncoder(RaisingEncoder):
+        def encode(self, values: Values) -> Encoded:
+            seen.extend(call.number for call in journal.calls)
+            return super().encode(values)
+
+    class WatchedDecoder(RaisingDecoder):
+        def decode(self, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
+            seen.extend(call.number for call in journal.calls)
+            return super().decode(outputs, encoded)
+
+    for model in (WatchedEncoder(), WatchedDecoder()):
+        seen.clear()
+        answer(model, ["a goal", " ".join(["word"] * 13), "another goal"], journal)
+        assert len(seen) > 3, "of the whole, of halves, and without the one"
+        assert len(seen) == len(set(seen))
