@@ -86,7 +86,7 @@ class Prepared:
         return [(plan, shard) for plan in self.plans for shard in plan.shards]
 
 
-def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Prepared:
+def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False, samples_only: bool = False) -> Prepared:
     """Check the job and agree with every other run of it on what there is to do.
 
     Args:
@@ -94,6 +94,7 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
         replace: what stands in the way of this job in the output is removed: another job's parts, and parts of inputs
             that changed. Not while another run is at work there.
         dry: nothing is written; what would be agreed is only made.
+        samples_only: no row of the job is to meet a model in this process: samples stand for those that are compared.
 
     Raises:
         ModelError: the model is not found, refused, or not runnable here.
@@ -128,7 +129,7 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
         check_conditional_puts(place.root)  # behind what people get wrong most, as it leaves an object there
     settled = Settled(job=job)
     if before is None or before.settings.get("variant") != variant_of(job, described).digest:
-        settled = weigh_job(asked, job, described, source, agreed, columns)
+        settled = weigh_job(asked, job, described, source, agreed, columns, samples_only=samples_only)
         job = settled.job
     record, trial = make_record(job, described, source=source), settled.trial
     # The input is found good before the output is claimed: whoever mends a wrong --column may use the same output.
@@ -139,8 +140,8 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
     # Nor is it claimed by a variant that answers otherwise than the model: whoever takes another may use it too.
     parity = None
     device = "" if dry or idle else device_of(described, variant_of(job, described), job.device)
-    if not (dry or idle) and must_compare(target, record, device=device, anew=replace):
-        trial = trial or take_trial(job, described, source, agreed, columns)
+    if not (dry or idle) and must_compare(target, record, device=device, anew=replace, samples_only=samples_only):
+        trial = trial or take_trial(job, described, source, agreed, columns, samples_only=samples_only)
         parity = check_rows(job, described, model or load_for(job, described), trial)
     if replace and not dry and plan is not None and job.table == "none":
         clear_output(target, record, plan, attempt=attempt)
@@ -149,7 +150,7 @@ def prepare_job(job: JobSpec, *, replace: bool = False, dry: bool = False) -> Pr
         if taken is None or not claim(asked, taken.target, record, attempt=attempt):
             # Another run settled auto otherwise at the same time, and its choice counts. Two models are held no longer.
             settled, trial, model = Settled(job=job), None, None
-            return prepare_job(asked)
+            return prepare_job(asked, samples_only=samples_only)
         place, target = taken, taken.target
     if parity is not None:
         record_parity(target, record, parity, device=device, attempt=attempt)

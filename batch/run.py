@@ -61,6 +61,7 @@ def run_job(
     dies and however often this is called. Calls at the same time are safe: of two attempts at a shard the first counts.
     Rows that raise cost themselves only; so do rows that hang, end their process or exhaust memory, where worker
     processes do the arithmetic: with `workers` of 2 or more, or `supervised`. The command `tandem run` always does so.
+    With workers alone, the rows that a variant is compared over before the first part go through it in this process.
 
     Args:
         job: the settings, as a JobSpec or a mapping.
@@ -68,7 +69,8 @@ def run_job(
         profile: measure after the job how fast matrix products are here, so that the manifest's `run` says what share
             of that the model's arithmetic reached. Without, that is measured after long jobs, and told where known.
         progress: who is told; None writes log lines.
-        supervised: also a single worker is a process of its own, so that this one outlives whatever a row does.
+        supervised: also a single worker is a process of its own, so that this one outlives whatever a row does. Here
+            no row meets the model: a variant is compared with its reference over samples, unless `tandem run` guards.
 
     Returns:
         The manifest, as in `_tandem/manifest.json`, with this run's own `run`; it says where nothing was left to do.
@@ -82,7 +84,11 @@ def run_job(
     started, clock = when_begun()
     with Stop() as stop, observed(progress, port=spec.metrics_port, host=spec.metrics_host) as progress:
         # What died before this had the output already: what lies there now is this job's own.
-        prepared = prepare_job(spec, replace=replace and not (before is not None and before.is_claimed))
+        prepared = prepare_job(
+            spec,
+            replace=replace and not (before is not None and before.is_claimed),
+            samples_only=supervised and GUARDED.journal is None,  # nobody would see which row ended this process
+        )
         if GUARDED.journal is not None:
             GUARDED.journal.claim()
         progress.told("prepared", **describe_prepared(prepared))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from batch.choose.trial import Trial, may_hurt, watched_sample
+from batch.choose.trial import Trial, may_hurt, rows_in_hand
 from batch.commit import PARITY, JobRecord
 from batch.spec import JobSpec
 from batch.stores.storage import Store
@@ -39,7 +39,9 @@ def why_skipped(record: JobRecord, device: str) -> str | None:
     return f"{reference} is the reference" if record.model["variant"] == reference and device == "cpu" else None
 
 
-def must_compare(store: Store, record: JobRecord, *, device: str, anew: bool = False) -> bool:
+def must_compare(
+    store: Store, record: JobRecord, *, device: str, anew: bool = False, samples_only: bool = False
+) -> bool:
     """Whether the job's rows are still to be compared: nobody has, or on another host or device only, or samples were.
 
     Args:
@@ -47,13 +49,14 @@ def must_compare(store: Store, record: JobRecord, *, device: str, anew: bool = F
         record: of the job.
         device: on which it runs here, never `auto`.
         anew: whatever was found there before.
+        samples_only: see take_trial.
     """
     if why_skipped(record, device) is not None:
         return False
     content = read_content(store, record)
     if anew or content is None or content.get("place") != place_of(device):
         return True
-    return not is_of_rows(content) and not may_hurt()
+    return not is_of_rows(content) and not (samples_only or may_hurt())
 
 
 def read_parity(store: Store, record: JobRecord) -> Account | None:
@@ -122,8 +125,9 @@ def check_rows(job: JobSpec, described: Described, variant: Model, trial: Trial)
     from models.parity.check import check_parity  # a job on the reference compares nothing, and starts without it
 
     started = time.perf_counter()
-    bound, watched = bound_of(job, described, variant.variant), watched_sample(job)
-    found = check_parity(trial.reference, variant, trial.values, bound=bound, names=trial.names, watched=watched)
+    bound = bound_of(job, described, variant.variant)
+    with rows_in_hand(job) as watched:
+        found = check_parity(trial.reference, variant, trial.values, bound=bound, names=trial.names, watched=watched)
     rows_of = SAMPLES if trial.drawn is None else "input"
     return found.to_json() | {"rows_of": rows_of, "seconds": round(trial.seconds + time.perf_counter() - started, 3)}
 

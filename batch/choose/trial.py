@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,11 +61,19 @@ class Trial:
         return [f"{source} row {row}" for source, row in places]
 
 
-def take_trial(job: JobSpec, described: Described, source: Store, plans: Sequence[Plan], columns: JobColumns) -> Trial:
+def take_trial(
+    job: JobSpec,
+    described: Described,
+    source: Store,
+    plans: Sequence[Plan],
+    columns: JobColumns,
+    *,
+    samples_only: bool = False,
+) -> Trial:
     """Draw the rows and load the reference.
 
     Where a process of this command died with such rows in hand, one of them may be why: none is drawn, and the samples
-    that come along stand for them.
+    that come along stand for them. The reference is loaded first: a process that dies of that had no row in hand.
 
     Args:
         job: with its runtime resolved.
@@ -73,15 +81,17 @@ def take_trial(job: JobSpec, described: Described, source: Store, plans: Sequenc
         source: the input's store.
         plans: what the job reads.
         columns: what it encodes, and its filter.
+        samples_only: draw none in any case: no row of the job is to meet a model in this process.
 
     Raises:
         ReferenceMissing: the reference cannot be run here.
         UsageError: it does not fit into the job's `--memory`.
     """
     started = time.perf_counter()
-    GUARDED.watch_sample(job)
-    drawn = None if may_hurt() else draw_rows(source, plans, columns, rows=ROWS)
-    reference = load_reference(job, described)
+    reference, drawn = load_reference(job, described), None
+    if not (samples_only or may_hurt()):
+        with rows_in_hand(job):
+            drawn = draw_rows(source, plans, columns, rows=ROWS)
     return Trial(reference=reference, drawn=drawn, seconds=time.perf_counter() - started)
 
 
@@ -90,14 +100,21 @@ def may_hurt() -> bool:
     return GUARDED.before is not None and GUARDED.before.is_sample
 
 
-def watched_sample(job: JobSpec) -> Watched:
-    """What is around each call that the sample's rows are in: a guardian sees one that does not come back."""
+@contextmanager
+def rows_in_hand(job: JobSpec) -> Iterator[Watched]:
+    """Around whatever is done with the rows: of what ends this process meanwhile, one of them may be the reason.
+
+    Yields:
+        What is to be around each call that they are in: a guardian sees one that does not come back.
+    """
     journal = GUARDED.watch_sample(job)
 
     def watched(rows: NDArray[np.int64], expected_s: float) -> AbstractContextManager[None]:
         return nullcontext() if journal is None else journal.call("forward", rows, expected_s)
 
-    return watched
+    yield watched
+    if journal is not None:
+        journal.disarm()
 
 
 def reference_of(described: Described) -> str | None:

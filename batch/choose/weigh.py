@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batch.choose.settle import loading_seconds, name_variant, variant_of
-from batch.choose.trial import ROWS, Trial, reference_of, take_trial, watched_sample
+from batch.choose.trial import ROWS, Trial, reference_of, rows_in_hand, take_trial
 from batch.columns import JobColumns
 from batch.shard import Plan
 from batch.spec import JobSpec
@@ -62,7 +62,14 @@ class Settled:
 
 
 def weigh_job(
-    asked: JobSpec, job: JobSpec, described: Described, source: Store, plans: Sequence[Plan], columns: JobColumns
+    asked: JobSpec,
+    job: JobSpec,
+    described: Described,
+    source: Store,
+    plans: Sequence[Plan],
+    columns: JobColumns,
+    *,
+    samples_only: bool = False,
 ) -> Settled:
     """Keep the reference where a job that left its variant open is too short for the one that it got.
 
@@ -73,14 +80,16 @@ def weigh_job(
         source: the input's store.
         plans: what the job reads.
         columns: what it encodes, and its filter.
+        samples_only: see take_trial; then nothing is known of the job's rows, and the variant stays.
 
     Raises:
         ReferenceMissing: the reference cannot be run here, and what was chosen could not be compared with it either.
     """
     if not is_open(asked, job, described):
         return Settled(job=job)
-    trial = take_trial(job, described, source, plans, columns)
-    weighed = weigh_variant(trial, variant_of(job, described), rows=count_rows(plans), watched=watched_sample(job))
+    trial = take_trial(job, described, source, plans, columns, samples_only=samples_only)
+    with rows_in_hand(job) as watched:
+        weighed = weigh_variant(trial, variant_of(job, described), rows=count_rows(plans), watched=watched)
     if weighed is None or not weighed.keeps_reference:
         return Settled(job=job, trial=trial)
     reference = described.variants[str(reference_of(described))]

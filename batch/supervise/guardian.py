@@ -92,7 +92,10 @@ class Guarded:
             self.journal.write_json()
 
     def watch_sample(self, job: JobSpec) -> Journal | None:
-        """The journal, told how long a call over a few rows of this job may take before the job itself begins."""
+        """The journal, told how long a call over a few rows of this job may take before the job itself begins.
+
+        To be disarmed when they are out of hand: whatever ends the process then is not one of them.
+        """
         if self.journal is not None:
             self.journal.arm(stall_s=patience_of(job), bound_bytes=None)
         return self.journal

@@ -119,6 +119,10 @@ class Journal:
         """Say for how long a call may be silent here, and what this process may hold in memory."""
         self._words[_STALL], self._words[_BOUND] = int(stall_s * 1000), bound_bytes or 0
 
+    def disarm(self) -> None:
+        """No row of the job is in hand any more."""
+        self._words[_STALL] = self._words[_BOUND] = 0
+
     def write_json(self) -> None:
         """The job's lines are JSON; so is the last one, whoever has to write it."""
         self._words[_JSON] = 1
@@ -200,7 +204,7 @@ class Journal:
 
     @property
     def is_armed(self) -> bool:
-        """Whether rows of the job have been in its hands."""
+        """Whether rows of the job are in its hands."""
         return bool(self._words[_STALL])
 
     @property

@@ -10,10 +10,13 @@ import pyarrow as pa
 import pytest
 
 from models.artifact import record_digest
+from models.host import remember
+from models.load import describe_model
 from models.samples import TEXTS
 from tests.batch.command import ROOT, Ended, environment
 from tests.batch.places import Folder, put_table, read_json, read_output
 from tests.models import damage
+from tests.models.made_variants import made, rows_of
 
 #: On the path of a command and of the processes that it starts, a text hurts while it is encoded.
 _HURT = """
@@ -41,13 +44,13 @@ class Hurting:
 sys.meta_path.insert(0, Hurting())
 """
 
-#: On that path, the first process that loads a model is killed.
+#: On that path, the first process that imports a module is killed.
 _KILLED = """
 import os, signal, sys
 class Killed:
     def find_spec(self, name, path=None, target=None):
         marker = __file__ + ".killed"
-        if name == "models.transformer" and not os.path.exists(marker):
+        if name == "MODULE" and not os.path.exists(marker):
             open(marker, "w").close()
             os.kill(os.getpid(), signal.SIGKILL)
 sys.meta_path.insert(0, Killed())
@@ -63,10 +66,14 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Folder, model: Path, *, path: str = "") -> Ended:
+def run(folder: Folder, model: Path, *how: str, path: str = "") -> Ended:
     words = ["--model", str(model), "--input", folder.url + "in/", "--output", folder.url + "out/", "--threads", "1"]
+    return python("-m", "batch.cli.main", "run", *words, *(how or ("--precision", "int8")), "--stall-s", "3", path=path)
+
+
+def python(*words: str, path: str) -> Ended:
     found = subprocess.run(
-        [sys.executable, "-m", "batch.cli.main", "run", *words, *("--precision", "int8", "--stall-s", "3")],
+        [sys.executable, *words],
         cwd=ROOT,
         env=environment({"PYTHONPATH": f"{path}:{ROOT}"}),
         capture_output=True,
@@ -104,9 +111,44 @@ def test_the_job_goes_on_with_samples_that_come_along_and_the_next_run_compares_
 def test_a_process_that_was_killed_before_it_had_a_row_in_hand_says_nothing_of_the_rows(
     folder: Folder, sound: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(_KILLED)
+    (tmp_path / "sitecustomize.py").write_text(_KILLED.replace("MODULE", "models.transformer"))
     put_table(folder, "in/a.parquet", pa.table({"text": TEXTS[:10]}))
     end = run(folder, sound, path=str(tmp_path))
     assert end.code == 0, end.err
     assert end.err.count("supervised reason=(the job's process ended with signal SIGKILL)") == 1
     assert read_json(folder, "out/_tandem/manifest.json")["parity"]["rows_of"] == "input"
+
+
+@pytest.mark.parametrize("module", ["models.rnn", "openvino._pyopenvino"])
+def test_nor_does_one_that_was_killed_while_it_loaded_the_reference_or_then_the_variant(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    """A job that leaves its variant open loads the reference first, and weighs rows before it loads the variant."""
+    monkeypatch.setenv("TANDEM_MEASURED", str(tmp_path / "measured"))
+    model = made("vowels-bilstm", "openvino", "fp32")
+    digest = describe_model(str(model)).variants["openvino-fp32"].digest
+    remember("speed", digest, 100.0)
+    remember("loading", digest, 1e-6)
+    (tmp_path / "sitecustomize.py").write_text(_KILLED.replace("MODULE", module))
+    put_table(folder, "in/a.parquet", pa.table({"sequence": rows_of("vowels-bilstm", 30) * 100}))
+    end = run(folder, model, "--runtime", "auto", path=str(tmp_path))
+    assert end.code == 0, end.err
+    assert end.err.count("supervised reason=(the job's process ended with signal SIGKILL)") == 1
+    assert read_json(folder, "out/_tandem/manifest.json")["parity"]["rows_of"] == "input"
+
+
+def test_from_python_a_supervised_job_shows_no_row_to_a_model_in_the_callers_process(
+    folder: Folder, sound: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_HURT)
+    put_table(folder, "in/a.parquet", pa.table({"text": [*TEXTS[:5], "segfaults", *TEXTS[5:10]]}))
+    job = {"model": str(sound), "input": folder.url + "in/", "output": folder.url + "out/", "precision": "int8"}
+    code = f"""
+from batch.run import run_job
+if __name__ == "__main__":
+    print(run_job({job!r}, supervised=True)["errors"])
+"""
+    (tmp_path / "caller.py").write_text(code)
+    end = python(str(tmp_path / "caller.py"), path=str(tmp_path))
+    assert (end.code, end.out) == (0, "{'WorkerDied': 1}\n"), end.err
+    assert read_json(folder, "out/_tandem/manifest.json")["parity"]["rows_of"] == "samples that come along"
