@@ -119,7 +119,7 @@ class JobSpec(BaseModel):
         gt=0,
         allow_inf_nan=False,
         description="A run begins no shard that would not be done within so many minutes; exit code 75, and the same "
-        "command goes on; 2 where none can be done in it.",
+        "command goes on.",
     )
     max_cost: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="The same for what a run costs; needs price.", examples=[5.0]

@@ -12,13 +12,15 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from batch.observe.log_lines import warning_line
+from batch.observe.log_lines import error_line, warning_line
 
 #: What asks a job to end.
 ASKING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 #: Within so many seconds a second signal is the first once more: a group of processes was asked, and with it our
 #: guardian, which passes it on.
 SAME_S = 0.5
+#: This process is a command's, and nobody else's: a second signal may end it.
+IS_COMMAND = threading.Event()
 
 
 def asking() -> frozenset[signal.Signals]:
@@ -60,13 +62,34 @@ class Stop:
             if (
                 self.heard_at is not None and time.monotonic() - self.heard_at > SAME_S
             ):  # whoever asks twice is in haste
-                signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-                os.kill(os.getpid(), number)
+                end_at_once(signal.Signals(number))
             return
         self.asked, self.heard_at = signal.Signals(number).name, time.monotonic()
         what = "the shard in hand is finished and committed first; once more ends at once"
         with contextlib.suppress(OSError):
             os.write(2, f"{warning_line(f'{self.asked}: {what}')}\n".encode())
+
+
+def end_at_once(number: signal.Signals) -> None:
+    """End without waiting for threads that are in the middle of a call of the model; nothing is lost by it.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, where this process is somebody's Python; once, whatever is pressed meanwhile.
+    """
+    if IS_COMMAND.is_set():
+        from batch.supervise.guardian import GUARDED  # which knows signals from here
+
+        if GUARDED.journal is not None:
+            GUARDED.journal.end(75)
+        with contextlib.suppress(OSError):
+            os.write(2, f"{error_line('interrupted; run the same command again', exit_code=75)}\n".encode())
+        os._exit(75)
+    if number == signal.SIGINT:
+        for other in ASKING:
+            signal.signal(other, signal.SIG_IGN)  # until Stop's end
+        raise KeyboardInterrupt
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 def let_terminal_go() -> None:

@@ -16,13 +16,14 @@ import click
 from batch.cli.commands import tandem
 from batch.lean import choose_memory_pool
 from batch.observe.log_lines import error_line
-from batch.stop import ASKING
+from batch.stop import ASKING, IS_COMMAND
 
 
 def answer() -> None:
     """Run the command in this process; a user's mistake ends in one line, never in a traceback."""
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKING)
+        IS_COMMAND.set()
         refuse_strangers()
         choose_memory_pool()
         sys.stdout = cast(TextIO, Heard(sys.stdout))

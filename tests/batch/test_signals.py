@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from batch.stop import SAME_S
 from tests.batch.command import ROOT, Ended, assert_refused, ended, environment, job, tandem
 from tests.batch.places import Folder, part_keys, put_table, texts
 
@@ -90,6 +92,29 @@ def test_a_group_that_is_asked_as_a_whole_ends_once(slow: Folder, number: signal
     assert_refused(end, 75, f"it was asked to stop by {number.name}", "run the same command again")
     assert end.err.count("the shard in hand is finished and committed first") == 1
     assert_goes_on(slow)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_asks_twice_does_not_wait_for_the_shard_in_hand(
+    folder: Folder, number: signal.Signals, workers: str
+) -> None:
+    """As somebody at a terminal does: every process of the group hears both."""
+    for half in range(2):
+        rows = pa.table({"text": ["word " * (300 * half + count) for count in range(300)]})
+        put_table(folder, f"in/p={half}/a.parquet", rows)  # six seconds of work in one call, which nothing interrupts
+    with alone(*job(folder, "--workers", workers, model="tests.batch.own_models:SlowRows")) as process:
+        assert process.stderr is not None
+        while "planned" not in process.stderr.readline():
+            assert process.poll() is None
+        time.sleep(2 * SAME_S)
+        os.killpg(process.pid, number)
+        time.sleep(2 * SAME_S)
+        os.killpg(process.pid, number)
+        end = ended(process)
+    assert_refused(end, 75, "interrupted; run the same command again")
+    assert "Traceback" not in end.err
+    assert part_keys(folder) == []
 
 
 def test_a_terminal_that_is_closed_lets_the_shard_in_hand_be_committed(slow: Folder) -> None:
