@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from batch.commit import is_finished, list_parts, read_plans, read_record
 from batch.errors import InputNotFound
 from batch.parquet_source import PinnedFile
+from batch.retry.find_errors import readable
 from batch.stores.storage import Store, open_store
 from batch.table.place import open_current
 
@@ -53,7 +54,8 @@ def read_head(output: str, rows: int, **where: str | None) -> pa.Table:
     parts = list_parts(store, record.fingerprint, plans)
     gathered: list[pa.Table] = []
     for shard in (shard for plan in plans for shard in plan.shards if shard.id in parts):
-        with PinnedFile(store, parts[shard.id]) as file:
+        part = parts[shard.id]
+        with PinnedFile(store, part) as file, readable(store.url_of(part.key)):
             batches = pq.ParquetFile(file).iter_batches(rows)
             gathered += [pa.Table.from_batches([batch]) for batch in [next(batches, None)] if batch is not None]
         if sum(table.num_rows for table in gathered) >= rows:

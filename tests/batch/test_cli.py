@@ -88,6 +88,15 @@ def test_plan_writes_nothing_and_says_what_a_run_would_skip(tmp_path: Path) -> N
     assert "1 is committed and would be skipped (370 rows)" in tandem("plan", *JOB, *out).stdout
 
 
+def test_head_of_a_part_that_is_damaged_is_one_line(tmp_path: Path) -> None:
+    tandem("run", *JOB, "--output", str(tmp_path / "out"))
+    (part,) = (tmp_path / "out").glob("part-*.parquet")
+    part.write_bytes(part.read_bytes()[:2000])
+    said = tandem("head", str(tmp_path / "out"), code=2).stderr
+    assert f"{part.name} is not readable as Parquet" in said
+    assert said.count("\n") == 1
+
+
 def test_status_and_head_show_what_the_run_left(tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     assert tandem("run", *JOB, "--output", out, "--label", "speaker").stdout.count("accuracy") == 1
