@@ -62,6 +62,7 @@ def run_job(
     Rows that raise cost themselves only; so do rows that hang, end their process or exhaust memory, where worker
     processes do the arithmetic: with `workers` of 2 or more, or `supervised`. The command `tandem run` always does so.
     With workers alone, the rows that a variant is compared over before the first part go through it in this process.
+    Worker processes import the script that calls this: there it stands below `if __name__ == "__main__":`.
 
     Args:
         job: the settings, as a JobSpec or a mapping.
