@@ -21,6 +21,8 @@ ASKING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 SAME_S = 0.5
 #: This process is a command's, and nobody else's: a second signal may end it.
 IS_COMMAND = threading.Event()
+#: Held from the moment at which a command ends at once: one more signal, between two lines of that, says nothing new.
+_LEAVING = threading.Lock()
 
 
 def asking() -> frozenset[signal.Signals]:
@@ -77,6 +79,8 @@ def end_at_once(number: signal.Signals) -> None:
         KeyboardInterrupt: Ctrl-C, where this process is somebody's Python; once, whatever is pressed meanwhile.
     """
     if IS_COMMAND.is_set():
+        if not _LEAVING.acquire(blocking=False):
+            return
         from batch.supervise.guardian import GUARDED  # which knows signals from here
 
         if GUARDED.journal is not None:
