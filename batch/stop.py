@@ -64,7 +64,7 @@ class Stop:
             if (
                 self.heard_at is not None and time.monotonic() - self.heard_at > SAME_S
             ):  # whoever asks twice is in haste
-                end_at_once(signal.Signals(number))
+                end_in_haste(signal.Signals(number))
             return
         self.asked, self.heard_at = signal.Signals(number).name, time.monotonic()
         what = "the shard in hand is finished and committed first; once more ends at once"
@@ -72,7 +72,7 @@ class Stop:
             os.write(2, f"{warning_line(f'{self.asked}: {what}')}\n".encode())
 
 
-def end_at_once(number: signal.Signals) -> None:
+def end_in_haste(number: signal.Signals) -> None:
     """End without waiting for threads that are in the middle of a call of the model; nothing is lost by it.
 
     Raises:

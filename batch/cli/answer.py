@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn, TextIO, cast
+from typing import NoReturn
 
 import click
 
 from batch.cli.commands import tandem
 from batch.lean import choose_memory_pool
 from batch.observe.log_lines import error_line
-from batch.stop import ASKING, IS_COMMAND
+from batch.stop import ASKING
 
 
 def answer() -> None:
     """Run the command in this process; a user's mistake ends in one line, never in a traceback."""
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKING)
-        IS_COMMAND.set()
         refuse_strangers()
         choose_memory_pool()
-        sys.stdout = cast(TextIO, Heard(sys.stdout))
         tandem.main(prog_name="tandem", standalone_mode=False)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
@@ -44,37 +39,6 @@ def answer() -> None:
         if not isinstance(code, int):
             raise
         fail(str(error), code)
-
-
-class Heard:
-    """Standard output, also where its reader has gone: `tandem run ... | head -1` ends as the job does.
-
-    click would end the command with 1 instead, at whatever it was about to say.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        with self._whoever_hears():
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with self._whoever_hears():
-            self._stream.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    @contextlib.contextmanager
-    def _whoever_hears(self) -> Iterator[None]:
-        try:
-            yield
-        except BrokenPipeError:  # what is buffered goes nowhere, now and when Python ends
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
 
 
 def refuse_strangers() -> None:

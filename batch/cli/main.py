@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import TextIO, cast
 
 #: Commands under which rows go through a model.
 JOBS = ("run", "retry", "plan")
@@ -16,9 +17,12 @@ def main() -> None:
     """Run the command, behind a guardian where rows go through a model; see `supervise.guardian`."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
     from batch.cli.answer import answer
+    from batch.cli.pipe_safe import PipeSafe
     from batch.observe.log_lines import asks_for_json, set_up_logging
-    from batch.stop import ASKING, asking
+    from batch.stop import ASKING, IS_COMMAND, asking
 
+    IS_COMMAND.set()
+    sys.stdout = cast(TextIO, PipeSafe(sys.stdout))
     set_up_logging("json" if asks_for_json(sys.argv[1:]) else "text")
     if sys.argv[1:2] not in [[job] for job in JOBS]:
         signal.signal(signal.SIGTERM, end_early)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Deviates of an interval that holds nine of ten: Student's with six degrees of freedom, as spreads are themselves
-#: known from a handful of measurements. Normal ones (1.645) held 88 of 100 (`python -m benchmarks.estimates`).
+#: known from a handful of measurements. Normal ones (1.645) held 87 of 100 (`python -m benchmarks.estimates`).
 NINE_OF_TEN = 1.943
 #: Row groups whose rows are of about the same size are ordered by place; so far does the last differ from the first.
 PLACE_OCTAVES = 0.1
