@@ -38,8 +38,11 @@ main()
 
 
 @contextmanager
-def alone(*words: str, terminal: int | None = None) -> Iterator[subprocess.Popen[str]]:
-    """A command that leads a group of processes of its own; with a terminal, in a session that is opened for it."""
+def alone(*words: str, terminal: int | None = None, **changes: str) -> Iterator[subprocess.Popen[str]]:
+    """A command that leads a group of processes of its own; with a terminal, in a session that is opened for it.
+
+    `changes` are to its environment.
+    """
     command = [sys.executable, "-m", "batch.cli.main", *words]
     process = subprocess.Popen(
         command if terminal is None else ["setsid", "--ctty", *command],
@@ -48,7 +51,7 @@ def alone(*words: str, terminal: int | None = None) -> Iterator[subprocess.Popen
         stderr=subprocess.PIPE if terminal is None else terminal,
         text=True,
         cwd=ROOT,
-        env=environment({}),
+        env=environment(changes),
         start_new_session=terminal is None,
     )
     try:
@@ -97,17 +100,18 @@ def test_a_group_that_is_asked_as_a_whole_ends_once(slow: Folder, number: signal
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_who_asks_twice_does_not_wait_for_the_shard_in_hand(
-    folder: Folder, number: signal.Signals, workers: str
+    folder: Folder, number: signal.Signals, workers: str, tmp_path: Path
 ) -> None:
     """As somebody at a terminal does: every process of the group hears both."""
     for half in range(2):
         rows = pa.table({"text": ["word " * (300 * half + count) for count in range(300)]})
         put_table(folder, f"in/p={half}/a.parquet", rows)  # six seconds of work in one call, which nothing interrupts
-    with alone(*job(folder, "--workers", workers, model="tests.batch.own_models:SlowRows")) as process:
-        assert process.stderr is not None
-        while "planned" not in process.stderr.readline():
+    begun = tmp_path / "begun"
+    words = job(folder, "--workers", workers, model="tests.batch.own_models:SlowRows")
+    with alone(*words, BEGUN=str(begun)) as process:
+        while not begun.exists():  # before it there is no shard in hand to wait for
             assert process.poll() is None
-        time.sleep(2 * SAME_S)
+            time.sleep(0.01)
         os.killpg(process.pid, number)
         time.sleep(2 * SAME_S)
         os.killpg(process.pid, number)
