@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.cold import TIMEOUT_S, run_cold, tandem_command
 from benchmarks.foreseen_data import DATA_SETS, DataSet
 from benchmarks.measure import Say
-from benchmarks.peer_process import ROOT, PeerFailed, environment
+from benchmarks.peer_process import ROOT, PeerFailed, environment, without_folders
 from benchmarks.results_file import Found, Result
 from models.host import measurements
 
@@ -88,7 +88,9 @@ def foresee(data: DataSet, output: Path) -> Once:
         timeout=TIMEOUT_S,
     )
     if planned.returncode:
-        raise PeerFailed((planned.stderr.strip().splitlines() or ["it ended without a word"])[-1][:240])
+        raise PeerFailed(
+            without_folders((planned.stderr.strip().splitlines() or ["it ended without a word"])[-1])[:240]
+        )
     manifest = output / "_tandem" / "manifest.json"
     cold = run_cold(tandem_command("run", *words), manifest.is_file)
     told = json.loads(manifest.read_text())
