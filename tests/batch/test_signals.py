@@ -109,8 +109,10 @@ def test_who_asks_twice_does_not_wait_for_the_shard_in_hand(
     begun = tmp_path / "begun"
     words = job(folder, "--workers", workers, model="tests.batch.own_models:SlowRows")
     with alone(*words, BEGUN=str(begun)) as process:
+        deadline = time.monotonic() + 60
         while not begun.exists():  # before it there is no shard in hand to wait for
             assert process.poll() is None
+            assert time.monotonic() < deadline
             time.sleep(0.01)
         os.killpg(process.pid, number)
         time.sleep(2 * SAME_S)
