@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from models.errors import MissingExtra, RuntimeUnavailable
 from models.fuse_attention import fuse_attention
 from models.model import Encoded, Model
+from models.runtimes.primitive_cache import turn_off_primitive_cache
 from models.runtimes.signal_stack import kept_signal_stack
 
 Inputs = Mapping[str, NDArray[Any]]
@@ -82,6 +83,7 @@ def convert_openvino(graph: Path, target: Path) -> dict[str, Any]:
 @kept_signal_stack()
 def quantize_openvino(graph: Path, target: Path, reference: Model, encoded: Encoded) -> dict[str, Any]:
     """Post-training quantisation by NNCF: int8 weights for each channel, int8 activations with fixed scales."""
+    turn_off_primitive_cache()  # NNCF runs the graph, the first that makes use of OpenVINO here
     with quiet_nncf():
         import nncf
         import openvino as ov

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.errors import OutOfMemory, RuntimeUnavailable
 from models.runtimes.memory import is_out_of_memory
+from models.runtimes.primitive_cache import turn_off_primitive_cache
 from models.runtimes.signal_stack import kept_signal_stack
 from models.runtimes.threads import share_threads
 
@@ -92,6 +93,7 @@ class OpenVinoRuntime:
             "ENABLE_CPU_PINNING": False,
         }
         try:
+            turn_off_primitive_cache()
             graph = core.read_model(self.path)
             kinds = {str(node.get_type_name()) for node in graph.get_ops()}
             return core.compile_model(graph, "CPU", settings), kinds

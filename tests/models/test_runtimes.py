@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 import weakref
@@ -164,6 +165,29 @@ def test_openvino_holds_nothing_of_its_callers_after_a_call() -> None:
     inputs.clear()
     gc.collect()
     assert [reference() for reference in held] == [None] * len(held)
+
+
+_TWICE = """
+import sys
+from pathlib import Path
+import numpy as np
+from models.runtimes.open_vino import OpenVinoRuntime
+
+for _ in range(2):
+    OpenVinoRuntime(Path(sys.argv[1]), threads=1).forward({"pixel_values": np.ones((2, 1, 28, 28), np.float32)})
+"""
+
+
+def test_no_stream_of_openvino_is_given_what_was_compiled_for_another() -> None:
+    """Two that needed it at once for the first time were seen to answer otherwise."""
+    ended = subprocess.run(
+        [sys.executable, "-c", _TWICE, str(ZOO / "fashion-resnet/model.onnx")],
+        cwd=ZOO.parents[1], env=os.environ | {"ONEDNN_VERBOSE": "profile_create"},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert "create:cache_miss" in ended.stdout
+    assert "create:cache_hit" not in ended.stdout
 
 
 _SIGNALLED = """
