@@ -38,7 +38,8 @@ def plan_micro_batches(
     the best cut of fewer and one more group. Every piece is in exactly one micro-batch. Ties keep their order.
 
     Where the model is so fast that looking at every place would take more than SHARE of its time, groups are cut
-    only at every second, third, ... piece: exact among those.
+    only at every second, third, ... piece: exact among those. Pieces of one length are then shared out evenly over as
+    many groups as take the least time, which is looked up and not searched.
 
     Where several streams work at once and the best cut leaves one of them without work at the end, as that of a small
     window does, cuts into smaller micro-batches are tried too, and the one counts that is done first.
@@ -64,6 +65,10 @@ def plan_micro_batches(
     if places is None:
         places = allowed_places(ordered, costs, max_rows)
     stride = min(max(1, math.ceil(len(ordered) / max(places, 1))), max_rows)
+    if stride > 1 and ordered[0] == ordered[-1]:
+        bound = max_rows if max_padded is None else max(1, min(max_rows, max_padded // int(ordered[0])))
+        ends = even_edges(len(ordered), costs.planning(min(bound, len(ordered)), ordered[:1])[0], streams)
+        return tuple(np.split(order, ends))
 
     def cut(most_s: float) -> list[int]:
         return best_edges(
@@ -82,6 +87,28 @@ def plan_micro_batches(
             if done < least:
                 edges, least = tried, done
     return tuple(np.split(order, edges[1:-1]))
+
+
+def even_edges(count: int, seconds: NDArray[np.float64], streams: int) -> NDArray[np.int64]:
+    """Where to cut pieces of one length into groups that differ by one piece at most, so that all is done first.
+
+    Args:
+        count: of the pieces.
+        seconds: what a group of 1, 2, ... pieces takes, up to the largest that may be.
+        streams: that take the groups in turn, the larger ones first.
+
+    Returns:
+        The ends of all groups but the last.
+    """
+    groups = np.arange(math.ceil(count / len(seconds)), count + 1)
+    small, larger = np.divmod(count, groups)
+    before = np.arange(streams)[:, None]  # groups that are taken before each stream's first
+    turns, large_turns = -(-(groups - before) // streams), -(-(larger - before) // streams)
+    done = (turns - large_turns) * seconds[small - 1] + large_turns * seconds[np.minimum(small, len(seconds) - 1)]
+    best = int(np.argmin(done.max(axis=0)))
+    sizes = np.full(groups[best], small[best])
+    sizes[: larger[best]] += 1
+    return np.asarray(np.cumsum(sizes)[:-1])
 
 
 def group_seconds(ordered: NDArray[np.int64], edges: Sequence[int], costs: Costs) -> NDArray[np.float64]:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from models import micro_batch
 from models.costs import Costs
-from models.micro_batch import finished_at, plan_micro_batches
+from models.micro_batch import even_edges, finished_at, plan_micro_batches
 
 #: Seconds of calls, as somebody may have measured them: shapes in any order, with any times.
 MEASURED = st.lists(st.tuples(st.integers(1, 12), st.integers(1, 80), st.floats(1e-5, 1e-1)), max_size=12)
@@ -152,6 +153,38 @@ def test_a_fast_model_is_not_planned_for_longer_than_it_runs() -> None:
     plan_micro_batches(lengths, costs=Counted((0, 0, 1e-8, 0)), max_rows=64)
     assert looked[0] == 1024
     assert looked[1] < 20
+
+
+@settings(max_examples=200, deadline=None)
+@given(count=st.integers(1, 60), prior=PRIOR, measured=MEASURED, most=st.integers(1, 30), streams=st.integers(1, 4))
+def test_of_all_even_cuts_of_one_length_none_is_done_sooner(
+    count: int, prior: tuple[float, ...], measured: list[tuple[int, int, float]], most: int, streams: int
+) -> None:
+    seconds = costs_of(prior, measured).planning(min(most, count), np.asarray([9]))[0]
+    done = {}
+    for groups in range(-(-count // len(seconds)), count + 1):
+        sizes = [len(part) for part in np.array_split(np.arange(count), groups)]
+        done[groups] = max(sum(seconds[size - 1] for size in sizes[turn::streams]) for turn in range(streams))
+    chosen = [len(part) for part in np.split(np.arange(count), even_edges(count, seconds, streams))]
+    assert sum(chosen) == count
+    assert sorted(chosen, reverse=True) == chosen
+    assert chosen[0] - chosen[-1] <= 1
+    assert done[len(chosen)] == pytest.approx(min(done.values()))
+
+
+def test_pieces_of_one_length_of_a_fast_model_are_shared_out_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[int] = []
+    search = micro_batch.best_edges
+    monkeypatch.setattr(micro_batch, "best_edges", lambda *of, **so: searched.append(1) or search(*of, **so))
+    costs = Costs((1e-5, 1e-6, 0, 0))
+    groups = plan_micro_batches(np.full(1000, 3), costs=costs, max_rows=64, max_padded=120, streams=2)
+    assert sorted({len(group) for group in groups}) == [38, 39], (
+        "120 padded tokens are 40 rows; and each stream has as many"
+    )
+    assert np.concatenate(groups).tolist() == list(range(1000))
+    assert not searched
+    plan_micro_batches(np.asarray([3] * 999 + [4]), costs=costs, max_rows=64)
+    assert searched
 
 
 def test_a_small_window_leaves_no_stream_without_work() -> None:
