@@ -3,7 +3,7 @@
 What oneDNN compiles for a shape is kept for the whole process, and a second stream, or a second graph, that needs the
 same is given the first one's. Where two need it for the first time at the same moment, one of them may answer every row
 of that shape wrongly for as long as it lives, without a word (OpenVINO 2026.4, oneDNN 3.13, with AVX-512): of MiniLM's
-first calls of a shape, made by two streams at once, 7 in 1,280 came to that, with two graphs of one stream each 4; with
+first calls of a shape, made by two streams at once, 8 in 1,280 came to that, with two graphs of one stream each 4; with
 the cache off none in 2,900. Each stream has a cache of its own beside it, so that this costs some 6 % of a first call.
 """
 
