@@ -33,7 +33,7 @@ def find_problem(settings: Settings) -> str:
 
 
 def main() -> int:
-    from service.lanes import open_lanes
+    from service.lanes.repository import open_lanes
 
     try:
         open_lanes(read_settings(os.environ, built_with=models_of_bento())).close()

@@ -2,13 +2,13 @@
 
 ServiceError
 ├── SettingsInvalid     (at start)  an environment variable says something it may not
+├── RequestInvalid      400         the body is no JSON, or not of the request's shape
 ├── UnknownModel        404         no lane of that name
 ├── TooManyRows         413         more rows in one request than the queue holds
 ├── ModelFailed         500         the model broke down over a window; none of its callers has an answer
 ├── CallerGone          499         the caller closed the connection; nobody reads this
 ├── LaneClosed          503         the server is stopping
 └── QueueFull           503         the lane's queue is full; Retry-After says for how long
-A request of the wrong shape is refused by BentoML itself, with 400 and pydantic's words.
 A row that cannot be answered is no error of the request: it is an entry `{"error": ...}` among the predictions.
 """
 
@@ -34,6 +34,12 @@ class SettingsInvalid(ServiceError):
     def __init__(self, variable: str, *, found: str, expected: str) -> None:
         super().__init__(f"{variable}={found!r}: expected {expected}.")
         self.variable, self.found, self.expected = variable, found, expected
+
+
+class RequestInvalid(ServiceError):
+    """A request that is not of the shape that is asked for; says where, what was expected and what was found."""
+
+    status = 400
 
 
 class UnknownModel(ServiceError):

@@ -1,67 +1,78 @@
-"""The routes that BentoML does not make: GET /models, and the OpenAPI page that names all of them."""
+"""The application that answers: every room's operations, found before BentoML's own pages."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import contextlib
+from collections.abc import AsyncIterator
+from itertools import groupby
+from typing import TYPE_CHECKING
 
 import bentoml
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
-from service.schemas import ErrorResponse, ModelCard
+from service.errors import ServiceError
+from service.openapi import describe
+from service.operations import Handler, Operation
+from service.protocols import predict_json
+from service.refusals import answer_bug, answer_error
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
-#: What POST /predict answers beside 200; BentoML's own list does not know them.
-REFUSALS = {
-    "400": "The body is no JSON, or not of the request's shape: `detail` names the field.",
-    "404": "A model that is not served here; the known ones are listed.",
-    "413": "A body or a number of rows beyond the limit.",
-    "500": "The model broke down over this window; no row could be singled out.",
-    "503": "The queue is full; Retry-After says for how many seconds.",
-}
-
-EXAMPLE = {"model": "bbc-bert", "rows": [{"text": "The chancellor raised interest rates."}]}
+OPERATIONS: tuple[Operation, ...] = (*predict_json.OPERATIONS,)
 
 
-def make_routes(service: Any) -> Starlette:
-    """An ASGI application to mount at /."""
+def make_app() -> Starlette:
+    """An ASGI application to mount at /; its lifespan is the server's."""
 
-    async def models(request: Request) -> JSONResponse:
-        cards = bentoml.get_current_service().lanes.cards()
-        return JSONResponse({"models": [card.model_dump() for card in cards]})
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        serving = app.state.serving = bentoml.get_current_service().serving
+        await serving.start()
+        yield
+        await serving.stop()
+
+    page = describe(OPERATIONS)
 
     async def openapi(request: Request) -> JSONResponse:
-        return JSONResponse(describe(service.openapi_spec.asdict()))
+        return JSONResponse(page)
 
-    return Starlette(routes=[Route("/models", models, methods=["GET"]), Route("/docs.json", openapi, methods=["GET"])])
+    by_path = groupby(sorted(OPERATIONS, key=lambda one: one.path), key=lambda one: one.path)
+    routes = [Route(path, route_handler({one.method: one.handle for one in group})) for path, group in by_path]
+    for route in routes:
+        route.methods = None  # every method comes to our handler, which says in our words what is not answered
+    return Starlette(
+        routes=[*routes, Route("/docs.json", openapi, methods=["GET"])],
+        lifespan=lifespan,
+        exception_handlers={ServiceError: answer_error, Exception: answer_bug},
+    )
 
 
-def describe(page: dict[str, Any]) -> dict[str, Any]:
-    """BentoML's OpenAPI page, with GET /models and the refusals of POST /predict added."""
-    schemas = page.setdefault("components", {}).setdefault("schemas", {})
-    for model in (ModelCard, ErrorResponse):
-        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas.update(schema.pop("$defs", {}))
-        schemas[model.__name__] = schema
-    refusal = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorResponse"}}}
-    predict = page["paths"]["/predict"]["post"]
-    predict["requestBody"]["content"]["application/json"]["example"] = EXAMPLE
-    predict["responses"].update({status: {"description": why, "content": refusal} for status, why in REFUSALS.items()})
-    listing = {
-        "type": "object",
-        "required": ["models"],
-        "properties": {"models": {"type": "array", "items": {"$ref": "#/components/schemas/ModelCard"}}},
-    }
-    listed = {"description": "In the order of TANDEM_MODELS", "content": {"application/json": {"schema": listing}}}
-    page["paths"]["/models"] = {
-        "get": {
-            "summary": "The models that are served here",
-            "operationId": "tandem__models",
-            "tags": predict.get("tags", []),
-            "responses": {"200": listed},
-        }
-    }
-    return page
+def route_handler(handlers: dict[str, Handler]) -> Handler:
+    """Answer every method of a path by its own handler, and others with 405 in our own words."""
+    allowed = ", ".join(sorted({*handlers, *(["HEAD"] if "GET" in handlers else [])}))
+
+    async def handle(request: Request) -> JSONResponse:
+        handler = handlers.get("GET" if request.method == "HEAD" and "HEAD" not in handlers else request.method)
+        if handler is None:
+            said = {"error": f"{request.method} is not answered here; {request.url.path} takes {allowed}."}
+            return JSONResponse(said, status_code=405, headers={"Allow": allowed})
+        return await handler(request)  # type: ignore[return-value]
+
+    return handle
+
+
+class Ours:
+    """ASGI middleware: paths of ours are answered by our application, all others by BentoML's."""
+
+    def __init__(self, app: ASGIApp, *, ours: Starlette) -> None:
+        self.app, self.ours = app, ours
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_ours = scope["type"] == "http" and any(
+            route.matches(scope)[0] != Match.NONE for route in self.ours.router.routes
+        )
+        await (self.ours if is_ours else self.app)(scope, receive, send)

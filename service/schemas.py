@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.model import RowFault
+from models.model import Model, RowFault
 from models.spec import InputColumn
 
 #: One row's prediction columns, or `{"error": {...}}`.
@@ -55,6 +55,12 @@ class ModelCard(BaseModel):
     dimension: int | None = None
     max_length: int | None = None
     tolerance: float
+
+
+class ModelCards(BaseModel):
+    """The models that are served, in the order in which they were named."""
+
+    models: list[ModelCard]
 
 
 class ErrorResponse(BaseModel):
@@ -134,3 +140,21 @@ def answers_of(batch: pa.RecordBatch) -> list[Answer]:
         if error is not None:
             answers[position] = {"error": error}
     return answers
+
+
+def card_of(model: Model) -> ModelCard:
+    spec = model.spec
+    return ModelCard(
+        name=spec.name,
+        model=model.tag,
+        digest=model.digest,
+        variant=model.variant,
+        family=spec.family,
+        task=spec.task,
+        input=spec.inputs[0],
+        output=[field.name for field in spec.output_fields],
+        labels=list(spec.labels),
+        dimension=spec.dimension,
+        max_length=spec.max_length,
+        tolerance=model.tolerance or spec.tolerance,
+    )

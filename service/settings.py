@@ -1,18 +1,61 @@
-"""What the environment tells the server."""
+"""What the environment tells the server: what every room reads of it, put together."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from models.choose import Tolerance
 from models.locate import zoo_folders
 from models.variants import PRECISIONS, RUNTIMES
+from service.door.settings import DoorSettings
 from service.errors import SettingsInvalid
+from service.lanes.settings import LaneSettings
+from service.setting import Setting, names, one_of, whole_number
 
 DEVICES = ("auto", "cpu", "cuda", "tensorrt")
+
+
+def read_tolerance(text: str) -> Tolerance:
+    """A number above 0, or `int8`."""
+    if text == "int8":
+        return "int8"
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise ValueError("a number above 0, or int8")
+    return number
+
+
+MODELS = Setting[tuple[str, ...]](
+    variable="TANDEM_MODELS", flag="--models", read=names, default=(), metavar="NAME,NAME",
+    help="Models to serve: store tags, artifact folders, s3:// prefixes, or package.module:Class. Default: the zoo.",
+)  # fmt: skip
+RUNTIME = Setting[str](
+    variable="TANDEM_RUNTIME", flag="--runtime", read=one_of("auto", *RUNTIMES), default="auto", metavar="NAME",
+    help="auto takes of each model the fastest registered variant within the tolerance.",
+)  # fmt: skip
+PRECISION = Setting[str](
+    variable="TANDEM_PRECISION", flag="--precision", read=one_of("auto", *PRECISIONS), default="auto", metavar="NAME",
+    help="fp32, bf16, fp16, int8 or auto.",
+)  # fmt: skip
+TOLERANCE = Setting[Tolerance](
+    variable="TANDEM_TOLERANCE", flag="--tolerance", read=read_tolerance, default=None, metavar="NUMBER|int8",
+    help="Largest difference from the reference's answers that auto takes. Default: the model's own.",
+)  # fmt: skip
+DEVICE = Setting[str](
+    variable="TANDEM_DEVICE", flag="--device", read=one_of(*DEVICES), default="auto", metavar="NAME",
+    help="auto, cpu, cuda or tensorrt.",
+)  # fmt: skip
+THREADS = Setting[int](
+    variable="TANDEM_THREADS", flag="--threads", read=whole_number(1, 1024), default=0, metavar="N",
+    help="Threads of the arithmetic of one model. Default: the cores but one, shared out among the models.",
+)  # fmt: skip
+SERVER = (MODELS, RUNTIME, PRECISION, TOLERANCE, DEVICE, THREADS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +69,8 @@ class Settings:
         tolerance: the largest difference from the reference that `auto` takes; see models.choose.Tolerance.
         device: `auto`, `cpu`, `cuda` or `tensorrt`.
         threads: of the arithmetic of one lane.
-        max_queue_rows: rows that wait for one lane, and the most that one request may hold.
-        max_wait_s: predicted seconds for its turn beyond which a request is refused.
-        max_body_bytes: of one request.
+        lanes: how requests wait and are put together.
+        door: who may come in, and with how much.
     """
 
     models: tuple[str, ...]
@@ -37,9 +79,8 @@ class Settings:
     tolerance: Tolerance
     device: str
     threads: int
-    max_queue_rows: int
-    max_wait_s: int
-    max_body_bytes: int
+    lanes: LaneSettings = field(default_factory=LaneSettings)
+    door: DoorSettings = field(default_factory=DoorSettings)
 
 
 def read_settings(environ: Mapping[str, str], *, built_with: tuple[str, ...] = ()) -> Settings:
@@ -52,62 +93,26 @@ def read_settings(environ: Mapping[str, str], *, built_with: tuple[str, ...] = (
     Raises:
         SettingsInvalid: a value that cannot be followed.
     """
-    models = tuple(name.strip() for name in environ.get("TANDEM_MODELS", "").split(",") if name.strip())
-    models = models or built_with or tuple(folder.name for folder in zoo_folders())
+    models = MODELS.of(environ) or built_with or tuple(folder.name for folder in zoo_folders())
     twice = sorted({name for name in models if models.count(name) > 1})
     if twice:
         raise SettingsInvalid(
-            "TANDEM_MODELS", found=",".join(models), expected=f"each model once ({twice[0]} is there twice)"
+            "TANDEM_MODELS (--models)",
+            found=",".join(models),
+            expected=f"each model once ({twice[0]} is there twice)",
         )
     if not models:
-        raise SettingsInvalid("TANDEM_MODELS", found="", expected="names of models: there is no zoo here to stand in")
+        raise SettingsInvalid(
+            "TANDEM_MODELS (--models)", found="", expected="names of models: there is no zoo here to stand in"
+        )
     cores = len(os.sched_getaffinity(0))
     return Settings(
         models=models,
-        runtime=one_of(environ, "TANDEM_RUNTIME", ("auto", *RUNTIMES)),
-        precision=one_of(environ, "TANDEM_PRECISION", ("auto", *PRECISIONS)),
-        tolerance=read_tolerance(environ, "TANDEM_TOLERANCE"),
-        device=one_of(environ, "TANDEM_DEVICE", DEVICES),
-        threads=whole_number(environ, "TANDEM_THREADS", max((cores - 1) // len(models), 1), most=1024),
-        max_queue_rows=whole_number(environ, "TANDEM_MAX_QUEUE_ROWS", 1024, most=1_000_000),
-        max_wait_s=whole_number(environ, "TANDEM_MAX_WAIT_S", 30, most=3600),
-        max_body_bytes=whole_number(environ, "TANDEM_MAX_BODY_MB", 16, most=1024) * 1024 * 1024,
+        runtime=RUNTIME.of(environ),
+        precision=PRECISION.of(environ),
+        tolerance=TOLERANCE.of(environ),
+        device=DEVICE.of(environ),
+        threads=THREADS.of(environ) or max((cores - 1) // len(models), 1),
+        lanes=LaneSettings.read(environ),
+        door=DoorSettings.read(environ),
     )
-
-
-def one_of(environ: Mapping[str, str], variable: str, choices: tuple[str, ...]) -> str:
-    """One of `choices`; the first where nothing is said."""
-    found = environ.get(variable) or choices[0]
-    if found not in choices:
-        raise SettingsInvalid(variable, found=found, expected=f"one of {', '.join(choices)}")
-    return found
-
-
-def read_tolerance(environ: Mapping[str, str], variable: str) -> Tolerance:
-    """A number above 0, or `int8`; None where nothing is said."""
-    found = environ.get(variable)
-    if not found:
-        return None
-    if found == "int8":
-        return "int8"
-    try:
-        number = float(found)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < math.inf:
-        raise SettingsInvalid(variable, found=found, expected="a number above 0, or int8")
-    return number
-
-
-def whole_number(environ: Mapping[str, str], variable: str, default: int, *, most: int) -> int:
-    """A number from 1 to `most`."""
-    found = environ.get(variable)
-    if not found:
-        return default
-    try:
-        number = int(found)
-    except ValueError:
-        number = 0
-    if not 1 <= number <= most:
-        raise SettingsInvalid(variable, found=found, expected=f"a whole number from 1 to {most}")
-    return number

@@ -13,11 +13,12 @@ from models.decode_isolated import decode_isolated
 from models.encode_isolated import encode_isolated
 from models.measure_costs import keep_costs
 from models.model import Model
+from models.spec import ModelSpec
 from models.window import run_window
 from service.errors import LaneClosed, ModelFailed, QueueFull, TooManyRows
-from service.lane_queue import LaneQueue, Request, Window
-from service.metrics import LaneMetrics
-from service.schemas import Answer, answers_of
+from service.lanes.queue import LaneQueue, Request, Window
+from service.observe.metrics import LaneMetrics
+from service.schemas import Answer, ModelCard, answers_of, card_of
 
 log = logging.getLogger("bentoml.tandem")
 
@@ -61,6 +62,25 @@ class Lane:
         self._metrics = LaneMetrics(model.tag)
         self._thread = threading.Thread(target=self._work, name=f"lane-{model.tag}", daemon=True)
         self._thread.start()
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self.model.spec
+
+    @property
+    def tag(self) -> str:
+        return self.model.tag
+
+    @property
+    def digest(self) -> str:
+        return self.model.digest
+
+    @property
+    def variant(self) -> str:
+        return self.model.variant
+
+    def card(self) -> ModelCard:
+        return card_of(self.model)
 
     @property
     def alive(self) -> bool:

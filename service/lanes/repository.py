@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from models.load import load_model
 from models.model import Model
 from service.errors import SettingsInvalid, UnknownModel
-from service.lane import Lane
+from service.lanes.contract import Lane
+from service.lanes.lane import Lane as ThreadLane
+from service.lanes.warm_up import warm_up
 from service.schemas import ModelCard
 from service.settings import Settings
-from service.warm_up import warm_up
 
 log = logging.getLogger("bentoml.tandem")
 
@@ -21,10 +22,10 @@ class Lanes:
     """A lane for each model, in the order in which the models were named."""
 
     def __init__(self, lanes: Sequence[Lane]) -> None:
-        self._by_tag = {lane.model.tag: lane for lane in lanes}
+        self._by_tag = {lane.tag: lane for lane in lanes}
         self._by_name: dict[str, Lane] = {}
         for lane in lanes:
-            self._by_name.setdefault(lane.model.tag.partition(":")[0], lane)
+            self._by_name.setdefault(lane.tag.partition(":")[0], lane)
 
     def find(self, name: str) -> Lane:
         """The lane of `name:version`, or of `name`: its first version, as TANDEM_MODELS lists them.
@@ -43,7 +44,7 @@ class Lanes:
         return all(lane.alive for lane in self._by_tag.values())
 
     def cards(self) -> list[ModelCard]:
-        return [card_of(lane.model) for lane in self._by_tag.values()]
+        return [lane.card() for lane in self._by_tag.values()]
 
     def close(self) -> None:
         for lane in self._by_tag.values():
@@ -61,12 +62,14 @@ def open_lanes(settings: Settings) -> Lanes:
     for name in settings.models:
         begun = time.monotonic()
         model = load_named(name, settings)
-        if model.tag in {lane.model.tag for lane in lanes}:
+        if model.tag in {lane.tag for lane in lanes}:
             raise SettingsInvalid("TANDEM_MODELS", found=",".join(settings.models), expected=f"{model.tag} only once")
         answer = warm_up(model)
         log.info("model ready: %s %s %s in %.1f s (first row: %s)", model.tag, model.variant, model.digest[:12],
                  time.monotonic() - begun, answer)  # fmt: skip
-        lanes.append(Lane(model, max_queue_rows=settings.max_queue_rows, max_wait_s=settings.max_wait_s))
+        lanes.append(
+            ThreadLane(model, max_queue_rows=settings.lanes.max_queue_rows, max_wait_s=settings.lanes.max_wait_s)
+        )
     return Lanes(lanes)
 
 
@@ -86,21 +89,3 @@ def load_named(name: str, settings: Settings) -> Model:
 def refuse_to_fetch(uri: str) -> bytes:
     """What an image model reads places with: nothing that came over HTTP names a file or an address to read."""
     raise ValueError("files and addresses are not read over HTTP")
-
-
-def card_of(model: Model) -> ModelCard:
-    spec = model.spec
-    return ModelCard(
-        name=spec.name,
-        model=model.tag,
-        digest=model.digest,
-        variant=model.variant,
-        family=spec.family,
-        task=spec.task,
-        input=spec.inputs[0],
-        output=[field.name for field in spec.output_fields],
-        labels=list(spec.labels),
-        dimension=spec.dimension,
-        max_length=spec.max_length,
-        tolerance=model.tolerance or spec.tolerance,
-    )

@@ -13,7 +13,7 @@ import pytest
 from models.errors import PredictionMismatch
 from models.model import Model
 from service.errors import LaneClosed, ModelFailed, QueueFull, TooManyRows
-from service.lane import QUIET_TURNS, Lane
+from service.lanes.lane import QUIET_TURNS, Lane
 from service.schemas import answers_of
 from tests.service.models import (
     BrokenModel,

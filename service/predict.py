@@ -1,0 +1,61 @@
+"""From rows that a protocol has read to their answers: the one way, whatever the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+
+from models.model import RowFault
+from service.disconnect import while_connected
+from service.door.access import require_model
+from service.lanes.contract import Lane
+from service.schemas import Answer, merge_answers, read_rows
+from service.serving import serving_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicted:
+    """The answers to the rows of one request, in their order, and whose they are."""
+
+    lane: Lane
+    answers: list[Answer]
+
+
+async def predict_rows(request: Request, model: str, rows: Sequence[Any]) -> Predicted:
+    """Answer rows as JSON has them: objects keyed by the input column, or bare values; see `schemas.read_rows`.
+
+    Raises:
+        ServiceError: the request as a whole is not answered.
+    """
+    lane = find_lane(request, model)
+    values, faults = read_rows(lane.spec.inputs[0], rows)
+    return await predict_values(request, lane, values, faults)
+
+
+def find_lane(request: Request, model: str) -> Lane:
+    """The lane of a model that this caller may ask.
+
+    Raises:
+        UnknownModel: none of that name, or none that the caller may know of.
+    """
+    lane = serving_of(request).models.find(model)
+    require_model(request, "predict", lane.tag)
+    return lane
+
+
+async def predict_values(
+    request: Request, lane: Lane, values: Sequence[Any], faults: Mapping[int, RowFault] | None = None
+) -> Predicted:
+    """Answer values of the input column, as `Model.encode` takes them, for as long as the caller is there.
+
+    Args:
+        request: the rest of its body must have been read.
+        values: the good rows, in order.
+        faults: rows that are at fault already, by their position among all of them.
+    """
+    faults = faults or {}
+    answers = await while_connected(request, lane.submit(list(values)))
+    return Predicted(lane=lane, answers=merge_answers(len(values) + len(faults), answers, faults))

@@ -1,0 +1,1 @@
+"""The protocols: what clients speak, turned into rows for a lane and back."""
