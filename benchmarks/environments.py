@@ -20,6 +20,7 @@ FOLDERS: Mapping[str, str] = {
     "peers": ".venv-bench",
     "backends": ".venv-bench-backends",
     "infinity": ".venv-bench-infinity",
+    "serving": ".venv-bench-serving",
 }
 PIP = "pip==26.3"
 TIMEOUT_S = 1800

@@ -12,7 +12,20 @@ from benchmarks.ratios import best_of, ratio, spread
 from benchmarks.results_file import NOTES, RESULTS, Comparison, Found, Result, Target, load
 
 PAGE = Path(__file__).parent / "RESULTS.md"
-ORDER = ("text", "mixes", "classify", "images", "sequences", "ray", "null", "start", "scaling", "rows", "estimates")
+ORDER = (
+    "text",
+    "mixes",
+    "classify",
+    "images",
+    "sequences",
+    "ray",
+    "null",
+    "start",
+    "scaling",
+    "rows",
+    "estimates",
+    "online",
+)
 #: Sections whose jobs are long enough to be foreseen.
 FORESEEN = ("text", "mixes")
 HEAD = """# Side by side

@@ -23,7 +23,20 @@ from benchmarks.results_file import describe_host, save
 from models.errors import ModelError
 
 #: In the order of the page.
-SECTIONS = ("text", "mixes", "classify", "images", "sequences", "ray", "null", "start", "scaling", "rows", "estimates")
+SECTIONS = (
+    "text",
+    "mixes",
+    "classify",
+    "images",
+    "sequences",
+    "ray",
+    "null",
+    "start",
+    "scaling",
+    "rows",
+    "estimates",
+    "online",
+)
 QUICK = ("text", "mixes", "classify", "sequences", "null", "start")
 ROUNDS, QUICK_ROUNDS = 5, 2
 

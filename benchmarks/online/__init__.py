@@ -1,0 +1,1 @@
+"""The online half beside other servers: open-loop arrivals, the same graph, the same core."""
