@@ -14,10 +14,12 @@ from bentoml.exceptions import BentoMLConfigException, BentoMLException
 
 from service.bento import ROOT, models_of_bento
 from service.check import find_problem
-from service.door.body_limit import BodyLimit
-from service.errors import SettingsInvalid
+from service.door.bind import host_of_command, refuse_public, refuse_public_sockets
+from service.door.door import Door
+from service.door.key_file import read_key_file
+from service.errors import ServiceError, SettingsInvalid
 from service.packaging import describe_image, model_references
-from service.routes import Ours, make_app
+from service.routes import OPERATIONS, Ours, make_app
 from service.settings import read_settings
 
 # The one place that reads the environment at import: BentoML wants a service's models and variables when its class is
@@ -30,12 +32,16 @@ except SettingsInvalid as error:
 #: BentoML ends every request after so many seconds. Deadlines are the lanes', so this one is never to be met.
 NEVER_S = 7 * 86400
 
+#: BentoML's own default is every address of the machine; it is ours in a container only, whose address is nobody's.
+DEFAULT_HOST = "0.0.0.0" if os.environ.get("BENTOML_CONTAINERIZED", "").lower() == "true" else "127.0.0.1"
+
 
 @bentoml.service(
     name="tandem",
     image=describe_image(ROOT, SETTINGS),
     workers=1,
     traffic={"timeout": NEVER_S},
+    http={"host": DEFAULT_HOST},
     logging={"access": {"enabled": False}},  # a line for each request costs more than a small model; /metrics counts
     # One OpenMP thread for what is not told otherwise: idle teams spin, and slow a small model a hundredfold. The
     # runtimes are given SETTINGS.threads themselves.
@@ -47,12 +53,19 @@ class Tandem:
     def __init__(self) -> None:
         from service.serving import Serving  # the arithmetic belongs to the worker, not to its supervisor
 
+        refuse_public_sockets(SETTINGS.door)
         self.serving = Serving(SETTINGS)
 
     @bentoml.on_deployment
     @staticmethod
     def check() -> None:
-        """Before any worker is started: can every model be served?"""
+        """Before any worker is started: may it listen there, and can every model be served?"""
+        try:
+            refuse_public(host_of_command(), SETTINGS.door)
+            if SETTINGS.door.keys:
+                read_key_file(SETTINGS.door.keys)
+        except ServiceError as error:
+            raise BentoMLException(str(error)) from None
         if problem := find_problem(SETTINGS):
             raise BentoMLException(problem)
 
@@ -69,5 +82,5 @@ SERVICE: Any = Tandem
 SERVICE.models.extend(model_references(SETTINGS))
 OURS = make_app()
 SERVICE.mount_asgi_app(OURS, path="/", name="tandem")  # for its lifespan; requests come to it by the middleware below
-SERVICE.add_asgi_middleware(BodyLimit, max_bytes=SETTINGS.door.max_body_bytes)
+SERVICE.add_asgi_middleware(Door, settings=SETTINGS.door, operations=OPERATIONS)
 SERVICE.add_asgi_middleware(Ours, ours=OURS)

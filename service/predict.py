@@ -10,7 +10,8 @@ from starlette.requests import Request
 
 from models.model import RowFault
 from service.disconnect import while_connected
-from service.door.access import require_model
+from service.door.access import charge_rows, require_model, unknown_model
+from service.errors import UnknownModel
 from service.lanes.contract import Lane
 from service.schemas import Answer, merge_answers, read_rows
 from service.serving import serving_of
@@ -41,8 +42,11 @@ def find_lane(request: Request, model: str) -> Lane:
     Raises:
         UnknownModel: none of that name, or none that the caller may know of.
     """
-    lane = serving_of(request).models.find(model)
-    require_model(request, "predict", lane.tag)
+    try:
+        lane = serving_of(request).models.find(model)
+    except UnknownModel:
+        raise unknown_model(request, "predict", model) from None
+    require_model(request, "predict", lane.tag, asked=model)
     return lane
 
 
@@ -55,7 +59,11 @@ async def predict_values(
         request: the rest of its body must have been read.
         values: the good rows, in order.
         faults: rows that are at fault already, by their position among all of them.
+
+    Raises:
+        ServiceError: more rows than the caller's key may send, or what the lane says.
     """
     faults = faults or {}
+    charge_rows(request, len(values) + len(faults))
     answers = await while_connected(request, lane.submit(list(values)))
     return Predicted(lane=lane, answers=merge_answers(len(values) + len(faults), answers, faults))

@@ -6,13 +6,14 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from models.choose import Tolerance
 from models.locate import zoo_folders
 from models.variants import PRECISIONS, RUNTIMES
-from service.door.settings import DoorSettings
+from service.door.settings import DOOR, DoorSettings
 from service.errors import SettingsInvalid
-from service.lanes.settings import LaneSettings
+from service.lanes.settings import LANES, LaneSettings
 from service.setting import Setting, names, one_of, whole_number
 
 DEVICES = ("auto", "cpu", "cuda", "tensorrt")
@@ -56,6 +57,8 @@ THREADS = Setting[int](
     help="Threads of the arithmetic of one model. Default: the cores but one, shared out among the models.",
 )  # fmt: skip
 SERVER = (MODELS, RUNTIME, PRECISION, TOLERANCE, DEVICE, THREADS)
+#: Every setting of every room, for the flags of `tandem serve`.
+ALL_SETTINGS: tuple[Setting[Any], ...] = (*SERVER, *LANES, *DOOR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "schema": ("batch.cli.look:schema", "Print the JSON schema of a job file or of a manifest."),
     "model": ("batch.cli.model:model", "Add, optimize, list, show, verify, check, remove and push models."),
     "zoo": ("batch.cli.zoo:zoo", "Models that come along, pretrained ones, and data to try them on."),
+    "key": ("service.cli.key:key", "Add, list and remove the keys that let callers of the endpoint in."),
     "demo": ("batch.cli.demo:demo", "Three models, batch and online, on real data, on this machine."),
 }
 

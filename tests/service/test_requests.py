@@ -124,19 +124,19 @@ def test_more_rows_than_the_queue_holds_are_413_and_the_limit_is_named(server: S
 def test_a_body_that_announces_too_much_is_413_before_it_is_read(server: Server) -> None:
     async def check() -> Reply:
         async with Connection(server.port) as connection:
-            head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {LIMIT + 1}"
+            head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {LIMIT + 1}"
             connection.writer.write(f"{head}\r\n\r\n".encode())
             return await asyncio.wait_for(connection.read(), 10)
 
     reply = asyncio.run(check())
     assert reply.status == 413
-    assert "larger than 1 MiB (TANDEM_MAX_BODY_MB)" in reply.content["error"]
+    assert "larger than 1 MiB (TANDEM_MAX_BODY_MB" in reply.content["error"]
 
 
 def test_a_body_that_streams_too_much_is_413(server: Server) -> None:
     async def check() -> Reply:
         async with Connection(server.port) as connection:
-            head = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked"
+            head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked"
             connection.writer.write(f"{head}\r\n\r\n".encode())
             for _ in range(LIMIT // 65536 + 1):
                 connection.writer.write(b"10000\r\n" + b" " * 65536 + b"\r\n")
@@ -148,10 +148,6 @@ def test_a_body_that_streams_too_much_is_413(server: Server) -> None:
 def test_a_body_at_the_limit_is_read(server: Server) -> None:
     body = json.dumps({"model": "letters", "rows": ["abc"]}).encode()
     assert post(server, body + b" " * (LIMIT - len(body))).status == 200
-
-
-def test_a_preflight_is_not_measured_by_its_body(server: Server) -> None:
-    assert ask(server.port, "OPTIONS", "/predict", b" " * (LIMIT + 1)).status != 413
 
 
 def test_pickle_is_refused(server: Server) -> None:
@@ -189,7 +185,7 @@ def test_probes_metrics_and_pages_are_there(server: Server) -> None:
     ):  # fmt: skip
         assert f"tandem_lane_{name}{{" in metrics
     assert "bentoml_service_request_total" in metrics
-    assert server.get("/").status == 200
+    assert server.get("/schema.json").status == server.get("/static_content/index.css").status == 404
 
 
 def test_the_openapi_page_names_every_route_and_refusal(server: Server) -> None:
