@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from models.artifact import VARIANTS, refuse_unsafe, verify_digest
 from models.choose import Tolerance, choose_variant
 from models.errors import MissingExtra, ModelNotFound, RuntimeUnavailable, SpecInvalid, is_interrupt
-from models.locate import VERSION_LENGTH, locate_model
+from models.locate import VERSION_LENGTH, Located, locate_model, locate_tag
 from models.measure_costs import costs_key, load_costs
 from models.model import Model, Options
 from models.spec import ModelSpec, read_spec
@@ -69,7 +69,20 @@ def describe_model(name: str, **s3: str | None) -> Described:
         return Described(
             name=name, spec=own.spec, tag=own.tag, digest=own.digest, folder=None, variants={only.name: only}, own=own
         )
-    located = locate_model(name, **s3)
+    return describe_located(name, locate_model(name, **s3))
+
+
+def describe_tag(tag: str) -> Described:
+    """Find a model by `name` or `name:version` in the store or the zoo, and nowhere else, and verify it.
+
+    Raises:
+        ModelError: not found, refused or damaged.
+    """
+    return describe_located(tag, locate_tag(tag))
+
+
+def describe_located(name: str, located: Located) -> Described:
+    """Verify what was found under a name."""
     refuse_unsafe(located.folder)
     digest = verify_digest(located.folder)
     spec = read_spec(located.folder)

@@ -16,13 +16,16 @@ from starlette.routing import Match, Route
 from service.errors import ServiceError
 from service.openapi import describe
 from service.operations import Handler, Operation
-from service.protocols import predict_json
+from service.protocols import models_json, predict_json
 from service.refusals import answer_bug, answer_error
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-OPERATIONS: tuple[Operation, ...] = (*predict_json.OPERATIONS,)
+OPERATIONS: tuple[Operation, ...] = (
+    *predict_json.OPERATIONS,
+    *models_json.OPERATIONS,
+)
 
 
 def make_app() -> Starlette:

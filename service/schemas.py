@@ -55,6 +55,11 @@ class ModelCard(BaseModel):
     dimension: int | None = None
     max_length: int | None = None
     tolerance: float
+    default: bool = Field(default=False, description="whether the bare name means this version")
+    versions: list[str] = Field(default=[], description="the tags of this name that are served, the newest last")
+    kept: bool = Field(
+        default=False, description="whether a restart of the server serves it again: TANDEM_MODELS names it"
+    )
 
 
 class ModelCards(BaseModel):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from service.lanes.repository import Lanes, open_lanes
+from service.lanes.lifecycle import Lifecycle
+from service.lanes.repository import Lanes, open_lane, open_lanes
+from service.lanes.room import check_room
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,17 +20,21 @@ class Serving:
     Attributes:
         settings: what the operator said.
         models: the lanes, by the names of their models.
+        lifecycle: changes which models these are.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.models: Lanes = open_lanes(settings)
+        check = partial(check_room, keep_free_bytes=settings.lanes.keep_free_bytes)
+        self.lifecycle = Lifecycle(self.models, settings, open_lane=open_lane, check_room=check)
 
     async def start(self) -> None:
         """Begin what needs the event loop; before the first request."""
 
     async def stop(self) -> None:
         """End what `start` began; after the last request."""
+        await self.lifecycle.stop()
 
     def close(self) -> None:
         self.models.close()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
 
-from models.load import load_model
+from models.load import Described, describe_model, load_model
 from models.model import Model
 from service.errors import SettingsInvalid, UnknownModel
 from service.lanes.contract import Lane
@@ -19,36 +18,97 @@ log = logging.getLogger("bentoml.tandem")
 
 
 class Lanes:
-    """A lane for each model, in the order in which the models were named."""
+    """The lanes by `name:version`, in the order in which they were opened, and which version a bare name means.
 
-    def __init__(self, lanes: Sequence[Lane]) -> None:
-        self._by_tag = {lane.tag: lane for lane in lanes}
-        self._by_name: dict[str, Lane] = {}
-        for lane in lanes:
-            self._by_name.setdefault(lane.tag.partition(":")[0], lane)
+    Changed in the event loop only, each change in one step: a request finds what was there before or after it.
+    """
+
+    def __init__(self) -> None:
+        self._by_tag: dict[str, Lane] = {}
+        self._default: dict[str, str] = {}
+        self._sources: dict[str, str] = {}
+        self._kept: set[str] = set()
 
     def find(self, name: str) -> Lane:
-        """The lane of `name:version`, or of `name`: its first version, as TANDEM_MODELS lists them.
+        """The lane of `name:version`, or of `name`: the version that it means now.
 
         Raises:
             UnknownModel: none of that name; the error lists those that are here.
         """
-        lane = self._by_tag.get(name) or self._by_name.get(name.removesuffix(":latest"))
+        lane = self._by_tag.get(name) or self._by_tag.get(self._default.get(name.removesuffix(":latest"), ""))
         if lane is None:
-            raise UnknownModel(name, known=list(self._by_tag))
+            raise UnknownModel(name, known=self.tags)
         return lane
+
+    def get(self, tag: str) -> Lane | None:
+        return self._by_tag.get(tag)
+
+    def add(self, lane: Lane, *, source: str, kept: bool = False) -> None:
+        """Serve one more; the first of a name is what the bare name means.
+
+        Args:
+            lane: of a tag that is not here.
+            source: the name under which it was loaded.
+            kept: whether a restart serves it again.
+        """
+        self._by_tag[lane.tag] = lane
+        self._default.setdefault(name_of(lane.tag), lane.tag)
+        self._sources[lane.tag] = source
+        if kept:
+            self._kept.add(lane.tag)
+
+    def remove(self, tag: str) -> None:
+        """Find it no more; a bare name that meant it means the newest other version."""
+        del self._by_tag[tag]
+        if self._default.get(name := name_of(tag)) == tag:
+            others = self.versions(name)
+            if others:
+                self._default[name] = others[-1]
+            else:
+                del self._default[name]
+
+    def set_default(self, tag: str) -> None:
+        self._default[name_of(tag)] = tag
+
+    def is_default(self, tag: str) -> bool:
+        return self._default.get(name_of(tag)) == tag
+
+    def versions(self, name: str) -> list[str]:
+        """The tags of a bare name, the newest last; or of one tag, itself; none where it is not served."""
+        return [tag for tag in self._by_tag if name in (tag, name_of(tag))]
+
+    def source_of(self, tag: str) -> str | None:
+        """Under which name a tag was loaded, now or before it was unloaded."""
+        return self._sources.get(tag)
+
+    @property
+    def tags(self) -> list[str]:
+        return list(self._by_tag)
 
     @property
     def ready(self) -> bool:
-        """Whether every lane can answer."""
-        return all(lane.alive for lane in self._by_tag.values())
+        """Whether there is a lane, and every one of them can answer."""
+        return bool(self._by_tag) and all(lane.alive for lane in self._by_tag.values())
+
+    def card(self, lane: Lane) -> ModelCard:
+        return lane.card().model_copy(
+            update={
+                "default": self.is_default(lane.tag),
+                "versions": self.versions(name_of(lane.tag)),
+                "kept": lane.tag in self._kept,
+            }
+        )
 
     def cards(self) -> list[ModelCard]:
-        return [lane.card() for lane in self._by_tag.values()]
+        return [self.card(lane) for lane in self._by_tag.values()]
 
     def close(self) -> None:
         for lane in self._by_tag.values():
             lane.close()
+
+
+def name_of(tag: str) -> str:
+    return tag.partition(":")[0]
 
 
 def open_lanes(settings: Settings) -> Lanes:
@@ -58,25 +118,35 @@ def open_lanes(settings: Settings) -> Lanes:
         ModelError: a model that is not there, is damaged, or cannot run here.
         SettingsInvalid: two names of one model.
     """
-    lanes: list[Lane] = []
+    lanes = Lanes()
     for name in settings.models:
-        begun = time.monotonic()
-        model = load_named(name, settings)
-        if model.tag in {lane.tag for lane in lanes}:
-            raise SettingsInvalid("TANDEM_MODELS", found=",".join(settings.models), expected=f"{model.tag} only once")
-        answer = warm_up(model)
-        log.info("model ready: %s %s %s in %.1f s (first row: %s)", model.tag, model.variant, model.digest[:12],
-                 time.monotonic() - begun, answer)  # fmt: skip
-        lanes.append(
-            ThreadLane(model, max_queue_rows=settings.lanes.max_queue_rows, max_wait_s=settings.lanes.max_wait_s)
-        )
-    return Lanes(lanes)
+        described = describe_model(name)
+        if described.tag in lanes.tags:
+            raise SettingsInvalid(
+                "TANDEM_MODELS", found=",".join(settings.models), expected=f"{described.tag} only once"
+            )
+        lanes.add(open_lane(described, settings), source=name, kept=True)
+    return lanes
 
 
-def load_named(name: str, settings: Settings) -> Model:
+def open_lane(described: Described, settings: Settings) -> Lane:
+    """Load a model, let it answer a row, and open its lane.
+
+    Raises:
+        ModelError: a model that cannot run here.
+    """
+    begun = time.monotonic()
+    model = load_described(described, settings)
+    answer = warm_up(model)
+    log.info("model ready: %s %s %s in %.1f s (first row: %s)", model.tag, model.variant, model.digest[:12],
+             time.monotonic() - begun, answer)  # fmt: skip
+    return ThreadLane(model, max_queue_rows=settings.lanes.max_queue_rows, max_wait_s=settings.lanes.max_wait_s)
+
+
+def load_described(described: Described, settings: Settings) -> Model:
     """Load one model, which reads nothing but what a request holds."""
     return load_model(
-        name,
+        described,
         runtime=settings.runtime,
         precision=settings.precision,
         tolerance=settings.tolerance,

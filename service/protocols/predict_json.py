@@ -1,4 +1,4 @@
-"""POST /predict, and GET /models: rows and answers as JSON."""
+"""POST /predict: rows and answers as JSON."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from service.door.access import may_see
 from service.operations import Answered, Operation
 from service.predict import predict_rows
 from service.refusals import wrong_shape
-from service.schemas import ErrorResponse, ModelCards, PredictRequest, PredictResponse
-from service.serving import serving_of
+from service.schemas import ErrorResponse, PredictRequest, PredictResponse
 
 EXAMPLE = {"model": "bbc-bert", "rows": [{"text": "The chancellor raised interest rates."}]}
 REFUSED = {"application/json": ErrorResponse}
@@ -30,12 +28,6 @@ async def predict(request: Request) -> Response:
         model=found.lane.tag, digest=found.lane.digest, variant=found.lane.variant, predictions=found.answers
     )
     return JSONResponse(answer.model_dump())
-
-
-async def models(request: Request) -> Response:
-    """The models that are served here, as far as the caller may know of them."""
-    cards = [card for card in serving_of(request).models.cards() if may_see(request, "predict", card.model)]
-    return JSONResponse(ModelCards(models=cards).model_dump())
 
 
 OPERATIONS = (
@@ -56,14 +48,5 @@ OPERATIONS = (
             500: Answered(description="The model broke down; no row could be singled out", content=REFUSED),
             503: Answered(description="Too much waits; see Retry-After", content=REFUSED, headers={"Retry-After": "s"}),
         },
-    ),
-    Operation(
-        method="GET",
-        path="/models",
-        handle=models,
-        action="predict",
-        summary="The models that are served here",
-        tag="Models",
-        answers={200: Answered(description="In the order of TANDEM_MODELS", content={"application/json": ModelCards})},
     ),
 )

@@ -177,3 +177,23 @@ class GatedModel(LetterModel):
         while gate.exists() and time.monotonic() < ends:
             time.sleep(0.005)
         return super().forward(micro_batch)
+
+
+class SecondLetterModel(LetterModel):
+    """The next version of LetterModel, which answers the other way round."""
+
+    tag = "letters:2"
+    digest = "letters-digest-2"
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        return {"logits": -super().forward(micro_batch)["logits"]}
+
+
+class UnmakeableModel(LetterModel):
+    """A model that breaks down on every row there is."""
+
+    tag = "unmakeable:1"
+    spec = LetterModel.spec.model_copy(update={"name": "unmakeable"})
+
+    def decode(self, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
+        raise ZeroDivisionError("in /srv/secret/place.py: nothing was divided")
