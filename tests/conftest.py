@@ -16,6 +16,17 @@ from tests.servers.weed import find_weed
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+#: Files whose tests take minutes: begun first, so that no process is left alone with one of them at the end.
+LONGEST = (
+    "tests/test_readme.py",
+    "tests/batch/test_isolation_steps.py",
+    "tests/batch/test_isolation.py",
+    "tests/batch/test_isolation_innocent.py",
+    "tests/batch/test_isolation_costs.py",
+    "tests/batch/test_under_fire.py",
+    "tests/batch/test_demo.py",
+)
+
 
 def skip_without_weed() -> None:
     if find_weed() is None:
@@ -33,7 +44,8 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the server as `s3`, and skip what only moto can do where it is another."""
+    """Mark what needs the server as `s3`, skip what it cannot do, and begin with the longest."""
+    items.sort(key=lambda item: item.nodeid.partition("::")[0] not in LONGEST)  # stable: all else stays in its order
     for item in items:
         if {"s3", "weed"}.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("s3")

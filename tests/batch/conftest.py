@@ -19,6 +19,7 @@ from models.networks.recurrent_config import read_config
 from models.networks.recurrent_onnx import write_recurrent_onnx
 from models.spec import ModelSpec, write_spec
 from tests.batch.command import Command, Ended
+from tests.batch.hurting_models import CALLS, MARKS
 from tests.batch.places import Bucket, Folder, Place
 
 if TYPE_CHECKING:
@@ -101,3 +102,12 @@ def unloadable(vowels: Path, tmp_path: Path) -> str:
     (folder / "model.onnx").write_bytes(b"no graph")
     record_digest(folder)
     return str(folder)
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file in which every call of the arithmetic is a line."""
+    (tmp_path / "marks").mkdir()
+    monkeypatch.setenv(CALLS, str(tmp_path / "calls"))
+    monkeypatch.setenv(MARKS, str(tmp_path / "marks"))
+    return tmp_path / "calls"

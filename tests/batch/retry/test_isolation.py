@@ -12,10 +12,10 @@ from batch.retry.retry import retry_job
 from batch.run import run_job
 from batch.status import read_status
 from tests.batch.command import tandem
+from tests.batch.hurting_jobs import put_rows
 from tests.batch.hurting_models import NOW
 from tests.batch.places import Folder, put_table, read_json, read_output
 from tests.batch.retry.faulty import OWN, errors_of, put_input, run, without_footer
-from tests.batch.test_isolation import put_rows
 from tests.batch.told import Told
 
 MODEL = "tests.batch.hurting_models:ChangingModel"
