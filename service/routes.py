@@ -18,6 +18,7 @@ from service.openapi import describe
 from service.operations import Handler, Operation
 from service.protocols import models_json, predict_json
 from service.refusals import answer_bug, answer_error
+from service.ui import handlers as ui
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 OPERATIONS: tuple[Operation, ...] = (
     *predict_json.OPERATIONS,
     *models_json.OPERATIONS,
+    *ui.OPERATIONS,
 )
 
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.model import Model, RowFault
-from models.spec import InputColumn
+from models.spec import Accuracy, InputColumn
+from service.speed import Speed, speed_of
 
 #: One row's prediction columns, or `{"error": {...}}`.
 Answer = dict[str, Any]
@@ -60,6 +61,8 @@ class ModelCard(BaseModel):
     kept: bool = Field(
         default=False, description="whether a restart of the server serves it again: TANDEM_MODELS names it"
     )
+    accuracy: Accuracy | None = Field(None, description="what its training printed, and on what")
+    speed: Speed | None = Field(None, description="as measured on this host, of the variant that answers")
 
 
 class ModelCards(BaseModel):
@@ -162,4 +165,6 @@ def card_of(model: Model) -> ModelCard:
         dimension=spec.dimension,
         max_length=spec.max_length,
         tolerance=model.tolerance or spec.tolerance,
+        accuracy=spec.accuracy,
+        speed=speed_of(model),
     )

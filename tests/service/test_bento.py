@@ -100,6 +100,7 @@ def test_the_bento_serves_and_runs_the_same_model_with_the_same_answers(
 def test_the_bento_serves_the_models_that_it_was_built_with(bento: Bento, server: Server) -> None:
     served = [card["model"] for card in server.get("/models").content["models"]]
     assert served == [f"{MODEL}:{(bento.home / 'models' / MODEL / 'latest').read_text(encoding='utf-8')}"]
+    assert b"<title>Tandem</title>" in server.get("/ui").body
 
 
 def test_a_bento_that_holds_the_models_itself_serves_them_as_in_a_container(bento: Bento, tmp_path: Path) -> None:
@@ -126,5 +127,6 @@ def test_the_image_has_the_packages_of_the_base_installation_and_of_serve(bento:
 def test_the_bento_has_the_source_and_no_weights_of_the_zoo(bento: Bento) -> None:
     source = bento.folder / "src"
     python = {path.relative_to(ROOT) for room in ("models", "batch", "service") for path in (ROOT / room).rglob("*.py")}
-    assert {path for path in python if not (source / path).is_file()} == set()
+    page = {path.relative_to(ROOT) for path in (ROOT / "service" / "ui" / "static").iterdir()}
+    assert {path for path in python | page if not (source / path).is_file()} == set()
     assert list(source.rglob("*.safetensors")) == list(source.rglob("*.onnx")) == []

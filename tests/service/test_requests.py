@@ -186,6 +186,7 @@ def test_probes_metrics_and_pages_are_there(server: Server) -> None:
         assert f"tandem_lane_{name}{{" in metrics
     assert "bentoml_service_request_total" in metrics
     assert server.get("/schema.json").status == server.get("/static_content/index.css").status == 404
+    assert server.get("/").status == 307
 
 
 def test_the_openapi_page_names_every_route_and_refusal(server: Server) -> None:
