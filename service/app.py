@@ -18,6 +18,7 @@ from service.door.bind import host_of_command, refuse_public, refuse_public_sock
 from service.door.door import Door
 from service.door.key_file import read_key_file
 from service.errors import ServiceError, SettingsInvalid
+from service.observe.watch import Watch
 from service.packaging import describe_image, model_references
 from service.routes import OPERATIONS, Ours, make_app
 from service.settings import read_settings
@@ -42,7 +43,10 @@ DEFAULT_HOST = "0.0.0.0" if os.environ.get("BENTOML_CONTAINERIZED", "").lower() 
     workers=1,
     traffic={"timeout": NEVER_S},
     http={"host": DEFAULT_HOST},
-    logging={"access": {"enabled": False}},  # a line for each request costs more than a small model; /metrics counts
+    # What BentoML says of requests is off: its metrics have a series for each path that anybody ever asked for.
+    # Ours are in service/observe/.
+    logging={"access": {"enabled": False}},
+    metrics={"enabled": False},
     # One OpenMP thread for what is not told otherwise: idle teams spin, and slow a small model a hundredfold. The
     # runtimes are given SETTINGS.threads themselves.
     envs=[{"name": "OMP_NUM_THREADS", "value": "1"}],
@@ -82,5 +86,6 @@ SERVICE: Any = Tandem
 SERVICE.models.extend(model_references(SETTINGS))
 OURS = make_app()
 SERVICE.mount_asgi_app(OURS, path="/", name="tandem")  # for its lifespan; requests come to it by the middleware below
+SERVICE.add_asgi_middleware(Watch, ours=OURS)
 SERVICE.add_asgi_middleware(Door, settings=SETTINGS.door, operations=OPERATIONS)
 SERVICE.add_asgi_middleware(Ours, ours=OURS)

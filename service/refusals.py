@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from models.spec import first_problem
 from service.errors import RequestInvalid, ServiceError
+from service.observe.seen import seen_of
 
 log = logging.getLogger("bentoml.tandem")
 
@@ -20,14 +21,16 @@ MOST_SAID = 300
 async def answer_error(request: Request, error: Exception) -> Response:
     """The reply to a ServiceError."""
     assert isinstance(error, ServiceError)
+    said = str(error)[:MOST_SAID], seen_of(request.scope).request_id
     if error.status == 400:
-        log.warning("refused a request: %s", str(error)[:MOST_SAID])
+        log.warning("refused a request: %s (request %s)", *said)
+    elif error.status == 500:
+        log.error("request failed: %s (request %s)", *said)
     return JSONResponse({"error": str(error)}, status_code=error.status, headers=dict(error.headers))
 
 
 async def answer_bug(request: Request, error: Exception) -> Response:
-    """The reply to what nobody foresaw: nothing of ours is told; the log has it."""
-    log.error("request failed: %s %s", request.method, request.url.path, exc_info=error)
+    """The reply to what nobody foresaw: nothing of ours is told; service/observe/watch.py logs it."""
     return JSONResponse({"error": "The server failed over this request; its log says how."}, status_code=500)
 
 

@@ -14,6 +14,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Match, Route
 
 from service.errors import ServiceError
+from service.observe import health, metrics
+from service.observe.seen import seen_of
 from service.openapi import describe
 from service.operations import Handler, Operation
 from service.protocols import models_json, predict_json
@@ -27,6 +29,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *predict_json.OPERATIONS,
     *models_json.OPERATIONS,
     *ui.OPERATIONS,
+    *health.OPERATIONS,
+    *metrics.OPERATIONS,
 )
 
 
@@ -70,6 +74,14 @@ def route_handler(handlers: dict[str, Handler]) -> Handler:
     return handle
 
 
+def find_route(app: Starlette, scope: Scope) -> str | None:
+    """The path of the operation that a request is for, such as `/jobs/{id}`; None where there is none."""
+    for route in app.router.routes:
+        if route.matches(scope)[0] != Match.NONE:
+            return str(getattr(route, "path", None))
+    return None
+
+
 class Ours:
     """ASGI middleware: paths of ours are answered by our application, all others by BentoML's."""
 
@@ -77,7 +89,5 @@ class Ours:
         self.app, self.ours = app, ours
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_ours = scope["type"] == "http" and any(
-            route.matches(scope)[0] != Match.NONE for route in self.ours.router.routes
-        )
+        is_ours = scope["type"] == "http" and seen_of(scope).route is not None
         await (self.ours if is_ours else self.app)(scope, receive, send)

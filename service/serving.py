@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from service.lanes.lifecycle import Lifecycle
 from service.lanes.repository import Lanes, open_lane, open_lanes
 from service.lanes.room import check_room
+from service.observe.access_log import AccessLog
+from service.observe.event_metrics import EventMetrics
+from service.observe.http_metrics import HttpMetrics
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,10 +24,14 @@ class Serving:
         settings: what the operator said.
         models: the lanes, by the names of their models.
         lifecycle: changes which models these are.
+        http, events: what is counted of requests, and of jobs and model loads.
+        access_log: a line a request; None where none is asked for.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.http, self.events = HttpMetrics(), EventMetrics()
+        self.access_log = self.open_access_log()
         self.models: Lanes = open_lanes(settings)
         check = partial(check_room, keep_free_bytes=settings.lanes.keep_free_bytes)
         self.lifecycle = Lifecycle(self.models, settings, open_lane=open_lane, check_room=check)
@@ -38,6 +45,12 @@ class Serving:
 
     def close(self) -> None:
         self.models.close()
+        if self.access_log is not None:
+            self.access_log.close()
+
+    def open_access_log(self) -> AccessLog | None:
+        place, sample = self.settings.observe.access_log, self.settings.observe.access_log_sample
+        return AccessLog(place, sample=sample, lost=self.http.lost_lines) if place else None
 
     @property
     def ready(self) -> bool:

@@ -14,6 +14,7 @@ from models.variants import PRECISIONS, RUNTIMES
 from service.door.settings import DOOR, DoorSettings
 from service.errors import SettingsInvalid
 from service.lanes.settings import LANES, LaneSettings
+from service.observe.settings import OBSERVE, ObserveSettings
 from service.setting import Setting, names, one_of, whole_number
 
 DEVICES = ("auto", "cpu", "cuda", "tensorrt")
@@ -58,7 +59,7 @@ THREADS = Setting[int](
 )  # fmt: skip
 SERVER = (MODELS, RUNTIME, PRECISION, TOLERANCE, DEVICE, THREADS)
 #: Every setting of every room, for the flags of `tandem serve`.
-ALL_SETTINGS: tuple[Setting[Any], ...] = (*SERVER, *LANES, *DOOR)
+ALL_SETTINGS: tuple[Setting[Any], ...] = (*SERVER, *LANES, *DOOR, *OBSERVE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,7 @@ class Settings:
         threads: of the arithmetic of one lane.
         lanes: how requests wait and are put together.
         door: who may come in, and with how much.
+        observe: what the server says of itself.
     """
 
     models: tuple[str, ...]
@@ -84,6 +86,7 @@ class Settings:
     threads: int
     lanes: LaneSettings = field(default_factory=LaneSettings)
     door: DoorSettings = field(default_factory=DoorSettings)
+    observe: ObserveSettings = field(default_factory=ObserveSettings)
 
 
 def read_settings(environ: Mapping[str, str], *, built_with: tuple[str, ...] = ()) -> Settings:
@@ -118,4 +121,5 @@ def read_settings(environ: Mapping[str, str], *, built_with: tuple[str, ...] = (
         threads=THREADS.of(environ) or max((cores - 1) // len(models), 1),
         lanes=LaneSettings.read(environ),
         door=DoorSettings.read(environ),
+        observe=ObserveSettings.read(environ),
     )

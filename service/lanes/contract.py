@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from models.spec import ModelSpec
+from service.observe.lane_metrics import LaneMetrics
 from service.schemas import Answer, ModelCard
 
 
@@ -34,6 +35,14 @@ class Lane(Protocol):
     @property
     def queued_rows(self) -> int:
         """Rows that wait."""
+
+    @property
+    def predicted_wait_s(self) -> float:
+        """Seconds until everything that is here now is answered."""
+
+    @property
+    def metrics(self) -> LaneMetrics:
+        """What it has counted since it was opened."""
 
     def card(self) -> ModelCard:
         """What GET /models says of it."""

@@ -17,7 +17,7 @@ from models.spec import ModelSpec
 from models.window import run_window
 from service.errors import LaneClosed, ModelFailed, QueueFull, TooManyRows
 from service.lanes.queue import LaneQueue, Request, Window
-from service.observe.metrics import LaneMetrics
+from service.observe.lane_metrics import LaneMetrics
 from service.schemas import Answer, ModelCard, answers_of, card_of
 
 log = logging.getLogger("bentoml.tandem")
@@ -79,6 +79,10 @@ class Lane:
     def variant(self) -> str:
         return self.model.variant
 
+    @property
+    def metrics(self) -> LaneMetrics:
+        return self._metrics
+
     def card(self) -> ModelCard:
         return card_of(self.model)
 
@@ -91,6 +95,11 @@ class Lane:
     def queued_rows(self) -> int:
         """Rows that wait for a window."""
         return self._queue.rows
+
+    @property
+    def predicted_wait_s(self) -> float:
+        """Seconds until everything that is here now is answered."""
+        return self._queue.predicted_wait_s()
 
     @property
     def gathering(self) -> bool:
@@ -114,12 +123,16 @@ class Lane:
         if not self.gathering:
             loop.call_soon(self._gather, loop, 1, QUIET_TURNS, time.monotonic() + self.max_gather_s)
         self._queue.put(request)
-        self._metrics.queue_rows.set(self.queued_rows)
         try:
-            return await request.future
+            answers = await request.future
+        except ModelFailed:
+            self.metrics.failed()
+            raise
         finally:
             if not request.answered:
                 self._abandon(request)
+        self.metrics.answered(time.monotonic() - request.arrived)
+        return answers
 
     def close(self, *, timeout_s: float = 10.0) -> None:
         """Take no more rows, answer those that wait, and end the thread."""
@@ -131,12 +144,14 @@ class Lane:
     def _admit(self, rows: int) -> None:
         """Refuse rows that the queue does not hold."""
         if not self.alive:
+            self.metrics.shed("closed", rows)
             raise LaneClosed(self.model.tag)
         if rows > self.max_queue_rows:
+            self.metrics.shed("too_many_rows", rows)
             raise TooManyRows(rows=rows, limit=self.max_queue_rows)
         queued, wait_s = self.queued_rows, self._queue.predicted_wait_s()
         if queued + rows > self.max_queue_rows or (queued and wait_s > self.max_wait_s):
-            self._metrics.rejected.inc(rows)
+            self.metrics.shed("queue_full" if queued + rows > self.max_queue_rows else "predicted_wait", rows)
             raise QueueFull(
                 self.model.tag,
                 queued=queued,
@@ -162,16 +177,12 @@ class Lane:
         """Forget the rows of a request that is not awaited any more, as far as they have not been taken."""
         dropped = self._queue.drop(request)
         if request.future.cancelled():
-            self._metrics.abandoned_rows.inc(dropped)
-        self._metrics.queue_rows.set(self.queued_rows)
+            self.metrics.left(dropped)
 
     def _work(self) -> None:
         while (window := self._queue.take()) is not None:
-            self._metrics.queue_rows.set(self.queued_rows)
-            self._metrics.window_rows.observe(len(window.values))
             now = time.monotonic()
-            for request in window.begun:
-                self._metrics.wait_seconds.observe(now - request.arrived)
+            self.metrics.window_begun(len(window.values), [now - request.arrived for request in window.begun])
             failure: Exception | None = None
             answers: list[Answer] = []
             computed = 0
@@ -183,7 +194,7 @@ class Lane:
                 log.error(
                     "window failed", exc_info=failure, extra={"model": self.model.tag, "rows": len(window.values)}
                 )
-                self._metrics.failed_rows.inc(len(window.values))
+                self.metrics.window_failed(len(window.values), seconds=time.monotonic() - now)
             self._queue.done(window, seconds=time.monotonic() - now, computed=computed)
             self._deliver(window, answers, failure)
 
@@ -194,15 +205,12 @@ class Lane:
             PredictionMismatch: a step of the model returned another number of rows than it was given.
             ModelError: the model cannot answer, whatever the row.
         """
-        metrics = self._metrics
+        begun = time.monotonic()
         encoded = encode_isolated(self.model, values)
-        result = run_window(self.model, encoded, told=lambda batch: metrics.micro_batch_rows.observe(batch.rows))
+        result = run_window(self.model, encoded, told=lambda batch: self.metrics.micro_batch(batch.rows))
         answers = answers_of(decode_isolated(self.model, result.outputs, encoded))
-        metrics.padded.inc(result.stats.padded)
-        metrics.real.inc(result.stats.real)
-        metrics.repeated_rows.inc(result.stats.repeated)
-        metrics.rows.inc(len(values))
-        metrics.error_rows.inc(sum("error" in answer for answer in answers))
+        errors = [str(answer["error"]["class"]) for answer in answers if "error" in answer]
+        self.metrics.window_answered(len(values), seconds=time.monotonic() - begun, stats=result.stats, errors=errors)
         return answers, result.stats.rows
 
     def _deliver(self, window: Window, answers: list[Answer], failure: Exception | None) -> None:

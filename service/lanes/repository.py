@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 
 from models.load import Described, describe_model, load_model
 from models.model import Model
@@ -84,6 +85,9 @@ class Lanes:
     @property
     def tags(self) -> list[str]:
         return list(self._by_tag)
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(list(self._by_tag.values()))
 
     @property
     def ready(self) -> bool:

@@ -1,61 +1,89 @@
-"""What a lane says of itself under /metrics, counted in rows, labelled by model."""
+"""GET /metrics: everything that the server has counted, as Prometheus reads it."""
 
 from __future__ import annotations
 
 from functools import cache
-from types import SimpleNamespace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
-ROW_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
-SECOND_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
 
-#: Counters, as they are called under /metrics: tandem_lane_<name>_total.
-COUNTERS = {
-    "rows": "Rows answered, error rows included",
-    "repeated_rows": "Rows answered with an equal row's answer: not computed",
-    "error_rows": "Rows answered by an error",
-    "failed_rows": "Rows whose whole window failed: status 500",
-    "rejected": "Rows refused because the queue was full",
-    "abandoned_rows": "Rows dropped uncomputed because their caller had gone",
-    "padded": "Cost that went through the model, padding included",
-    "real": "Cost that went through the model, without padding",
-}
+from service.observe.numbers import Family, Labels, describe_numbers
+from service.operations import Answered, Operation
+from service.serving import Serving, serving_of
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric
+
+QUEUE_ROWS = Family(name="tandem_lane_queue_rows", kind="gauge", help="Rows that wait", labels=("model",))
+WAIT = Family(
+    name="tandem_lane_predicted_wait_seconds", kind="gauge", labels=("model",),
+    help="Seconds until a row that came now would have its turn",
+)  # fmt: skip
+UP = Family(name="tandem_lane_up", kind="gauge", help="1 where the lane can answer, else 0", labels=("model",))
+SERVED = Family(
+    name="tandem_lane_model", kind="gauge", help="What the lane serves, always 1",
+    labels=("model", "variant", "digest", "family"),
+)  # fmt: skip
+BUILD = Family(name="tandem_build", kind="gauge", help="The server that runs, always 1", labels=("version",))
+
+
+async def metrics(request: Request) -> Response:
+    """All series as they are now. Lanes that have been closed are in none."""
+    from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+    text = await run_in_threadpool(generate_latest, registry_of(serving_of(request)))
+    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 @cache
-def families() -> SimpleNamespace:
-    """The metrics of this process: a second set of the same names would be refused.
+def registry_of(serving: Serving) -> CollectorRegistry:
+    """What Prometheus's library asks of this server, and of its process."""
+    from prometheus_client import CollectorRegistry, ProcessCollector
 
-    The client is imported here, not above: BentoML sets PROMETHEUS_MULTIPROC_DIR for its workers, so that /metrics
-    adds them up, and the client reads it when it is imported.
-    """
-    from prometheus_client import Counter, Gauge, Histogram
+    class Everything:
+        def collect(self) -> list[Metric]:
+            return collect(serving)
 
-    label = ("model",)
-    return SimpleNamespace(
-        micro_batch_rows=Histogram("tandem_lane_micro_batch_rows", "Rows of a micro-batch", label, buckets=ROW_BUCKETS),
-        window_rows=Histogram("tandem_lane_window_rows", "Rows of a window", label, buckets=ROW_BUCKETS),
-        wait_seconds=Histogram(
-            "tandem_lane_wait_seconds", "From a request's arrival to its first window", label, buckets=SECOND_BUCKETS
-        ),
-        queue_rows=Gauge("tandem_lane_queue_rows", "Rows that wait", label, multiprocess_mode="livesum"),
-        **{name: Counter(f"tandem_lane_{name}", meaning, label) for name, meaning in COUNTERS.items()},
+    registry = CollectorRegistry(auto_describe=False)
+    found: Any = Everything()
+    registry.register(found)
+    ProcessCollector(registry=registry)
+    return registry
+
+
+def collect(serving: Serving) -> list[Metric]:
+    """What was counted, and what the lanes say of themselves at this moment."""
+    lanes = list(serving.models)
+    queued: dict[Labels, float] = {(lane.tag,): lane.queued_rows for lane in lanes}
+    waits: dict[Labels, float] = {(lane.tag,): lane.predicted_wait_s for lane in lanes}
+    up: dict[Labels, float] = {(lane.tag,): float(lane.alive) for lane in lanes}
+    served: dict[Labels, float] = {(lane.tag, lane.variant, lane.digest[:12], lane.spec.family): 1 for lane in lanes}
+    return describe_numbers(
+        [serving.http.numbers, serving.events.numbers, *(lane.metrics.numbers for lane in lanes)],
+        [
+            (QUEUE_ROWS, queued),
+            (WAIT, waits),
+            (UP, up),
+            (SERVED, served),
+            (BUILD, {(version("tandem-inference"),): 1}),
+        ],
     )
 
 
-class LaneMetrics:
-    """One model's metrics, there from the start with zeros."""
-
-    def __init__(self, tag: str) -> None:
-        found = families()
-        self.micro_batch_rows = found.micro_batch_rows.labels(tag)
-        self.window_rows = found.window_rows.labels(tag)
-        self.wait_seconds = found.wait_seconds.labels(tag)
-        self.queue_rows = found.queue_rows.labels(tag)
-        self.rows = found.rows.labels(tag)
-        self.repeated_rows = found.repeated_rows.labels(tag)
-        self.error_rows = found.error_rows.labels(tag)
-        self.failed_rows = found.failed_rows.labels(tag)
-        self.rejected = found.rejected.labels(tag)
-        self.abandoned_rows = found.abandoned_rows.labels(tag)
-        self.padded = found.padded.labels(tag)
-        self.real = found.real.labels(tag)
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/metrics",
+        handle=metrics,
+        action="admin",
+        summary="What the server has counted, for Prometheus",
+        tag="Operation",
+        answers={
+            200: Answered(description="Prometheus's text format", content={"text/plain": {"type": "string"}}),
+        },
+    ),
+)

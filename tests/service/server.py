@@ -28,15 +28,17 @@ class Server:
     def get(self, path: str) -> Reply:
         return ask(self.port, "GET", path)
 
-    def metric(self, name: str, model: str) -> float:
-        """The value of tandem_lane_<name> of a model."""
-        found = re.search(
-            rf'^tandem_lane_{name}{{model="{re.escape(model)}"}} (\S+)$',
-            self.get("/metrics").body.decode(),
-            re.MULTILINE,
-        )
-        assert found, f"no metric tandem_lane_{name} of {model}"
-        return float(found[1])
+    def metric(self, name: str, model: str, **labels: str) -> float:
+        """The value of tandem_lane_<name> of a model, summed over the labels that are not named."""
+        return self.sum_of(f"tandem_lane_{name}", model=model, **labels)
+
+    def sum_of(self, metric: str, **labels: str) -> float:
+        """The sum of the series of a metric that have these labels."""
+        wanted = {f'{name}="{value}"' for name, value in labels.items()}
+        lines = re.findall(rf"^{metric}(?:{{(.*)}})? (\S+)$", self.get("/metrics").body.decode(), re.MULTILINE)
+        found = [float(value) for said, value in lines if wanted <= set(said.split(","))]
+        assert found, f"no {metric} of {labels}"
+        return sum(found)
 
 
 def bentoml_command(*arguments: str) -> list[str]:

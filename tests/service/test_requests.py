@@ -181,10 +181,10 @@ def test_probes_metrics_and_pages_are_there(server: Server) -> None:
     for name in (
         "window_rows_bucket", "micro_batch_rows_bucket", "wait_seconds_bucket", "queue_rows", "rows_total",
         "repeated_rows_total",
-        "error_rows_total", "failed_rows_total", "rejected_total", "abandoned_rows_total", "padded_total", "real_total",
+        "requests_total", "failed_rows_total", "shed_total", "shed_rows_total", "padded_total", "real_total",
     ):  # fmt: skip
         assert f"tandem_lane_{name}{{" in metrics
-    assert "bentoml_service_request_total" in metrics
+    assert "bentoml_service" not in metrics
     assert server.get("/schema.json").status == server.get("/static_content/index.css").status == 404
     assert server.get("/").status == 307
 

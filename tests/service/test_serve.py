@@ -129,7 +129,7 @@ def test_callers_who_have_gone_are_never_computed(server: Server, gate: Path) ->
             gate.unlink(missing_ok=True)
 
     asyncio.run(asyncio.wait_for(check(), 60))
-    assert server.metric("abandoned_rows_total", "gated:1") == 10
+    assert server.metric("shed_rows_total", "gated:1", reason="left") == 10
     assert server.metric("micro_batch_rows_sum", "gated:1") == 2
 
 
@@ -158,7 +158,7 @@ def test_a_full_queue_answers_503_with_retry_after_while_those_inside_are_answer
             gate.unlink(missing_ok=True)
 
     asyncio.run(asyncio.wait_for(check(), 60))
-    assert server.metric("rejected_total", "gated:1") == 1
+    assert server.metric("shed_rows_total", "gated:1", reason="queue_full") == 1
 
 
 def test_under_overload_the_model_stays_busy_with_callers_who_are_still_there(server: Server) -> None:
