@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Match, Route
 
 from service.errors import ServiceError
+from service.jobs import operations as jobs
 from service.observe import health, metrics
 from service.observe.seen import seen_of
 from service.openapi import describe
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 OPERATIONS: tuple[Operation, ...] = (
     *predict_json.OPERATIONS,
     *models_json.OPERATIONS,
+    *jobs.OPERATIONS,
     *ui.OPERATIONS,
     *health.OPERATIONS,
     *metrics.OPERATIONS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from service.jobs.jobs import Jobs
 from service.lanes.lifecycle import Lifecycle
 from service.lanes.repository import Lanes, open_lane, open_lanes
 from service.lanes.room import check_room
@@ -26,6 +27,7 @@ class Serving:
         lifecycle: changes which models these are.
         http, events: what is counted of requests, and of jobs and model loads.
         access_log: a line a request; None where none is asked for.
+        jobs: that callers submitted.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -35,12 +37,15 @@ class Serving:
         self.models: Lanes = open_lanes(settings)
         check = partial(check_room, keep_free_bytes=settings.lanes.keep_free_bytes)
         self.lifecycle = Lifecycle(self.models, settings, open_lane=open_lane, check_room=check)
+        self.jobs = Jobs(settings.jobs, self.events)
 
     async def start(self) -> None:
         """Begin what needs the event loop; before the first request."""
+        await self.jobs.start()
 
     async def stop(self) -> None:
         """End what `start` began; after the last request."""
+        await self.jobs.stop()
         await self.lifecycle.stop()
 
     def close(self) -> None:

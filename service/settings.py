@@ -13,6 +13,7 @@ from models.locate import zoo_folders
 from models.variants import PRECISIONS, RUNTIMES
 from service.door.settings import DOOR, DoorSettings
 from service.errors import SettingsInvalid
+from service.jobs.settings import JOBS, JobsSettings
 from service.lanes.settings import LANES, LaneSettings
 from service.observe.settings import OBSERVE, ObserveSettings
 from service.setting import Setting, names, one_of, whole_number
@@ -59,7 +60,7 @@ THREADS = Setting[int](
 )  # fmt: skip
 SERVER = (MODELS, RUNTIME, PRECISION, TOLERANCE, DEVICE, THREADS)
 #: Every setting of every room, for the flags of `tandem serve`.
-ALL_SETTINGS: tuple[Setting[Any], ...] = (*SERVER, *LANES, *DOOR, *OBSERVE)
+ALL_SETTINGS: tuple[Setting[Any], ...] = (*SERVER, *LANES, *DOOR, *OBSERVE, *JOBS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,7 @@ class Settings:
         lanes: how requests wait and are put together.
         door: who may come in, and with how much.
         observe: what the server says of itself.
+        jobs: how they are kept, and what they get of the machine.
     """
 
     models: tuple[str, ...]
@@ -87,6 +89,7 @@ class Settings:
     lanes: LaneSettings = field(default_factory=LaneSettings)
     door: DoorSettings = field(default_factory=DoorSettings)
     observe: ObserveSettings = field(default_factory=ObserveSettings)
+    jobs: JobsSettings = field(default_factory=lambda: JobsSettings.read({}))
 
 
 def read_settings(environ: Mapping[str, str], *, built_with: tuple[str, ...] = ()) -> Settings:
@@ -122,4 +125,5 @@ def read_settings(environ: Mapping[str, str], *, built_with: tuple[str, ...] = (
         lanes=LaneSettings.read(environ),
         door=DoorSettings.read(environ),
         observe=ObserveSettings.read(environ),
+        jobs=JobsSettings.read(environ),
     )

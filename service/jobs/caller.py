@@ -1,0 +1,38 @@
+"""Caller: whose jobs they are, and what he may have read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.requests import Request
+
+from service.door.access import key_of, may_see
+from service.jobs.places import ANYWHERE
+from service.jobs.record import JobRecord
+from service.serving import serving_of
+
+
+def owner_of(request: Request) -> str:
+    """The name of the caller's key; empty where there are no keys."""
+    return key_of(request).name
+
+
+def sees_all(request: Request) -> bool:
+    """Whether everybody's jobs are shown to the caller: an admin's key, or no keys at all."""
+    return key_of(request).may("admin")
+
+
+def sees_job(request: Request, record: JobRecord) -> bool:
+    """Whether a job is the caller's business: his own, of a model that his key still reaches."""
+    return (sees_all(request) or record.owner == owner_of(request)) and may_see(request, "jobs", record.model)
+
+
+def allowed_places(request: Request) -> Sequence[str]:
+    """Where jobs may read and write: what the operator says; by default everywhere on somebody's own machine.
+
+    That is a server without keys, which listens on loopback alone: who reaches it is its user. Elsewhere jobs read and
+    write with the server's credentials for people who do not have them.
+    """
+    settings = serving_of(request).settings
+    is_own = settings.door.keys is None and not settings.door.allow_anonymous
+    return settings.jobs.allow or (ANYWHERE if is_own else ())

@@ -1,0 +1,39 @@
+"""Watch: a job as server-sent events, one for each change of it, until it has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from service.jobs.record import JobRecord
+
+#: Between two looks into the book. It is the only way that also shows what another server runs.
+LOOK_S = 0.5
+#: So that nobody in between takes the connection for dead.
+HEARTBEAT_S = 15.0
+RETRY_MS = 2000
+
+
+async def watch_job(
+    first: JobRecord, find: Callable[[str], Awaitable[JobRecord | None]], *, is_stopping: Callable[[], bool]
+) -> AsyncIterator[str]:
+    """The events, as they go over the wire: each has the whole job for its data and the job's revision for its id.
+
+    It ends after the one that says that the job has ended, when the job is forgotten, and when the server stops.
+    """
+    yield f"retry: {RETRY_MS}\n\n"
+    found: JobRecord | None = first
+    seen, quiet_s = -1, 0.0
+    while found is not None:
+        if found.revision != seen:
+            seen, quiet_s = found.revision, 0.0
+            yield f"id: {seen}\ndata: {json.dumps(found.to_json())}\n\n"
+        if found.has_ended or is_stopping():
+            return
+        await asyncio.sleep(LOOK_S)
+        quiet_s += LOOK_S
+        if quiet_s >= HEARTBEAT_S:
+            quiet_s = 0.0
+            yield ": still here\n\n"
+        found = await find(first.id)
