@@ -157,7 +157,8 @@ class Keeper:
                 break
             if record.not_before <= time.time() and record.id not in self._running:
                 self._start(record)
-        self._events.jobs_now(running=len(self._running), queued=len(queued))
+        waiting = sum(record.id not in self._running for record in queued)
+        self._events.jobs_now(running=len(self._running), queued=waiting)
         if now - self._forgot_at > FORGET_EVERY_S or not self._forgot_at:
             self._forgot_at = now
             for job in self._book.forget(ended_before=time.time() - self._settings.keep_s):
