@@ -9,59 +9,132 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from service.operations import Operation, Schema
+from service.components import COMPONENTS, MARK
+from service.openapi_layers import PARAMETERS, SECURITY_SCHEMES, add_answers, security_of
+from service.operations import Answered, Operation, Schema
 
 REF = "#/components/schemas/{model}"
+INFO = {
+    "title": "Tandem",
+    "summary": "Packaged models behind HTTP, and jobs over Parquet with the same models.",
+    "description": 'Errors are `{"error": "one line"}`; under /v1 they are as OpenAI\'s clients read them. A row that '
+    'cannot be answered is no error of its request: it is an entry `{"error": {...}}` among the predictions.',
+    "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+}
+
+
+class Page:
+    """The page while it is made: schemas are collected as operations name them."""
+
+    def __init__(self) -> None:
+        self.schemas: dict[str, Any] = {}
+        self.paths: dict[str, dict[str, Any]] = {}
+
+    def add(self, operation: Operation) -> None:
+        """Describe one operation."""
+        page: dict[str, Any] = {
+            "summary": operation.summary,
+            "operationId": re.sub(r"\W+", "_", f"{operation.method.lower()}{operation.path}").strip("_"),
+            "tags": [operation.tag],
+            "security": security_of(operation),
+            "parameters": [
+                *(
+                    {"name": one.name, "in": one.place, "description": one.description, "required": one.required,
+                     "schema": dict(one.schema)}
+                    for one in operation.parameters
+                ),
+                *({"$ref": f"#/components/parameters/{name}"} for name in PARAMETERS),
+            ],
+            "responses": {
+                str(status): self.response(answered) for status, answered in sorted(add_answers(operation).items())
+            },
+        }  # fmt: skip
+        if operation.body:
+            content = self.content(operation.body, answer=False)
+            if operation.example is not None and "application/json" in content:
+                content["application/json"]["example"] = operation.example
+            page["requestBody"] = {"required": True, "content": content}
+        self.paths.setdefault(operation.path, {})[operation.method.lower()] = page
+
+    def response(self, answered: Answered) -> dict[str, Any]:
+        headers = {
+            name: {"description": said, "schema": {"type": "string"}, "required": False}
+            for name, said in answered.headers.items()
+        }
+        page: dict[str, Any] = {
+            "description": answered.description,
+            "headers": {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}, **headers},
+        }
+        if answered.content:
+            page["content"] = self.content(answered.content, answer=True)
+        return page
+
+    def content(self, content: Mapping[str, Schema], *, answer: bool) -> dict[str, Any]:
+        return {media: {"schema": self.schema(schema, answer=answer)} for media, schema in content.items()}
+
+    def schema(self, schema: Schema, *, answer: bool) -> Any:
+        """A reference to a pydantic model's schema, or the schema itself."""
+        if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+            return self.refer(dict(schema))
+        mode = "serialization" if answer else "validation"
+        described = schema.model_json_schema(ref_template=REF, mode=mode)  # type: ignore[arg-type]
+        for name, one in {**described.pop("$defs", {}), schema.__name__: described}.items():
+            self.keep(name, close(one) if answer else one)
+        return {"$ref": REF.format(model=schema.__name__)}
+
+    def keep(self, name: str, schema: Any) -> None:
+        """Keep a schema under its name.
+
+        Raises:
+            ValueError: another one has that name, such as one that is asked for and answered in different forms.
+        """
+        found = self.refer(schema)
+        if self.schemas.setdefault(name, found) != found:
+            raise ValueError(f"two schemas of the OpenAPI page are called {name}")
+
+    def refer(self, node: Any) -> Any:
+        """Put a reference in place of each mark of a component."""
+        if isinstance(node, Mapping):
+            if MARK not in node:
+                return {key: self.refer(value) for key, value in node.items()}
+            name = node[MARK]
+            if name not in self.schemas:
+                self.schemas[name] = {}  # some refer to themselves
+                self.schemas[name] = self.refer(COMPONENTS[name])
+            return {"$ref": REF.format(model=name)} | {key: value for key, value in node.items() if key != MARK}
+        return [self.refer(value) for value in node] if isinstance(node, list) else node
 
 
 def describe(operations: Iterable[Operation]) -> dict[str, Any]:
     """The page: OpenAPI 3.1."""
-    schemas: dict[str, Any] = {}
-    paths: dict[str, dict[str, Any]] = {}
+    page = Page()
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = describe_operation(operation, schemas)
+        page.add(operation)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Tandem", "version": version("tandem-inference")},
-        "paths": paths,
-        "components": {"schemas": schemas},
-    }
-
-
-def describe_operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
-    """One operation; the schemas that it names are added to `schemas`."""
-    page: dict[str, Any] = {
-        "summary": operation.summary,
-        "operationId": re.sub(r"\W+", "_", f"{operation.method.lower()}{operation.path}").strip("_"),
-        "tags": [operation.tag],
-        "responses": {
-            str(status): {"description": answered.description, "content": describe_content(answered.content, schemas)}
-            for status, answered in operation.answers.items()
+        "info": {**INFO, "version": version("tandem-inference")},
+        "servers": [{"url": "/"}],
+        "paths": page.paths,
+        "components": {
+            "schemas": dict(sorted(page.schemas.items())),
+            "parameters": PARAMETERS,
+            "headers": {
+                "X-Request-Id": {
+                    "description": "The request's own id where it was short and plain, else one that was made",
+                    "required": True,
+                    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
+                }
+            },
+            "securitySchemes": SECURITY_SCHEMES,
         },
     }
-    if operation.parameters:
-        page["parameters"] = [
-            {"name": one.name, "in": one.place, "description": one.description, "required": one.required,
-             "schema": dict(one.schema)}
-            for one in operation.parameters
-        ]  # fmt: skip
-    if operation.body:
-        content = describe_content(operation.body, schemas)
-        if operation.example is not None and "application/json" in content:
-            content["application/json"]["example"] = operation.example
-        page["requestBody"] = {"required": True, "content": content}
-    return page
 
 
-def describe_content(content: Mapping[str, Schema], schemas: dict[str, Any]) -> dict[str, Any]:
-    return {media: {"schema": describe_schema(schema, schemas)} for media, schema in content.items()}
-
-
-def describe_schema(schema: Schema, schemas: dict[str, Any]) -> dict[str, Any]:
-    """A reference to a pydantic model's schema, or the schema itself."""
-    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
-        return dict(schema)
-    described = schema.model_json_schema(ref_template=REF)
-    schemas.update(described.pop("$defs", {}))
-    schemas[schema.__name__] = described
-    return {"$ref": REF.format(model=schema.__name__)}
+def close(node: Any) -> Any:
+    """What we answer has the properties that are described and no others."""
+    if isinstance(node, Mapping):
+        found = {key: close(value) for key, value in node.items()}
+        if found.get("type") == "object" and "properties" in found:
+            found.setdefault("additionalProperties", False)
+        return found
+    return [close(value) for value in node] if isinstance(node, list) else node

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Match, Route
 
+from service import docs
 from service.errors import ServiceError
 from service.jobs import operations as jobs
 from service.observe import health, metrics
@@ -33,6 +34,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *ui.OPERATIONS,
     *health.OPERATIONS,
     *metrics.OPERATIONS,
+    *docs.OPERATIONS,
 )
 
 
@@ -46,20 +48,17 @@ def make_app() -> Starlette:
         yield
         await serving.stop()
 
-    page = describe(OPERATIONS)
-
-    async def openapi(request: Request) -> JSONResponse:
-        return JSONResponse(page)
-
     by_path = groupby(sorted(OPERATIONS, key=lambda one: one.path), key=lambda one: one.path)
     routes = [Route(path, route_handler({one.method: one.handle for one in group})) for path, group in by_path]
     for route in routes:
         route.methods = None  # every method comes to our handler, which says in our words what is not answered
-    return Starlette(
-        routes=[*routes, Route("/docs.json", openapi, methods=["GET"])],
+    app = Starlette(
+        routes=routes,
         lifespan=lifespan,
         exception_handlers={ServiceError: answer_error, Exception: answer_bug},
     )
+    app.state.page = describe(OPERATIONS)
+    return app
 
 
 def route_handler(handlers: dict[str, Handler]) -> Handler:

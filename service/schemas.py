@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.model import Model, RowFault
 from models.spec import Accuracy, InputColumn
+from service.components import component
 from service.speed import Speed, speed_of
 
 #: One row's prediction columns, or `{"error": {...}}`.
@@ -23,7 +24,7 @@ class PredictRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: str = Field(min_length=1, description="`name` or `name:version`, as GET /models lists them")
-    rows: list[Any] = Field(
+    rows: list[Annotated[Any, component("Row")]] = Field(
         description="One entry for each row: an object keyed by the model's input column, such as "
         '{"text": "..."}, {"image": "<base64 of a PNG or JPEG>"} or {"steps": [[0.1, 0.2], ...]}, or the bare value.'
     )
@@ -35,7 +36,7 @@ class PredictResponse(BaseModel):
     model: str = Field(description="`name:version` of the model that answered")
     digest: str = Field(description="sha256 over the model's files")
     variant: str = Field(description="runtime and precision that answered, such as `onnx-fp32`")
-    predictions: list[Answer] = Field(
+    predictions: list[Annotated[Answer, component("Prediction")]] = Field(
         description="Each an object of the model's output columns (label, score, scores by label; labels; embedding) "
         "with `truncated`, or {error: {class, message, attempts}}."
     )
