@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from models.spec import ModelSpec
 from service.observe.lane_metrics import LaneMetrics
 from service.schemas import Answer, ModelCard
+
+Priority = Literal["interactive", "background"]
 
 
 class Lane(Protocol):
@@ -47,10 +49,17 @@ class Lane(Protocol):
     def card(self) -> ModelCard:
         """What GET /models says of it."""
 
-    async def submit(self, values: list[Any]) -> list[Answer]:
+    async def submit(
+        self, values: list[Any], *, priority: Priority = "interactive", timeout_s: float | None = None
+    ) -> list[Answer]:
         """Answer the values of the input column: one entry for each, in their order.
 
         A row at fault costs only its own answer. Cancelled, what was not begun is never computed.
+
+        Args:
+            values: of the input column.
+            priority: `background` takes its turn where nothing interactive needs it.
+            timeout_s: so long the caller waits.
 
         Raises:
             ServiceError: the request as a whole is not answered.

@@ -9,16 +9,14 @@ import threading
 import time
 from typing import Any
 
-from models.decode_isolated import decode_isolated
-from models.encode_isolated import encode_isolated
-from models.measure_costs import keep_costs
-from models.model import Model
+from models.errors import PredictionMismatch
 from models.spec import ModelSpec
-from models.window import run_window
 from service.errors import LaneClosed, ModelFailed, QueueFull, TooManyRows
+from service.lanes.contract import Priority
 from service.lanes.queue import LaneQueue, Request, Window
+from service.lanes.worker import Answered, Worker
 from service.observe.lane_metrics import LaneMetrics
-from service.schemas import Answer, ModelCard, answers_of, card_of
+from service.schemas import Answer, ModelCard
 
 log = logging.getLogger("bentoml.tandem")
 
@@ -38,7 +36,7 @@ class Lane:
     told (ModelFailed), and nobody gets another row's answer. A caller who has gone is dropped uncomputed.
 
     Args:
-        model: whose encode, forward and decode run in this lane's thread and nowhere else.
+        worker: answers windows, in this lane's thread.
         max_queue_rows: rows that may wait; more are refused with QueueFull.
         max_wait_s: predicted seconds that a request may have to wait for its turn; beyond that it is refused too.
         max_window_rows: rows that one window takes at most.
@@ -48,7 +46,7 @@ class Lane:
 
     def __init__(
         self,
-        model: Model,
+        worker: Worker,
         *,
         max_queue_rows: int,
         max_wait_s: float,
@@ -56,35 +54,35 @@ class Lane:
         max_window_s: float = 0.25,
         max_gather_s: float = 0.01,
     ) -> None:
-        self.model = model
+        self.worker = worker
         self.max_queue_rows, self.max_wait_s, self.max_gather_s = max_queue_rows, max_wait_s, max_gather_s
-        self._queue = LaneQueue(kind=model.spec.inputs[0].kind, max_rows=max_window_rows, max_seconds=max_window_s)
-        self._metrics = LaneMetrics(model.tag)
-        self._thread = threading.Thread(target=self._work, name=f"lane-{model.tag}", daemon=True)
+        self._queue = LaneQueue(kind=worker.spec.inputs[0].kind, max_rows=max_window_rows, max_seconds=max_window_s)
+        self._metrics = LaneMetrics(worker.tag)
+        self._thread = threading.Thread(target=self._work, name=f"lane-{worker.tag}", daemon=True)
         self._thread.start()
 
     @property
     def spec(self) -> ModelSpec:
-        return self.model.spec
+        return self.worker.spec
 
     @property
     def tag(self) -> str:
-        return self.model.tag
+        return self.worker.tag
 
     @property
     def digest(self) -> str:
-        return self.model.digest
+        return self.worker.digest
 
     @property
     def variant(self) -> str:
-        return self.model.variant
+        return self.worker.variant
 
     @property
     def metrics(self) -> LaneMetrics:
         return self._metrics
 
     def card(self) -> ModelCard:
-        return card_of(self.model)
+        return self.worker.card()
 
     @property
     def alive(self) -> bool:
@@ -106,7 +104,9 @@ class Lane:
         """Whether requests are being gathered: the next window has not been released yet."""
         return self._queue.arriving > 0
 
-    async def submit(self, values: list[Any]) -> list[Answer]:
+    async def submit(
+        self, values: list[Any], *, priority: Priority = "interactive", timeout_s: float | None = None
+    ) -> list[Answer]:
         """Answer the values of the input column: one entry for each, in their order.
 
         Raises:
@@ -139,13 +139,13 @@ class Lane:
         self._queue.release()
         self._queue.close()
         self._thread.join(timeout_s)
-        keep_costs(self.model)
+        self.worker.close()
 
     def _admit(self, rows: int) -> None:
         """Refuse rows that the queue does not hold."""
         if not self.alive:
             self.metrics.shed("closed", rows)
-            raise LaneClosed(self.model.tag)
+            raise LaneClosed(self.worker.tag)
         if rows > self.max_queue_rows:
             self.metrics.shed("too_many_rows", rows)
             raise TooManyRows(rows=rows, limit=self.max_queue_rows)
@@ -153,7 +153,7 @@ class Lane:
         if queued + rows > self.max_queue_rows or (queued and wait_s > self.max_wait_s):
             self.metrics.shed("queue_full" if queued + rows > self.max_queue_rows else "predicted_wait", rows)
             raise QueueFull(
-                self.model.tag,
+                self.worker.tag,
                 queued=queued,
                 rows=rows,
                 limit=self.max_queue_rows,
@@ -187,31 +187,33 @@ class Lane:
             answers: list[Answer] = []
             computed = 0
             try:
-                answers, computed = self._answer(window.values)
+                answered = self._answer(window.values)
+                answers, computed = answered.answers, answered.stats.rows
             except BaseException as error:  # whatever the model's own code raises: the lane goes on
-                failure = ModelFailed(self.model.tag, rows=len(window.values), cause=error)
+                failure = ModelFailed(self.worker.tag, rows=len(window.values), cause=error)
             if failure is not None:
                 log.error(
-                    "window failed", exc_info=failure, extra={"model": self.model.tag, "rows": len(window.values)}
+                    "window failed", exc_info=failure, extra={"model": self.worker.tag, "rows": len(window.values)}
                 )
                 self.metrics.window_failed(len(window.values), seconds=time.monotonic() - now)
             self._queue.done(window, seconds=time.monotonic() - now, computed=computed)
             self._deliver(window, answers, failure)
 
-    def _answer(self, values: list[Any]) -> tuple[list[Answer], int]:
-        """One window through the model: the answers, and how many rows were computed for them.
+    def _answer(self, values: list[Any]) -> Answered:
+        """One window through the model.
 
         Raises:
             PredictionMismatch: a step of the model returned another number of rows than it was given.
             ModelError: the model cannot answer, whatever the row.
         """
-        begun = time.monotonic()
-        encoded = encode_isolated(self.model, values)
-        result = run_window(self.model, encoded, told=lambda batch: self.metrics.micro_batch(batch.rows))
-        answers = answers_of(decode_isolated(self.model, result.outputs, encoded))
-        errors = [str(answer["error"]["class"]) for answer in answers if "error" in answer]
-        self.metrics.window_answered(len(values), seconds=time.monotonic() - begun, stats=result.stats, errors=errors)
-        return answers, result.stats.rows
+        answered = self.worker.answer(values)
+        if len(answered.answers) != len(values):
+            raise PredictionMismatch(self.tag, given=len(values), got=len(answered.answers))
+        for rows in answered.micro_batch_rows:
+            self.metrics.micro_batch(rows)
+        errors = [str(answer["error"]["class"]) for answer in answered.answers if "error" in answer]
+        self.metrics.window_answered(len(values), seconds=answered.seconds, stats=answered.stats, errors=errors)
+        return answered
 
     def _deliver(self, window: Window, answers: list[Answer], failure: Exception | None) -> None:
         """Hand the answers to the event loop that awaits them, all in one call."""
@@ -219,4 +221,4 @@ class Lane:
         try:
             loop.call_soon_threadsafe(window.settle, answers, failure)
         except RuntimeError:  # the loop was closed under us: nobody is waiting any more
-            log.info("answers dropped", extra={"model": self.model.tag, "rows": len(window.values)})
+            log.info("answers dropped", extra={"model": self.worker.tag, "rows": len(window.values)})

@@ -12,6 +12,7 @@ from service.errors import SettingsInvalid, UnknownModel
 from service.lanes.contract import Lane
 from service.lanes.lane import Lane as ThreadLane
 from service.lanes.warm_up import warm_up
+from service.lanes.worker import LocalWorker
 from service.schemas import ModelCard
 from service.settings import Settings
 
@@ -144,7 +145,9 @@ def open_lane(described: Described, settings: Settings) -> Lane:
     answer = warm_up(model)
     log.info("model ready: %s %s %s in %.1f s (first row: %s)", model.tag, model.variant, model.digest[:12],
              time.monotonic() - begun, answer)  # fmt: skip
-    return ThreadLane(model, max_queue_rows=settings.lanes.max_queue_rows, max_wait_s=settings.lanes.max_wait_s)
+    return ThreadLane(
+        LocalWorker(model), max_queue_rows=settings.lanes.max_queue_rows, max_wait_s=settings.lanes.max_wait_s
+    )
 
 
 def load_described(described: Described, settings: Settings) -> Model:

@@ -14,6 +14,7 @@ from models.errors import PredictionMismatch
 from models.model import Model
 from service.errors import LaneClosed, ModelFailed, QueueFull, TooManyRows
 from service.lanes.lane import QUIET_TURNS, Lane
+from service.lanes.worker import LocalWorker
 from service.schemas import answers_of
 from tests.service.models import (
     BrokenModel,
@@ -30,7 +31,7 @@ LIMIT_S = 30.0
 
 @asynccontextmanager
 async def running_lane(model: Model, **limits: Any) -> AsyncIterator[Lane]:
-    lane = Lane(model, **({"max_queue_rows": 512, "max_wait_s": 30.0, "max_window_s": 60.0} | limits))
+    lane = Lane(LocalWorker(model), **({"max_queue_rows": 512, "max_wait_s": 30.0, "max_window_s": 60.0} | limits))
     try:
         yield lane
     finally:
@@ -320,7 +321,7 @@ def test_a_wait_longer_than_anybody_should_have_is_refused_though_the_queue_has_
 
 def test_a_closed_lane_answers_those_inside_and_refuses_the_next() -> None:
     async def check() -> None:
-        lane = Lane(LetterModel(), max_queue_rows=8, max_wait_s=30.0)
+        lane = Lane(LocalWorker(LetterModel()), max_queue_rows=8, max_wait_s=30.0)
         inside = asyncio.create_task(lane.submit(["inside"]))
         await asyncio.sleep(0)
         await asyncio.to_thread(lane.close)
