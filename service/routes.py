@@ -21,6 +21,7 @@ from service.observe.seen import seen_of
 from service.openapi import describe
 from service.operations import Handler, Operation
 from service.protocols import models_json, predict_json
+from service.protocols.v2 import operations as v2
 from service.refusals import answer_bug, answer_error
 from service.ui import handlers as ui
 
@@ -31,6 +32,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *predict_json.OPERATIONS,
     *models_json.OPERATIONS,
     *jobs.OPERATIONS,
+    *v2.OPERATIONS,
     *ui.OPERATIONS,
     *health.OPERATIONS,
     *metrics.OPERATIONS,

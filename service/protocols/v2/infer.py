@@ -1,0 +1,62 @@
+"""POST /v2/models/{model}/infer: tensors in, tensors out, over the same lanes as every other request."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.errors import RequestInvalid
+from service.predict import find_lane, predict_values
+from service.protocols.v2.models import name_in_path
+from service.protocols.v2.read_request import LENGTH_HEADER, read_inputs, read_request
+from service.protocols.v2.rows import output_array, read_values
+from service.protocols.v2.schemas import AnswerParameters, InferRequest, InferResponse
+from service.protocols.v2.signature import TensorSpec, outputs_of
+from service.protocols.v2.write_response import make_output, write_response
+
+
+async def infer(request: Request) -> Response:
+    """Answer each row; one at fault has NaN and empty strings for its answer, and says why in the output `error`."""
+    lane = find_lane(request, name_in_path(request))
+    asked, binary = read_request(await request.body(), request.headers.get(LENGTH_HEADER))
+    if asked.parameters.sequence_id not in (None, 0, ""):
+        raise RequestInvalid("parameters.sequence_id: no model here keeps a state between requests; send none.")
+    outputs = choose_outputs(asked, outputs_of(lane.spec))
+    values, faults = read_values(lane.spec, read_inputs(asked, binary))
+    found = await predict_values(request, lane, values, faults)
+    made = [
+        make_output(tensor, output_array(tensor, lane.spec, found.answers), binary=as_bytes)
+        for tensor, as_bytes in outputs
+    ]
+    name, _, version = lane.tag.partition(":")
+    answer = InferResponse(
+        model_name=name,
+        model_version=version,
+        id=asked.id,
+        parameters=AnswerParameters(digest=lane.digest, variant=lane.variant),
+        outputs=[described for described, _ in made],
+    )
+    behind = b"".join(data for _, data in made) if any(as_bytes for _, as_bytes in outputs) else None
+    return write_response(answer, behind, packed=request.headers.get("Accept-Encoding", "").strip().lower())
+
+
+def choose_outputs(asked: InferRequest, known: tuple[TensorSpec, ...]) -> list[tuple[TensorSpec, bool]]:
+    """The outputs that are asked for, all where none is named, and whether each shall come as bytes.
+
+    Raises:
+        RequestInvalid: an output that the model does not have, or a way to give it that there is not.
+    """
+    as_bytes = bool(asked.parameters.binary_data_output)
+    if not asked.outputs:
+        return [(tensor, as_bytes) for tensor in known]
+    by_name = {tensor.name: tensor for tensor in known}
+    chosen: dict[str, tuple[TensorSpec, bool]] = {}
+    for output in asked.outputs:
+        where = f"outputs.{output.name[:100]}"
+        if output.name not in by_name:
+            raise RequestInvalid(f"{where}: the model has no such output; it has {', '.join(by_name)}.")
+        if output.parameters.shared_memory_region is not None or output.parameters.classification:
+            raise RequestInvalid(f"{where}: shared memory and classification are not answered here; take the scores.")
+        own = output.parameters.binary_data
+        chosen[output.name] = by_name[output.name], as_bytes if own is None else own
+    return list(chosen.values())
