@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 import bentoml
-from bentoml.exceptions import BentoMLConfigException, BentoMLException
+from bentoml.exceptions import BentoMLConfigException
 
 from service.bento import ROOT, models_of_bento
 from service.check import find_problem
@@ -22,6 +22,9 @@ from service.observe.watch import Watch
 from service.packaging import describe_image, model_references
 from service.routes import OPERATIONS, Ours, make_app
 from service.settings import read_settings
+from service.supervise.arbiter import supervise_orderly
+from service.supervise.refusal import CannotServe
+from service.supervise.worker import end_with_supervisor
 
 # The one place that reads the environment at import: BentoML wants a service's models and variables when its class is
 # made, and checks them before it starts a process.
@@ -29,6 +32,7 @@ try:
     SETTINGS = read_settings(os.environ, built_with=models_of_bento())
 except SettingsInvalid as error:
     raise BentoMLConfigException(str(error)) from None
+supervise_orderly(SETTINGS.supervise)
 
 #: BentoML ends every request after so many seconds. Deadlines are the lanes', so this one is never to be met.
 NEVER_S = 7 * 86400
@@ -57,6 +61,7 @@ class Tandem:
     def __init__(self) -> None:
         from service.serving import Serving  # the arithmetic belongs to the worker, not to its supervisor
 
+        end_with_supervisor(os.environ)
         refuse_public_sockets(SETTINGS.door)
         self.serving = Serving(SETTINGS)
 
@@ -69,9 +74,9 @@ class Tandem:
             if SETTINGS.door.keys:
                 read_key_file(SETTINGS.door.keys)
         except ServiceError as error:
-            raise BentoMLException(str(error)) from None
+            raise CannotServe(str(error), exit_code=2) from None
         if problem := find_problem(SETTINGS):
-            raise BentoMLException(problem)
+            raise CannotServe(problem.message, exit_code=problem.exit_code)
 
     @bentoml.on_shutdown
     def close(self) -> None:

@@ -9,37 +9,50 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 
 from models.errors import ModelError
 from service.bento import ROOT, models_of_bento
 from service.errors import ServiceError
 from service.settings import Settings, read_settings
+from service.supervise.worker import SUPERVISOR, end_with_supervisor
 
-EXIT_CODE = 3
+#: Of a model that cannot be served, and of settings that cannot be followed; as `tandem run` has them.
+MODEL, SETTINGS = 3, 2
 
 
-def find_problem(settings: Settings) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Why the server cannot start, in one line, and the exit code that says whose matter it is."""
+
+    message: str
+    exit_code: int
+
+
+def find_problem(settings: Settings) -> Problem | None:
     """Try the models in a process of its own, so that this one stays small; what is wrong, or nothing."""
     environ = os.environ | {
         "TANDEM_MODELS": ",".join(settings.models),
+        SUPERVISOR: str(os.getpid()),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
     }
     tried = subprocess.run([sys.executable, "-m", "service.check"], env=environ, capture_output=True, text=True)
     if tried.returncode == 0:
-        return ""
-    said = tried.stderr.strip().splitlines() or [f"the process ended with {tried.returncode}"]
-    return said[-1]
+        return None
+    said = tried.stderr.strip().splitlines() or [f"the process that tried the models ended with {tried.returncode}"]
+    return Problem(message=said[-1], exit_code=SETTINGS if tried.returncode == SETTINGS else MODEL)
 
 
 def main() -> int:
     from service.lanes.repository import open_lanes
 
+    end_with_supervisor(os.environ)
     try:
         open_lanes(read_settings(os.environ, built_with=models_of_bento())).close()
     except (ModelError, ServiceError) as error:
         print(error, file=sys.stderr)
-        return EXIT_CODE
+        return MODEL if isinstance(error, ModelError) else SETTINGS
     return 0
 
 

@@ -17,6 +17,7 @@ from service.jobs.settings import JOBS, JobsSettings
 from service.lanes.settings import LANES, LaneSettings
 from service.observe.settings import OBSERVE, ObserveSettings
 from service.setting import Setting, names, one_of, whole_number
+from service.supervise.settings import SUPERVISE, SuperviseSettings
 
 DEVICES = ("auto", "cpu", "cuda", "tensorrt")
 
@@ -60,7 +61,7 @@ THREADS = Setting[int](
 )  # fmt: skip
 SERVER = (MODELS, RUNTIME, PRECISION, TOLERANCE, DEVICE, THREADS)
 #: Every setting of every room, for the flags of `tandem serve`.
-ALL_SETTINGS: tuple[Setting[Any], ...] = (*SERVER, *LANES, *DOOR, *OBSERVE, *JOBS)
+ALL_SETTINGS: tuple[Setting[Any], ...] = (*SERVER, *LANES, *DOOR, *OBSERVE, *JOBS, *SUPERVISE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,7 @@ class Settings:
         door: who may come in, and with how much.
         observe: what the server says of itself.
         jobs: how they are kept, and what they get of the machine.
+        supervise: how its processes end.
     """
 
     models: tuple[str, ...]
@@ -90,6 +92,7 @@ class Settings:
     door: DoorSettings = field(default_factory=DoorSettings)
     observe: ObserveSettings = field(default_factory=ObserveSettings)
     jobs: JobsSettings = field(default_factory=lambda: JobsSettings.read({}))
+    supervise: SuperviseSettings = field(default_factory=SuperviseSettings)
 
 
 def read_settings(environ: Mapping[str, str], *, built_with: tuple[str, ...] = ()) -> Settings:
@@ -126,4 +129,5 @@ def read_settings(environ: Mapping[str, str], *, built_with: tuple[str, ...] = (
         door=DoorSettings.read(environ),
         observe=ObserveSettings.read(environ),
         jobs=JobsSettings.read(environ),
+        supervise=SuperviseSettings.read(environ),
     )

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "schema": ("batch.cli.look:schema", "Print the JSON schema of a job file or of a manifest."),
     "model": ("batch.cli.model:model", "Add, optimize, list, show, verify, check, remove and push models."),
     "zoo": ("batch.cli.zoo:zoo", "Models that come along, pretrained ones, and data to try them on."),
+    "serve": ("service.cli.serve:serve", "Answer over HTTP with the same models."),
     "key": ("service.cli.key:key", "Add, list and remove the keys that let callers of the endpoint in."),
     "demo": ("batch.cli.demo:demo", "Three models, batch and online, on real data, on this machine."),
 }
@@ -48,7 +49,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="tandem-inference", prog_name="tandem")
 def tandem() -> None:
-    """Run one packaged model over Parquet in S3 or a folder; the same model answers over HTTP (bentoml serve).
+    """Run one packaged model over Parquet in S3 or a folder; the same model answers over HTTP (tandem serve).
 
     \b
     Exit codes: 0 done (error rows allowed); 2 usage, job file or schema; 3 model, fingerprint or changed

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tests.service.client import Reply, ask
@@ -45,6 +45,10 @@ def bentoml_command(*arguments: str) -> list[str]:
     return [str(Path(sys.executable).with_name("bentoml")), *arguments]
 
 
+def tandem_command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "batch.cli.main", *arguments]
+
+
 def environment(home: Path, extra: Mapping[str, str]) -> dict[str, str]:
     home.mkdir(parents=True, exist_ok=True)
     return {name: value for name, value in os.environ.items() if not name.startswith(("TANDEM_", "BENTOML_"))} | {
@@ -65,13 +69,18 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def serving(
-    home: Path, extra: Mapping[str, str], *, target: tuple[str, ...] = (), folder: Path = ROOT
+    home: Path,
+    extra: Mapping[str, str],
+    *,
+    target: tuple[str, ...] = (),
+    folder: Path = ROOT,
+    command: Callable[..., list[str]] = bentoml_command,
 ) -> Iterator[Server]:
-    """Run `bentoml serve` until the block ends; it is given once /readyz says yes."""
+    """Run `bentoml serve`, or another command, until the block ends; it is given once /readyz says yes."""
     port, log = free_port(), home.with_suffix(".log")
-    command = bentoml_command("serve", *target, "--host", "127.0.0.1", "--port", str(port))
+    started = command("serve", *target, "--host", "127.0.0.1", "--port", str(port))
     with log.open("wb") as stream:
-        process = subprocess.Popen(command, cwd=folder, env=environment(home, extra), stdout=stream, stderr=stream)
+        process = subprocess.Popen(started, cwd=folder, env=environment(home, extra), stdout=stream, stderr=stream)
     try:
         ends = time.monotonic() + START_S
         while not is_ready(port):

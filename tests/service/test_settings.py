@@ -18,7 +18,7 @@ from tests.models.made_variants import made
 def test_nothing_said_means_the_zoo_on_onnx() -> None:
     settings = read_settings({})
     assert settings.models == tuple(folder.name for folder in zoo_folders())
-    assert (settings.runtime, settings.device, settings.max_body_bytes) == ("auto", "auto", 16 * 1024 * 1024)
+    assert (settings.runtime, settings.device, settings.door.max_body_bytes) == ("auto", "auto", 16 * 1024 * 1024)
     assert settings.threads >= 1
 
 
@@ -48,7 +48,7 @@ def test_in_a_bento_its_own_models_stand_in_for_the_zoo_and_the_environment_wins
     ],
 )
 def test_a_bad_value_is_named_with_what_was_expected(variable: str, value: str, expected: str) -> None:
-    with pytest.raises(SettingsInvalid, match=f"{variable}='{value}': expected {expected}"):
+    with pytest.raises(SettingsInvalid, match=rf"{variable} \(--[a-z-]+\)='{value}': expected {expected}"):
         read_settings({"TANDEM_MODELS": "a", variable: value})
 
 

@@ -41,8 +41,11 @@ def serve(home: Path, settings: dict[str, str]) -> subprocess.CompletedProcess[s
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"TANDEM_RUNTIME": "tensorrt"}, "TANDEM_RUNTIME='tensorrt': expected one of auto, onnx, openvino, torch."),
-        ({"TANDEM_MAX_QUEUE_ROWS": "many"}, "TANDEM_MAX_QUEUE_ROWS='many': expected a whole number"),
+        (
+            {"TANDEM_RUNTIME": "tensorrt"},
+            "TANDEM_RUNTIME (--runtime)='tensorrt': expected one of auto, onnx, openvino, torch.",
+        ),
+        ({"TANDEM_MAX_QUEUE_ROWS": "many"}, "TANDEM_MAX_QUEUE_ROWS (--max-queue-rows)='many': expected a whole number"),
         ({"TANDEM_MODELS": "no-such-model"}, "No model 'no-such-model': looked in the model store"),
         ({"TANDEM_MODELS": "vowels-bilstm,vowels-bilstm:latest"}, "expected vowels-bilstm:"),
         ({"TANDEM_MODELS": "./no/such/folder"}, "No model './no/such/folder': looked in the folder"),

@@ -1,0 +1,1 @@
+"""The server's processes: who starts them, who ends them, and that none outlives the others."""
