@@ -15,6 +15,7 @@ from bentoml.exceptions import BentoMLConfigException
 from service.bento import ROOT, models_of_bento
 from service.check import find_problem
 from service.door.bind import host_of_command, refuse_public, refuse_public_sockets
+from service.door.connections import guard_connections, raise_handle_limit
 from service.door.door import Door
 from service.door.key_file import read_key_file
 from service.errors import ServiceError, SettingsInvalid
@@ -63,6 +64,7 @@ class Tandem:
 
         end_with_supervisor(os.environ)
         refuse_public_sockets(SETTINGS.door)
+        raise_handle_limit(SETTINGS.door)
         self.serving = Serving(SETTINGS)
 
     @bentoml.on_deployment
@@ -91,6 +93,7 @@ SERVICE: Any = Tandem
 SERVICE.models.extend(model_references(SETTINGS))
 OURS = make_app()
 SERVICE.mount_asgi_app(OURS, path="/", name="tandem")  # for its lifespan; requests come to it by the middleware below
+guard_connections(SETTINGS.door)
 SERVICE.add_asgi_middleware(Watch, ours=OURS)
 SERVICE.add_asgi_middleware(Door, settings=SETTINGS.door, operations=OPERATIONS)
 SERVICE.add_asgi_middleware(Ours, ours=OURS)

@@ -29,6 +29,11 @@ async def answer_error(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, status_code=error.status, headers=dict(error.headers))
 
 
+async def answer_gone(request: Request, error: Exception) -> Response:
+    """The reply to a caller who left while he sent his body: nobody reads it."""
+    return Response(status_code=499)
+
+
 async def answer_bug(request: Request, error: Exception) -> Response:
     """The reply to what nobody foresaw: nothing of ours is told; service/observe/watch.py logs it."""
     return JSONResponse({"error": "The server failed over this request; its log says how."}, status_code=500)

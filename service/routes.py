@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import bentoml
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.routing import Match, Route
 
@@ -22,7 +22,7 @@ from service.openapi import describe
 from service.operations import Handler, Operation
 from service.protocols import models_json, predict_json
 from service.protocols.v2 import operations as v2
-from service.refusals import answer_bug, answer_error
+from service.refusals import answer_bug, answer_error, answer_gone
 from service.ui import handlers as ui
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def make_app() -> Starlette:
     app = Starlette(
         routes=routes,
         lifespan=lifespan,
-        exception_handlers={ServiceError: answer_error, Exception: answer_bug},
+        exception_handlers={ServiceError: answer_error, ClientDisconnect: answer_gone, Exception: answer_bug},
     )
     app.state.page = describe(OPERATIONS)
     return app
