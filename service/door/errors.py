@@ -2,7 +2,7 @@
 
 ServiceError
 ├── KeyFileInvalid      (at start)  the file of keys is missing or broken
-├── PublicAddress       (at start)  an address that others reach, and no keys
+├── PublicAddress       403         (and at start) an address that others reach, and no keys
 ├── HostRefused         403         a Host that is not this server's
 ├── OriginRefused       403         a page from elsewhere
 ├── KeyMissing          401         no key, or none that counts
@@ -39,6 +39,8 @@ class KeyFileInvalid(ServiceError):
 
 class PublicAddress(ServiceError):
     """An address that others reach, while everybody may do everything."""
+
+    status = 403  # where it is found out only when a request has come in
 
     def __init__(self, host: str) -> None:
         super().__init__(
