@@ -45,7 +45,7 @@ def find_lane(request: Request, model: str) -> Lane:
     try:
         lane = serving_of(request).models.find(model)
     except UnknownModel:
-        raise unknown_model(request, "predict", model) from None
+        raise unknown_model(request, model) from None
     require_model(request, "predict", lane.tag, asked=model)
     return lane
 

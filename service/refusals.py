@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from models.spec import first_problem
-from service.errors import RequestInvalid, ServiceError
+from service.door.access import unknown_model
+from service.errors import RequestInvalid, ServiceError, UnknownModel
 from service.observe.seen import seen_of
 
 log = logging.getLogger("bentoml.tandem")
@@ -21,6 +22,8 @@ MOST_SAID = 300
 async def answer_error(request: Request, error: Exception) -> Response:
     """The reply to a ServiceError."""
     assert isinstance(error, ServiceError)
+    if isinstance(error, UnknownModel):
+        error = unknown_model(request, error.name)  # whoever raised it, it lists what this caller may know of
     said = str(error)[:MOST_SAID], seen_of(request.scope).request_id
     if error.status == 400:
         log.warning("refused a request: %s (request %s)", *said)

@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from service.door.errors import TooManyRowsForKey
 from service.door.key import Key
+from service.door.scope import ACTIONS
 from service.errors import UnknownModel
 from service.operations import Action
 from service.serving import serving_of
@@ -31,14 +32,14 @@ def require_model(request: Request, action: Action, tag: str, *, asked: str | No
         UnknownModel: a model that the caller's key may not know of is one that is not there.
     """
     if not key_of(request).reaches(action, tag):
-        raise unknown_model(request, action, asked or tag)
+        raise unknown_model(request, asked or tag)
     request.scope["tandem.model"] = tag
 
 
-def unknown_model(request: Request, action: Action, asked: str) -> UnknownModel:
+def unknown_model(request: Request, asked: str) -> UnknownModel:
     """The error for a name that is no model's, or that of a model the caller may not know of: the same for both."""
-    tags = [card.model for card in serving_of(request).models.cards()]
-    return UnknownModel(asked, known=[tag for tag in tags if may_see(request, action, tag)])
+    key, tags = key_of(request), serving_of(request).models.tags
+    return UnknownModel(asked, known=[tag for tag in tags if any(key.reaches(action, tag) for action in ACTIONS)])
 
 
 def may_see(request: Request, action: Action, tag: str) -> bool:

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from service.door.access import may_see, require_model
 from service.operations import Answered, Operation, Parameter
+from service.predict import find_lane
 from service.refusals import wrong_shape
 from service.schemas import ErrorResponse, ModelCard, ModelCards
 from service.serving import serving_of
@@ -70,8 +71,7 @@ async def models(request: Request) -> Response:
 async def model(request: Request) -> Response:
     """One model, by `name:version` or by its bare name."""
     found = serving_of(request).models
-    lane = found.find(request.path_params["model"])
-    require_model(request, "predict", lane.tag)
+    lane = find_lane(request, request.path_params["model"])
     return JSONResponse(found.card(lane).model_dump())
 
 
