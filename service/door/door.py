@@ -68,7 +68,8 @@ class Door:
             if origin and scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
                 await answer_preflight(send_headed)
                 return
-            key = scope["tandem.key"] = self.check_key(headers, asked)
+            key = scope["tandem.key"] = self.find_key(headers)
+            check_action(key, asked)
             self.rates.take(key)
             body = self.bodies.open(scope, headers, receive, limit_bytes=key.max_body_bytes)
         except ServiceError as error:
@@ -92,26 +93,26 @@ class Door:
         to_page = asked is not None and asked.action is None and scope["method"] in {"GET", "HEAD"}
         return check_origin(headers, self.settings.cors_origins, to_page=to_page)
 
-    def check_key(self, headers: Mapping[bytes, bytes], asked: Asked | None) -> Key:
-        """Whose request it is, if he may do what it asks for.
-
-        Raises:
-            KeyMissing, ScopeMissing, NothingHere: he may not, or there is nothing.
-        """
+    def find_key(self, headers: Mapping[bytes, bytes]) -> Key:
+        """Whose request it is."""
         if self.ring is None:
-            key: Key | None = EVERYBODY
-        else:
-            presented = presented_key(headers)
-            key = self.ring.find(presented) if presented else None
-        if asked is None:
-            raise NothingHere()
-        if asked.action is None:
-            return key or NOBODY
-        if key is None:
-            raise KeyMissing()
-        if not (key.reaches_all(asked.action) if asked.all_models else key.may(asked.action)):
-            raise ScopeMissing(key.name, action=asked.action)
-        return key
+            return EVERYBODY
+        presented = presented_key(headers)
+        return (self.ring.find(presented) if presented else None) or NOBODY
+
+
+def check_action(key: Key, asked: Asked | None) -> None:
+    """Let the caller do what he asks for, if his key may do so with any model at all.
+
+    Raises:
+        ServiceError: KeyMissing, ScopeMissing, or NothingHere: what it is that he may not, or that is not there.
+    """
+    if asked is None:
+        raise NothingHere()
+    action = asked.action
+    if action is None or (key.reaches_all(action) if asked.all_models else key.may(action)):
+        return
+    raise KeyMissing() if key is NOBODY else ScopeMissing(key.name, action=action)
 
 
 def presented_key(headers: Mapping[bytes, bytes]) -> str:

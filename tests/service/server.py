@@ -75,6 +75,7 @@ def serving(
     target: tuple[str, ...] = (),
     folder: Path = ROOT,
     command: Callable[..., list[str]] = bentoml_command,
+    ready: Callable[[int], bool] | None = None,
 ) -> Iterator[Server]:
     """Run `bentoml serve`, or another command, until the block ends; it is given once /readyz says yes."""
     port, log = free_port(), home.with_suffix(".log")
@@ -83,7 +84,7 @@ def serving(
         process = subprocess.Popen(started, cwd=folder, env=environment(home, extra), stdout=stream, stderr=stream)
     try:
         ends = time.monotonic() + START_S
-        while not is_ready(port):
+        while not (ready or is_ready)(port):
             if process.poll() is not None or time.monotonic() > ends:
                 raise AssertionError(f"not ready:\n{log.read_text()[-3000:]}")
             time.sleep(0.2)
