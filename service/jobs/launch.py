@@ -1,7 +1,8 @@
-"""Launch: `python launch.py FOLDER COMMAND...` runs the command, humble, and writes down how it ended.
+"""Launch: `python launch.py FOLDER PRIORITY COMMAND...` runs the command and writes down how it ended.
 
 A file of its own, run by its path: between fork and exec of a process with threads nothing of this may be done, and
-whoever is started here must be humble before it starts others. It takes 15 ms and 9 MB.
+whoever is started here must be humble (priority `idle`) before it starts others. It takes 15 ms
+and 9 MB.
 
 The lock (flock) is held by the command itself for as long as it lives. So whoever comes later, another server after a
 SIGKILL, sees whether the job still runs and under which number, and none is ever run twice on one machine. What
@@ -30,7 +31,7 @@ OOM_SCORE = "500"
 
 
 def main() -> None:
-    folder, *command = sys.argv[1:]
+    folder, priority, *command = sys.argv[1:]
     held = os.open(f"{folder}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -44,7 +45,7 @@ def main() -> None:
         os.ftruncate(held, 0)
         os.write(held, str(os.getpid()).encode())
         os.set_inheritable(held, True)
-        be_humble()
+        give_way(is_idle=priority == "idle")
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.execv(command[0], command)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -52,19 +53,22 @@ def main() -> None:
         file.write(str(code))
 
 
-def be_humble() -> None:
-    """Take only what nobody else wants of processors and disks; what the machine does not know is left out.
+def give_way(*, is_idle: bool) -> None:
+    """Go first where memory runs out; idle, take only what nobody else wants of processors and disks.
 
-    SCHED_IDLE gives way at once to any ordinary thread that wakes up, which nice 19 alone does not.
+    SCHED_IDLE gives way at once to any ordinary thread that wakes up, which nice 19 alone does not. What the machine
+    does not know is left out.
     """
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+        score.write(OOM_SCORE)
+    if not is_idle:
+        return
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, 19)
     with contextlib.suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     with contextlib.suppress(OSError, KeyError, AttributeError):
         ctypes.CDLL(None).syscall(_IOPRIO_SET[platform.machine()], _WHO_PROCESS, 0, _IDLE_CLASS)
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
-        score.write(OOM_SCORE)
 
 
 if __name__ == "__main__":

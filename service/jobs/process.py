@@ -76,7 +76,7 @@ def start(folder: Path, spec: Mapping[str, Any], settings: JobsSettings) -> subp
     write_spec(folder, within_share(spec, settings) | {"log": "json", "metrics_port": 0, "metrics_host": "127.0.0.1"})
     with os.fdopen(os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-I", str(LAUNCH), str(folder), *command_of("run", SPEC)],
+            [sys.executable, "-I", str(LAUNCH), str(folder), settings.priority, *command_of("run", SPEC)],
             cwd=folder,
             env=environment(),
             stdin=subprocess.DEVNULL,

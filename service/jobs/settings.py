@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.setting import Setting, names, whole_number
+from service.setting import Setting, names, one_of, whole_number
 
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?)?(B?)", re.IGNORECASE)
 UNITS = {"": 1.0} | {
@@ -62,7 +62,11 @@ KEEP_DAYS = Setting[int](
     variable="TANDEM_JOBS_KEEP_DAYS", flag="--jobs-keep-days", read=whole_number(1, 3650), default=30, metavar="DAYS",
     help="Days after which a job that has ended is forgotten; its output stays.",
 )  # fmt: skip
-JOBS = (DIR, AT_ONCE, QUEUE, JOB_THREADS, MEMORY, ALLOW, KEEP_DAYS)
+PRIORITY = Setting[str](
+    variable="TANDEM_JOBS_PRIORITY", flag="--jobs-priority", read=one_of("idle", "equal"), default="idle",
+    metavar="NAME", help="idle: jobs get the processor time that nobody else on the machine wants; equal: what requests get.",
+)  # fmt: skip
+JOBS = (DIR, AT_ONCE, QUEUE, JOB_THREADS, MEMORY, PRIORITY, ALLOW, KEEP_DAYS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +78,7 @@ class JobsSettings:
         at_once: that run at a time; 0: none are taken.
         queue: that may wait.
         threads: of one job's arithmetic.
+        priority: `idle`, or `equal`: see launch.py.
         memory: that one job may hold, as `--memory` takes it; empty: what it asks for.
         allow: places that callers may name; empty: see `places.allowed_places`.
         keep_s: seconds after which one that has ended is forgotten.
@@ -83,6 +88,7 @@ class JobsSettings:
     at_once: int
     queue: int
     threads: int
+    priority: str
     memory: str
     allow: tuple[str, ...]
     keep_s: float
@@ -95,6 +101,7 @@ class JobsSettings:
             at_once=AT_ONCE.of(environ),
             queue=QUEUE.of(environ),
             threads=JOB_THREADS.of(environ) or max(len(os.sched_getaffinity(0)) - 1, 1),
+            priority=PRIORITY.of(environ),
             memory=MEMORY.of(environ),
             allow=ALLOW.of(environ),
             keep_s=86400.0 * KEEP_DAYS.of(environ),
