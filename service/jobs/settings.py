@@ -64,7 +64,7 @@ KEEP_DAYS = Setting[int](
 )  # fmt: skip
 PRIORITY = Setting[str](
     variable="TANDEM_JOBS_PRIORITY", flag="--jobs-priority", read=one_of("idle", "equal"), default="idle",
-    metavar="NAME", help="idle: jobs get the processor time that nobody else on the machine wants; equal: what requests get.",
+    metavar="NAME", help="idle: jobs get the processor time that nobody else wants; equal: what requests get.",
 )  # fmt: skip
 JOBS = (DIR, AT_ONCE, QUEUE, JOB_THREADS, MEMORY, PRIORITY, ALLOW, KEEP_DAYS)
 
