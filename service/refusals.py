@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from pydantic import ValidationError
 from starlette.requests import Request
@@ -12,6 +13,7 @@ from models.spec import first_problem
 from service.door.access import unknown_model
 from service.errors import RequestInvalid, ServiceError, UnknownModel
 from service.observe.seen import seen_of
+from service.protocols.openai_errors import openai_error
 
 log = logging.getLogger("bentoml.tandem")
 
@@ -29,7 +31,8 @@ async def answer_error(request: Request, error: Exception) -> Response:
         log.warning("refused a request: %s (request %s)", *said)
     elif error.status == 500:
         log.error("request failed: %s (request %s)", *said)
-    return JSONResponse({"error": str(error)}, status_code=error.status, headers=dict(error.headers))
+    said_so = refusal(str(error), status=error.status, path=request.url.path, param=getattr(error, "param", None))
+    return JSONResponse(said_so, status_code=error.status, headers=dict(error.headers))
 
 
 async def answer_gone(request: Request, error: Exception) -> Response:
@@ -39,7 +42,15 @@ async def answer_gone(request: Request, error: Exception) -> Response:
 
 async def answer_bug(request: Request, error: Exception) -> Response:
     """The reply to what nobody foresaw: nothing of ours is told; service/observe/watch.py logs it."""
-    return JSONResponse({"error": "The server failed over this request; its log says how."}, status_code=500)
+    said = "The server failed over this request; its log says how."
+    return JSONResponse(refusal(said, status=500, path=request.url.path), status_code=500)
+
+
+def refusal(message: str, *, status: int, path: str, param: str | None = None) -> dict[str, Any]:
+    """The body of an answer that is none, in the words that clients of that path read."""
+    if path == "/v1" or path.startswith("/v1/"):
+        return openai_error(message, status=status, param=param).model_dump()
+    return {"error": message}
 
 
 def wrong_shape(error: ValidationError | ValueError) -> RequestInvalid:

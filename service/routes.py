@@ -20,9 +20,9 @@ from service.observe import health, metrics
 from service.observe.seen import seen_of
 from service.openapi import describe
 from service.operations import Handler, Operation
-from service.protocols import models_json, predict_json
+from service.protocols import models_json, openai, predict_json
 from service.protocols.v2 import operations as v2
-from service.refusals import answer_bug, answer_error, answer_gone
+from service.refusals import answer_bug, answer_error, answer_gone, refusal
 from service.ui import handlers as ui
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *models_json.OPERATIONS,
     *jobs.OPERATIONS,
     *v2.OPERATIONS,
+    *openai.OPERATIONS,
     *ui.OPERATIONS,
     *health.OPERATIONS,
     *metrics.OPERATIONS,
@@ -70,8 +71,9 @@ def route_handler(handlers: dict[str, Handler]) -> Handler:
     async def handle(request: Request) -> JSONResponse:
         handler = handlers.get("GET" if request.method == "HEAD" and "HEAD" not in handlers else request.method)
         if handler is None:
-            said = {"error": f"{request.method} is not answered here; {request.url.path} takes {allowed}."}
-            return JSONResponse(said, status_code=405, headers={"Allow": allowed})
+            said = f"{request.method} is not answered here; {request.url.path} takes {allowed}."
+            body = refusal(said, status=405, path=request.url.path)
+            return JSONResponse(body, status_code=405, headers={"Allow": allowed})
         return await handler(request)  # type: ignore[return-value]
 
     return handle

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from service.door.audit import Audit
 from service.door.bind import is_public
@@ -17,6 +17,7 @@ from service.door.rate import Rates
 from service.door.response_headers import add_headers, answer_preflight
 from service.door.settings import DoorSettings
 from service.errors import ServiceError
+from service.refusals import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -123,11 +124,7 @@ def presented_key(headers: Mapping[bytes, bytes]) -> str:
 
 async def refuse(error: ServiceError, path: str, send: Send) -> None:
     """Answer with an error, in the words that clients of that path read."""
-    said: dict[str, Any] = {"error": str(error)}
-    if path.startswith("/v1/"):  # as clients of OpenAI's API read it
-        kind = "authentication_error" if error.status == 401 else "invalid_request_error"
-        said = {"error": {"message": str(error), "type": kind, "param": None, "code": None}}
-    body = json.dumps(said).encode()
+    body = json.dumps(refusal(str(error), status=error.status, path=path)).encode()
     headers = {"content-type": "application/json", "content-length": str(len(body)), **error.headers}
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": error.status, "headers": raw})

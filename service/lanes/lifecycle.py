@@ -127,7 +127,7 @@ class Lifecycle:
             log.warning("model not loaded: %s", described.tag, exc_info=error)
             why = str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}."
             raise ModelNotServable(described.tag, why=why) from None
-        self._lanes.add(lane, source=described.name)
+        self._lanes.add(lane, described)
         self._unloaded.discard(lane.tag)
         return lane
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from models.load import Described, describe_model, load_model
 from models.model import Model
@@ -30,6 +31,8 @@ class Lanes:
         self._default: dict[str, str] = {}
         self._sources: dict[str, str] = {}
         self._kept: set[str] = set()
+        self._folders: dict[str, Path | None] = {}
+        self._loaded_at: dict[str, int] = {}
 
     def find(self, name: str) -> Lane:
         """The lane of `name:version`, or of `name`: the version that it means now.
@@ -45,17 +48,18 @@ class Lanes:
     def get(self, tag: str) -> Lane | None:
         return self._by_tag.get(tag)
 
-    def add(self, lane: Lane, *, source: str, kept: bool = False) -> None:
+    def add(self, lane: Lane, described: Described, *, kept: bool = False) -> None:
         """Serve one more; the first of a name is what the bare name means.
 
         Args:
             lane: of a tag that is not here.
-            source: the name under which it was loaded.
+            described: what was loaded, and under which name.
             kept: whether a restart serves it again.
         """
         self._by_tag[lane.tag] = lane
         self._default.setdefault(name_of(lane.tag), lane.tag)
-        self._sources[lane.tag] = source
+        self._sources[lane.tag] = described.name
+        self._folders[lane.tag], self._loaded_at[lane.tag] = described.folder, int(time.time())
         if kept:
             self._kept.add(lane.tag)
 
@@ -82,6 +86,14 @@ class Lanes:
     def source_of(self, tag: str) -> str | None:
         """Under which name a tag was loaded, now or before it was unloaded."""
         return self._sources.get(tag)
+
+    def folder_of(self, tag: str) -> Path | None:
+        """Where the files of a model lie; None for an operator's own class."""
+        return self._folders.get(tag)
+
+    def loaded_at(self, tag: str) -> int:
+        """When it was loaded, in seconds since 1970."""
+        return self._loaded_at[tag]
 
     @property
     def tags(self) -> list[str]:
@@ -130,7 +142,7 @@ def open_lanes(settings: Settings) -> Lanes:
             raise SettingsInvalid(
                 "TANDEM_MODELS", found=",".join(settings.models), expected=f"{described.tag} only once"
             )
-        lanes.add(open_lane(described, settings), source=name, kept=True)
+        lanes.add(open_lane(described, settings), described, kept=True)
     return lanes
 
 

@@ -197,3 +197,23 @@ class UnmakeableModel(LetterModel):
 
     def decode(self, outputs: Outputs, encoded: Encoded) -> pa.RecordBatch:
         raise ZeroDivisionError("in /srv/secret/place.py: nothing was divided")
+
+
+class EmbeddingModel(LetterModel):
+    """Embeds a text as how often each of four letters is in it; breaks down where it says poison."""
+
+    tag = "counts:1"
+    spec = ModelSpec(
+        name="counts",
+        family="transformer",
+        task="text-embedding",
+        inputs=(InputColumn(name="text", kind="text"),),
+        dimension=4,
+    )
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        ids = micro_batch.inputs["ids"]
+        if any("".join(map(chr, row[row > 0])) == "poison" for row in ids):
+            raise FloatingPointError("overflow over a poison row")
+        counts = np.stack([(ids == ord(letter)).sum(axis=1) for letter in "abcd"], axis=1)
+        return {"embedding": (counts / 3).astype(np.float32)}
