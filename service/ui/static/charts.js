@@ -32,7 +32,7 @@ export function lineChart({ title, lines, format, least }) {
     });
     picture.replaceChildren(...grid.flat(), ...times, ...drawn.flat(), ...ends.filter(Boolean));
     const latest = lines.map((line, at) => [line.name, values[at].at(-1) ?? null]);
-    const words = latest.map(([name, value]) => `${lines.length > 1 ? `${name} ` : ""}${value === null ? "–" : format(value)}`).join(", ");
+    const words = latest.every(([, value]) => value === null) ? "–" : latest.map(([name, value]) => `${lines.length > 1 ? `${name} ` : ""}${value === null ? "–" : format(value)}`).join(" · ");
     now.textContent = words;
     picture.setAttribute("aria-label", `${title}: ${words}`);
   }

@@ -17,13 +17,14 @@ export class JobCard {
     this.message = el("p", { class: "note" });
     this.cancel = el("button", { type: "button", class: "second", on: { click: () => this.askCancel() } }, "Cancel");
     this.report = el("a", { class: "button second", target: "_blank", rel: "noopener", on: { click: (event) => this.openReport(event) } }, "Report");
+    this.actions = el("footer", { class: "actions" }, this.cancel, this.report);
     this.facts = el("dl", { class: "facts" });
     const [model] = splitTag(job.spec.model), title = `job-${job.id}`;
     this.element = el("li", { class: "card job", "aria-labelledby": title, "data-job": job.id },
       el("header", {}, el("h3", { id: title }, model), this.status),
       el("p", { class: "places" }, el("code", {}, job.spec.input), " → ", el("code", {}, job.spec.output)),
       this.bar, this.progress, this.message,
-      el("footer", { class: "actions" }, this.cancel, this.report),
+      this.actions,
       el("details", { class: "fold" }, el("summary", {}, "Details"), this.facts, el("pre", { tabindex: "0" }, JSON.stringify(job.spec, null, 2))),
       this.said);
     this.update(job);
@@ -39,6 +40,7 @@ export class JobCard {
     this.message.className = job.status === "failed" ? "bad" : "note";
     this.cancel.hidden = hasEnded(job);
     this.report.hidden = !job.has_report;
+    this.actions.hidden = this.cancel.hidden && this.report.hidden;
     if (job.has_report) this.report.href = address(`jobs/${encodeURIComponent(job.id)}/report`);
     this.report.textContent = heldKey() ? "Download report" : "Report";
     const facts = [["id", job.id], ["submitted", moment(job.submitted)], ["begun", job.begun && moment(job.begun)], ["ended", job.ended && moment(job.ended)], ["exit code", job.exit_code]];
@@ -98,5 +100,6 @@ export class JobCard {
 
 function endedWords(job) {
   if (!job.ended) return "";
-  return `${job.begun ? `${seconds((new Date(job.ended) - new Date(job.begun)) / 1000)}, ` : ""}ended ${moment(job.ended)}`;
+  const took = job.begun ? `took ${seconds((new Date(job.ended) - new Date(job.begun)) / 1000)} · ` : "";
+  return `${took}ended ${moment(job.ended)}`;
 }

@@ -5,7 +5,7 @@ import { lineChart } from "./charts.js";
 import { byId, el, say } from "./elements.js";
 import { count, moment, number, percent, seconds, splitTag } from "./words.js";
 
-const EVERY_MS = 1000, SPAN_S = 300;
+const EVERY_MS = 1000, SPANS_S = [60, 120, 300];
 const REASONS = { slo: "could not meet the goal", full: "queue full", deadline: "deadline passed", gone: "caller left" };
 
 let lanes = new Map(), timer = null, lastAnswer = null, isPaused = false, isOpen = false;
@@ -72,7 +72,7 @@ class LaneView {
     this.tiles = Object.fromEntries(["queue", "predicted wait", "busy", "answered", "micro-batch", "shed"].map((tile) => [tile, el("dd", {})]));
     this.shed = el("p", { class: "note" });
     this.charts = [
-      lineChart({ title: "latency", least: 0.001, format: seconds, lines: [
+      lineChart({ title: "latency", least: 0.01, format: seconds, lines: [
         { name: "p50", of: (sample) => sample.p50 }, { name: "p99", of: (sample) => sample.p99 }] }),
       lineChart({ title: "requests a second", least: 1, format: number, lines: [{ name: "requests/s", of: (sample) => sample.rate }] }),
       lineChart({ title: "rows in a micro-batch", least: 1, format: number, lines: [{ name: "rows", of: (sample) => sample.rows }] }),
@@ -108,8 +108,10 @@ class LaneView {
   }
 
   draw(at) {
-    this.samples = this.samples.filter((sample) => at - sample.at <= 1000 * SPAN_S);
-    for (const chart of this.charts) chart.draw(this.samples, SPAN_S, at);
+    this.samples = this.samples.filter((sample) => at - sample.at <= 1000 * SPANS_S.at(-1));
+    const old_s = (at - this.samples[0].at) / 1000;
+    const span_s = SPANS_S.find((span) => old_s <= span) ?? SPANS_S.at(-1);
+    for (const chart of this.charts) chart.draw(this.samples, span_s, at);
   }
 
   showNow(load) {
@@ -120,7 +122,7 @@ class LaneView {
       "predicted wait": [seconds(load.predicted_wait_s), load.slo_s ? `goal ${seconds(load.slo_s)}` : ""],
       busy: [percent(load.busy_share, 0), "of the last minute"],
       answered: [number(load.requests), `${count(load.rows, "row")}, ${count(load.error_rows, "error")}`],
-      "micro-batch": [number(load.micro_batch_rows_mean), `rows on average, ${number(load.micro_batches)} in all`],
+      "micro-batch": [number(load.micro_batch_rows_mean), `rows each, of ${number(load.micro_batches)}`],
       shed: [number(total), "requests, since the start"],
     };
     for (const [tile, [value, words]] of Object.entries(figures)) this.tiles[tile].replaceChildren(value, el("small", {}, words));
