@@ -13,11 +13,13 @@ from typing import Any
 
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.batch.browser import CHROMIUM
+from tests.service.ui.checks import ELSEWHERE
 
 DRIVER = shutil.which("chromedriver")
 MISSING = "no Chromium with its chromedriver here: on Debian, apt-get install chromium-driver"
@@ -45,14 +47,24 @@ addEventListener("unhandledrejection", (e) => complaints.push(`rejection: ${e.re
 
 
 class Browser:
-    """One window on one server's page."""
+    """One window on one server's page.
+
+    Attributes:
+        complaints: what the policy forbade and what scripts raised, of every page that was left.
+        elsewhere: every address of another origin that was asked for.
+    """
 
     def __init__(self, driver: webdriver.Chrome, url: str) -> None:
         self.driver, self.url = driver, url
+        self.complaints: list[str] = []
+        self.elsewhere: list[str] = []
         driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": LISTEN})
 
     def open(self, address: str = "") -> None:
         """Load the page anew, at one of its sections."""
+        if self.driver.current_url.startswith(self.url):
+            self.complaints += self.ask("window.complaints")
+            self.elsewhere += self.ask(ELSEWHERE)
         self.driver.get("about:blank")
         self.driver.get(f"{self.url}/ui{address}")
 
@@ -72,6 +84,15 @@ class Browser:
     def click(self, css: str) -> None:
         self.find(css).click()
 
+    def press(self, *keys: str) -> None:
+        """Press keys, one after the other, wherever the focus is."""
+        for key in keys:
+            ActionChains(self.driver).send_keys(key).perform()
+
+    @property
+    def focused(self) -> WebElement:
+        return self.driver.switch_to.active_element
+
     def until(self, script: str, *words: Any) -> Any:
         """What an expression of JavaScript is, once it is something."""
         return WebDriverWait(self.driver, WAIT_S).until(
@@ -79,7 +100,7 @@ class Browser:
         )
 
     def ask(self, script: str) -> Any:
-        return self.driver.execute_script(f"return {script}")
+        return self.driver.execute_script(f"return {script.strip()}")
 
     def says(self, css: str, words: str) -> None:
         """Wait until an element has these words among its own."""
