@@ -1,16 +1,21 @@
 // Answers: a row's scores as bars, its vector as a strip, its error in words.
 
-import { copyButton, el, svg } from "./elements.js";
+import { copyButton, el, svg, thumbnail } from "./elements.js";
 import { count, cut, number, percent } from "./words.js";
 
 const BARS = 6, NUMBERS = 6, MOST_COMPARED = 8;
 const REASONS = {
   NullValue: "There is nothing in this row.",
   WrongType: "The row is not of the kind that this model takes.",
+  WrongShape: "The row is not of the shape that this model takes.",
+  EmptySequence: "There is no step in this sequence.",
   MissingColumn: "The row lacks the column that this model asks for.",
   UndecodableImage: "This is not an image that can be read.",
   TooLong: "The row is longer than this model takes.",
-  NonFinite: "The model's answer is not a number.",
+  NonFiniteOutput: "The model answered something that is no number.",
+  OutOfMemory: "The row did not fit into memory.",
+  RowHung: "The model gave no answer to this row.",
+  WorkerDied: "The row ended the model's process.",
 };
 
 /** A list item for each answer, in the order of the rows; and how alike vectors are. */
@@ -24,7 +29,7 @@ export function drawAnswers(rows, answers) {
 
 function drawAnswer(row, answer, at) {
   const said = el("div", { class: "row" },
-    row.picture && el("img", { src: row.picture, alt: "", class: "thumb" }),
+    row.picture && thumbnail(row.picture),
     el("p", { class: "asked" }, cut(row.shown, 160)),
     answer.truncated && el("span", { class: "badge" }, "cut to the model's length"));
   return el("li", { class: answer.error ? "card answer wrong" : "card answer" }, said,

@@ -40,8 +40,9 @@ export function copyButton(text, what) {
     } catch {
       said = copyByHand(text) ? "Copied" : "Not allowed";
     }
-    button.textContent = said;
-    setTimeout(() => { button.textContent = "Copy"; }, 1600);
+    const show = (words) => { button.textContent = words; button.setAttribute("aria-label", `${words} ${what}`); };
+    show(said);
+    setTimeout(() => show("Copy"), 1600);
   });
   return button;
 }
@@ -57,6 +58,11 @@ function copyByHand(text) {
   } finally {
     area.remove();
   }
+}
+
+/** A small picture; an empty square where the browser cannot read it. */
+export function thumbnail(src) {
+  return el("img", { src, alt: "", class: "thumb", on: { error: (event) => event.target.replaceWith(el("span", { class: "thumb" })) } });
 }
 
 /** Ask before something that others would notice; true where the answer is yes. */

@@ -1,6 +1,6 @@
 // Inputs: what a person gives for each kind of model, and the rows that it becomes.
 
-import { el } from "./elements.js";
+import { el, thumbnail } from "./elements.js";
 import { drawTrousers, LANGUAGES, SEQUENCE, TEXTS } from "./examples.js";
 import { count } from "./words.js";
 
@@ -84,7 +84,7 @@ function imageInput(model, changed) {
     changed();
   };
   const draw = () => shown.replaceChildren(...pictures.map((picture, at) => el("li", {},
-    el("img", { src: picture.url, alt: "" }), el("span", {}, picture.file.name),
+    thumbnail(picture.url), el("span", {}, picture.file.name),
     el("button", { type: "button", class: "quiet", "aria-label": `Remove ${picture.file.name}`, on: { click: () => remove(at) } }, "Remove"))));
   const remove = (at) => {
     pictures.splice(at, 1);

@@ -21,7 +21,7 @@ export class JobCard {
     this.facts = el("dl", { class: "facts" });
     const [model] = splitTag(job.spec.model), title = `job-${job.id}`;
     this.element = el("li", { class: "card job", "aria-labelledby": title, "data-job": job.id },
-      el("header", {}, el("h3", { id: title }, model), this.status),
+      el("header", {}, el("h3", { id: title }, model, " ", el("small", {}, moment(job.submitted))), this.status),
       el("p", { class: "places" }, el("code", {}, job.spec.input), " → ", el("code", {}, job.spec.output)),
       this.bar, this.progress, this.message,
       this.actions,
@@ -54,7 +54,7 @@ export class JobCard {
     this.bar.setAttribute("aria-label", `Progress of job ${job.id}`);
     if (!progress) {
       this.bar.removeAttribute("value"); // under way, and nothing to count yet
-      this.progress.textContent = { queued: `submitted ${moment(job.submitted)}`, running: "planning" }[job.status] ?? endedWords(job);
+      this.progress.textContent = { queued: "waits for its turn", running: "planning" }[job.status] ?? endedWords(job);
       return;
     }
     const rows = progress.rows_done ?? null;
@@ -76,9 +76,8 @@ export class JobCard {
     this.cancel.disabled = true;
     try {
       this.update((await ask(`jobs/${encodeURIComponent(this.job.id)}/cancel`, { method: "POST" })) ?? this.job);
-      if (!hasEnded(this.job)) say(this.said, "It is asked to stop.");
     } catch (error) {
-      say(this.said, error.status === 403 ? "Your key does not let you cancel it." : error.message, "bad");
+      say(this.said, error.message, "bad");
     } finally {
       this.cancel.disabled = false;
     }

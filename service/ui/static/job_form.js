@@ -49,15 +49,14 @@ async function submit(form, submitted) {
   const said = byId("job-said"), button = form.querySelector("button[type=submit]");
   pressed ??= newKey(); // pressed twice, or sent again after no answer: one job all the same
   button.disabled = true;
-  say(said, "Sending …");
+  say(said, "Sending, and looking it over …");
   try {
     const job = await ask("jobs", { method: "POST", body: specOf(form), headers: { "Idempotency-Key": pressed } });
     pressed = null;
     say(said, `Job ${job.id} is taken in.`, "good");
     submitted(job);
   } catch (error) {
-    const words = { 403: "Your key does not let you start jobs with this model.", 404: error.message, 405: "This server takes no jobs." };
-    say(said, words[error.status] ?? error.message, "bad");
+    say(said, error.message, "bad");
   } finally {
     button.disabled = false;
   }

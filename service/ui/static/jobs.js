@@ -6,7 +6,7 @@ import { hasEnded, JobCard } from "./job_card.js";
 import { setUpForm } from "./job_form.js";
 import { moment } from "./words.js";
 
-const PAGE = 10, EVERY_MS = 3000;
+const PAGE = 10, MOST = 1000, EVERY_MS = 3000;
 const STREAMS = 3; // a browser opens six connections to a host: the others are for everything else
 
 let cards = new Map(), shown = PAGE, timer = null, isOpen = false, lastAnswer = null;
@@ -32,7 +32,7 @@ document.addEventListener("visibilitychange", () => isOpen && !document.hidden &
 async function look() {
   const said = byId("jobs-said");
   try {
-    const { jobs } = await ask(`jobs?limit=${shown + 1}`);
+    const { jobs } = await ask(`jobs?limit=${Math.min(shown + 1, MOST)}`);
     if (!isOpen) return;
     lastAnswer = Date.now();
     byId("jobs-older").hidden = jobs.length <= shown;
@@ -46,7 +46,7 @@ async function look() {
   } catch (error) {
     if (error instanceof Refused) {
       say(said, excuse(error, "jobs"), "bad");
-      byId("job-form").hidden = error.status === 404 || error.status === 403;
+      byId("job-form").hidden = [401, 403, 404].includes(error.status);
       if (error.status < 500) return;
     } else if (error.name !== "AbortError") say(said, lastAnswer ? `No answer since ${moment(lastAnswer)}.` : error.message, "bad");
   }

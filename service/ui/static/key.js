@@ -33,7 +33,6 @@ export function setUpKey() {
   byId("key-cancel").addEventListener("click", () => dialog.close());
   forget.addEventListener("click", () => {
     sessionStorage.removeItem(NAME);
-    forget.hidden = true;
-    changed();
+    location.reload(); // what was shown with it goes with it
   });
 }

@@ -7,7 +7,7 @@ import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ FLAGS = (
     "--hide-scrollbars",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-WAIT_S = 30
+WAIT_S = 40
 
 #: Runs before anything of a page does: keeps what the page's policy forbids, and what went wrong in its scripts.
 LISTEN = """
@@ -101,6 +101,14 @@ class Browser:
 
     def ask(self, script: str) -> Any:
         return self.driver.execute_script(f"return {script.strip()}")
+
+    def wait(self, look: Callable[[], object]) -> None:
+        """Until something that is not of the page is so."""
+        WebDriverWait(self.driver, WAIT_S).until(lambda _: look())
+
+    def download_to(self, folder: Path) -> None:
+        """Where files go that the page gives; for as long as the browser lives."""
+        self.driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
 
     def says(self, css: str, words: str) -> None:
         """Wait until an element has these words among its own."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from selenium.webdriver.common.keys import Keys
@@ -20,7 +21,8 @@ from tests.service.ui.checks import FAINT, FOCUS_SEEN, NAMELESS, TOO_WIDE
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason=MISSING)
 
-MODELS = ("bbc-bert", "fashion-resnet", "vowels-bilstm")
+ZOO = ("bbc-bert", "fashion-resnet", "vowels-bilstm")
+MODELS = (*ZOO, "tests.service.ui.models:VectorModel")
 SECTIONS = ("models", "try", "jobs", "load")
 PICTURES = ROOT / "build" / "page"
 DESK, PHONE = (1280, 860), (390, 844)
@@ -59,6 +61,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     reader = add_key(keys, "reader", "predict:bbc-bert")["Authorization"].removeprefix("Bearer ")
     settings = {
         "TANDEM_MODELS": ",".join(MODELS),
+        "PYTHONPATH": str(ROOT),
         "TANDEM_KEYS": str(keys),
         "TANDEM_JOBS_DIR": str(folder / "jobs"),
         "TANDEM_JOBS_ALLOW": f"{folder}/",
@@ -96,10 +99,12 @@ def give_key(browser: Browser, key: str) -> None:
 def test_models_are_shown_with_what_they_promise(browser: Browser, place: Place) -> None:
     cards = place.get("/models")["models"]
     assert len(browser.all(".model")) == len(cards) == len(MODELS)
-    for card in cards:
+    assert "not stated" in browser.find(".model[data-model='letter-vectors:1']").text
+    for card in cards[: len(ZOO)]:
         words = browser.find(f".model[data-model='{card['model']}']").text
         assert f"{100 * card['accuracy']['value']:.2f} %" in words
         assert card["accuracy"]["data"] in words
+        assert f"{card['input']['kind']}" in words
         assert "rows/s" in words
         assert card["digest"][:12] in words
         assert card["variant"] in words
@@ -154,10 +159,26 @@ def test_a_pasted_sequence_is_answered_and_a_bad_line_is_named(browser: Browser)
     browser.find("#try-form textarea").clear()
     browser.find("#try-form textarea").send_keys("[[1, 2], [3, 4]]")
     browser.click("#try-send")
-    assert (
-        "could not be" in browser.find(".answer.wrong").text or "not of the kind" in browser.find(".answer.wrong").text
-    )
+    assert "steps of 12 numbers" in browser.find(".answer.wrong").text
     browser.picture(PICTURES / "try-sequence.png")
+
+
+def test_vectors_are_drawn_copied_and_compared(browser: Browser) -> None:
+    browser.open("#try/letter-vectors")
+    browser.find("#try-form textarea").send_keys("listen\nsilent\nzzz")
+    browser.click("#try-send")
+    browser.find(".answer")
+    assert len(browser.all(".answer:first-child .strip rect")) == 26
+    browser.says(".answer:first-child", "26 numbers, length 1, from ")
+    cosines = [
+        [float(cell.text) for cell in row.find_elements("css selector", "td")] for row in browser.all("tbody tr")
+    ]
+    assert cosines[0][:2] == [1, 1]  # an anagram has the same letters
+    assert cosines[0][2] < 0.5
+    browser.driver.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite"]})
+    browser.click(".answer:first-child .copy")
+    browser.says(".answer:first-child .copy", "Copied")
+    browser.picture(PICTURES / "try-vectors.png")
 
 
 def test_everything_is_reached_and_done_by_keys_alone(browser: Browser) -> None:
@@ -194,6 +215,74 @@ def test_a_key_is_asked_for_kept_by_the_tab_and_forgotten(browser: Browser, plac
     browser.picture(PICTURES / "key.png", whole=False)
     browser.open()
     give_key(browser, place.operator)
+
+
+def test_a_version_is_loaded_made_the_default_and_unloaded(browser: Browser, place: Place) -> None:
+    browser.find("#load-form [name=model]").send_keys("no-such-model")
+    browser.press(Keys.ENTER)
+    browser.says("#models-said", "no-such-model")
+    browser.click(".model[data-model^=vowels-bilstm] button.second")
+    browser.click("#sure-no")
+    browser.click(".model[data-model^=vowels-bilstm] button.second")
+    browser.click("#sure-yes")
+    browser.says("#models-said", "is unloaded")
+    assert [card["name"] for card in place.get("/models")["models"]] == ["bbc-bert", "fashion-resnet", "letter-vectors"]
+    browser.find("#load-form [name=model]").clear()
+    browser.find("#load-form [name=model]").send_keys("vowels-bilstm")
+    browser.click("#load-form button")
+    browser.says("#models-said", "vowels-bilstm is loaded")
+    browser.find(".model[data-model^=vowels-bilstm]")
+    browser.picture(PICTURES / "models-loaded.png")
+
+
+def test_jobs_are_started_watched_cancelled_and_reported(browser: Browser, place: Place, tmp_path: Path) -> None:
+    put_texts(place.folder / "long", files=20, rows=100, words=400)
+    put_texts(place.folder / "short", files=2, rows=20, words=10)
+    browser.click("nav a[href='#jobs']")
+    browser.says("#job-column-hint", "“text”")
+    start_job(browser, place, "nothing")
+    browser.says("#job-said", "nothing")  # what is wrong is told beside the form, in the server's words
+    start_job(browser, place, "long")
+    browser.until("document.querySelector('.job progress')?.value > 0")
+    browser.says(".job .numbers", "of 2,000 rows")
+    start_job(browser, place, "short")
+    browser.says(".job:nth-child(1) .badge", "queued")
+    browser.says(".job:nth-child(2) .badge", "running")
+    browser.picture(PICTURES / "jobs.png")
+    browser.find(".job:nth-child(2) .actions button").click()
+    assert browser.focused.text == "Leave it"
+    browser.click("#sure-yes")
+    browser.says(".job:nth-child(2) .badge", "cancelled")
+    browser.says(".job:nth-child(1) .badge", "done")
+    browser.says(".job:nth-child(1) .numbers", "40 rows")
+    browser.download_to(tmp_path)
+    browser.click(".job:nth-child(1) a.button")
+    browser.wait(lambda: any(path.suffix == ".html" for path in tmp_path.iterdir()))
+    (report,) = tmp_path.glob("*.html")
+    assert "40 rows predicted" in report.read_text(encoding="utf-8")
+    browser.open("#jobs")
+    assert len(browser.find("#jobs-list").find_elements("css selector", ".job")) == 2
+
+
+def put_texts(folder: Path, *, files: int, rows: int, words: int) -> None:
+    """Files in partitions of their own, which makes each a shard."""
+    for number in range(files):
+        (folder / f"p={number}").mkdir(parents=True)
+        body = [f"{row} {number} " + "words about a match " * (words // 4) for row in range(rows)]
+        pq.write_table(pa.table({"body": body}), folder / f"p={number}" / "rows.parquet")
+
+
+def start_job(browser: Browser, place: Place, name: str) -> None:
+    for field, value in {
+        "input": f"{place.folder}/{name}/",
+        "output": f"{place.folder}/{name}-out/",
+        "column": "body",
+    }.items():
+        found = browser.find(f"#job-form [name={field}]")
+        found.clear()
+        found.send_keys(value)
+    browser.click("#job-form button[type=submit]")
+    browser.until("!document.querySelector('#job-form button[type=submit]').disabled")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
