@@ -26,17 +26,19 @@ INFO = {
 class Page:
     """The page while it is made: schemas are collected as operations name them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, asks_keys: bool) -> None:
+        self.asks_keys = asks_keys
         self.schemas: dict[str, Any] = {}
         self.paths: dict[str, dict[str, Any]] = {}
 
     def add(self, operation: Operation) -> None:
         """Describe one operation."""
+        answers = add_answers(operation, asks_keys=self.asks_keys)
         page: dict[str, Any] = {
             "summary": operation.summary,
             "operationId": re.sub(r"\W+", "_", f"{operation.method.lower()}{operation.path}").strip("_"),
             "tags": [operation.tag],
-            "security": security_of(operation),
+            "security": security_of(operation, asks_keys=self.asks_keys),
             "parameters": [
                 *(
                     {"name": one.name, "in": one.place, "description": one.description, "required": one.required,
@@ -45,9 +47,7 @@ class Page:
                 ),
                 *({"$ref": f"#/components/parameters/{name}"} for name in PARAMETERS),
             ],
-            "responses": {
-                str(status): self.response(answered) for status, answered in sorted(add_answers(operation).items())
-            },
+            "responses": {str(status): self.response(one) for status, one in sorted(answers.items())},
         }  # fmt: skip
         if operation.body:
             content = self.content(operation.body, answer=False)
@@ -105,9 +105,9 @@ class Page:
         return [self.refer(value) for value in node] if isinstance(node, list) else node
 
 
-def describe(operations: Iterable[Operation]) -> dict[str, Any]:
-    """The page: OpenAPI 3.1."""
-    page = Page()
+def describe(operations: Iterable[Operation], *, asks_keys: bool) -> dict[str, Any]:
+    """The page: OpenAPI 3.1. `asks_keys` says whether this server lets in callers with keys only."""
+    page = Page(asks_keys=asks_keys)
     for operation in operations:
         page.add(operation)
     return {
@@ -125,7 +125,7 @@ def describe(operations: Iterable[Operation]) -> dict[str, Any]:
                     "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
                 }
             },
-            "securitySchemes": SECURITY_SCHEMES,
+            **({"securitySchemes": SECURITY_SCHEMES} if asks_keys else {}),
         },
     }
 

@@ -46,19 +46,19 @@ OF_BODIES = {
 }  # fmt: skip
 
 
-def security_of(operation: Operation) -> list[dict[str, list[str]]]:
-    """Which keys are asked for: either form, or none of a server that has no keys."""
-    return [*({name: list[str]()} for name in SECURITY_SCHEMES), {}] if operation.action else []
+def security_of(operation: Operation, *, asks_keys: bool) -> list[dict[str, list[str]]]:
+    """Which keys are asked for: one, in either form, or none."""
+    return [{name: []} for name in SECURITY_SCHEMES] if operation.action and asks_keys else []
 
 
-def add_answers(operation: Operation) -> dict[int, Answered]:
+def add_answers(operation: Operation, *, asks_keys: bool) -> dict[int, Answered]:
     """All that may come back: what the layers add, under what the room says itself.
 
     Under /v1 the room's own form of an error is that of the layers, too.
     """
     added = {
         **ALWAYS,
-        **(OF_KEYS if operation.action else {}),
+        **(OF_KEYS if operation.action and asks_keys else {}),
         **(OF_BODIES if operation.body else {}),
     }
     if operation.path.startswith("/v1/"):

@@ -47,6 +47,7 @@ def make_app() -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         serving = app.state.serving = bentoml.get_current_service().serving
+        app.state.page = describe(OPERATIONS, asks_keys=serving.settings.door.keys is not None)
         await serving.start()
         yield
         await serving.stop()
@@ -55,13 +56,11 @@ def make_app() -> Starlette:
     routes = [Route(path, route_handler({one.method: one.handle for one in group})) for path, group in by_path]
     for route in routes:
         route.methods = None  # every method comes to our handler, which says in our words what is not answered
-    app = Starlette(
+    return Starlette(
         routes=routes,
         lifespan=lifespan,
         exception_handlers={ServiceError: answer_error, ClientDisconnect: answer_gone, Exception: answer_bug},
     )
-    app.state.page = describe(OPERATIONS)
-    return app
 
 
 def route_handler(handlers: dict[str, Handler]) -> Handler:

@@ -21,7 +21,7 @@ Answer = dict[str, Any]
 class PredictRequest(BaseModel):
     """Rows for one model."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     model: str = Field(min_length=1, description="`name` or `name:version`, as GET /models lists them")
     rows: list[Annotated[Any, component("Row")]] = Field(

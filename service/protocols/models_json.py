@@ -28,7 +28,7 @@ NOT_SERVED = Answered(description="A model that is not served here", content=REF
 class LoadRequest(BaseModel):
     """A model to serve beside the others."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     model: str = Field(
         min_length=1,
@@ -42,7 +42,7 @@ class LoadRequest(BaseModel):
 class ModelRequest(BaseModel):
     """A model that is served."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     model: str = Field(min_length=1, max_length=1024, description="`name:version`")
 

@@ -69,7 +69,7 @@ ETAG = Parameter(
     name="If-None-Match",
     place="header",
     description="ETags that the caller has, between commas",
-    schema={"type": "string", "pattern": "^[ -~]*$"},
+    schema={"type": "string"},
 )
 UNCHANGED = Answered(description="The caller has it already")
 

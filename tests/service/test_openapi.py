@@ -16,7 +16,7 @@ from service.openapi import Page, describe
 from service.operations import Answered, Operation
 from service.routes import OPERATIONS, make_app
 
-PAGE = describe(OPERATIONS)
+PAGE = describe(OPERATIONS, asks_keys=True)
 
 
 def schemas_of(node: Any, where: str = "") -> Iterator[tuple[str, Any]]:
@@ -107,6 +107,13 @@ def test_operations_are_told_apart_and_each_says_what_the_door_may_answer() -> N
             assert all("X-Request-Id" in answer["headers"] for answer in one["responses"].values()), path
 
 
+def test_a_server_without_keys_asks_for_none() -> None:
+    page = describe(OPERATIONS, asks_keys=False)
+    validate(page)
+    described = [one for methods in page["paths"].values() for one in methods.values()]
+    assert not any(one["security"] or "401" in one["responses"] for one in described)
+
+
 def test_two_schemas_of_one_name_are_refused() -> None:
     class Same(BaseModel):
         count: int = 0
@@ -117,4 +124,4 @@ def test_two_schemas_of_one_name_are_refused() -> None:
         body={"application/json": Same},
     )  # fmt: skip
     with pytest.raises(ValueError, match="two schemas of the OpenAPI page are called Same"):
-        Page().add(first)
+        Page(asks_keys=False).add(first)
