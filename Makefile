@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-s3 lint chaos bench bench-quick clean
+.PHONY: help install demo test fuzz test-s3 lint chaos bench bench-quick clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ lint: $(STAMP)  ## ruff, mypy --strict and import-linter
 
 test: lint  ## What CI runs, S3 being moto
 	$(PYTEST)
+
+fuzz: $(STAMP)  ## Schemathesis asks a server what its OpenAPI page allows, and what it does not (FUZZ_EXAMPLES=500)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz
 
 test-s3: $(STAMP)  ## What touches S3, on a real server (SeaweedFS) instead of moto
 	TANDEM_TEST_S3=weed $(PYTEST) -m s3

@@ -69,6 +69,11 @@ COMPONENTS: Mapping[str, Mapping[str, Any]] = {
             {"type": ["number", "boolean", "null"], "description": "answered as an error of its row"},
         ],
     },
+    "TensorData": {
+        "description": "Numbers or strings in one list, or nested as the tensor's shape says.",
+        "type": "array",
+        "items": {"anyOf": [{"type": ["string", "number", "boolean", "null"]}, a("TensorData")]},
+    },
     "Prediction": {
         "description": "The answer to one row: by the model's task, or its error.",
         "anyOf": [a("Classified"), a("MultiLabelled"), a("Embedded"), a("RowError")],

@@ -53,7 +53,7 @@ class Page:
             content = self.content(operation.body, answer=False)
             if operation.example is not None and "application/json" in content:
                 content["application/json"]["example"] = operation.example
-            page["requestBody"] = {"required": True, "content": content}
+            page["requestBody"] = {"required": operation.body_required, "content": content}
         self.paths.setdefault(operation.path, {})[operation.method.lower()] = page
 
     def response(self, answered: Answered) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class Operation:
         summary: one line for the OpenAPI page.
         tag: its group there.
         body: media type -> what the request's body is; none where it takes none.
+        body_required: whether there must be one.
         example: of a JSON body.
         answers: by status. 401, 403, 429 and what else the door answers is added by the page.
     """
@@ -63,4 +64,5 @@ class Operation:
     answers: Mapping[int, Answered]
     parameters: tuple[Parameter, ...] = ()
     body: Mapping[str, Schema] = field(default_factory=dict)
+    body_required: bool = True
     example: Any = None

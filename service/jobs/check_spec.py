@@ -19,6 +19,7 @@ from service.errors import RequestInvalid
 SERVERS_OWN = ("endpoint_url", "aws_profile", "log", "metrics_port", "metrics_host")
 #: What no file and no setting can hold.
 UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
+WITHOUT_NUL = r"^[^\u0000]*$"
 KINDS = {
     "string": "text",
     "integer": "a whole number",
@@ -41,10 +42,25 @@ def full_schema() -> dict[str, Any]:
 def job_schema() -> dict[str, Any]:
     """What a caller may ask for: all but what is the server's own."""
     schema = full_schema()
+    asked = {name: one for name, one in schema["properties"].items() if name not in SERVERS_OWN}
     return schema | {
         "description": "One job: which model, over which rows, to where.",
-        "properties": {name: one for name, one in schema["properties"].items() if name not in SERVERS_OWN},
+        "properties": {name: without_nul(one) for name, one in asked.items()},
     }
+
+
+def without_nul(schema: Any) -> Any:
+    """The schema, its texts being without the character that no file and no setting can hold."""
+    if isinstance(schema, list):
+        return [without_nul(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: without_nul(one) for name, one in schema.items()}
+    if found.get("type") == "string" and "enum" not in found and "const" not in found:
+        found.setdefault("pattern", WITHOUT_NUL)
+    if isinstance(found.get("additionalProperties"), dict):
+        found["propertyNames"] = {"type": "string", "pattern": WITHOUT_NUL}
+    return found
 
 
 def check_spec(asked: Any) -> dict[str, Any]:

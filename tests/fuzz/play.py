@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from service.door.key_file import KeyFile, StoredKey, change_key_file, hash_key, make_key
 from tests.service.server import ROOT, serving
 
@@ -28,6 +31,7 @@ class Ended:
 def fuzz(folder: Path, *, examples: int, seed: int | None = None, more: Sequence[str] = ()) -> Ended:
     """Ask a server of its own, whose keys, models and jobs are all in `folder`."""
     (folder / "rows").mkdir()
+    pq.write_table(pa.table({"text": [f"row {i}" for i in range(100)]}), folder / "rows" / "in.parquet")
     key = make_key()
     stored = StoredKey(name="fuzz", sha256=hash_key(key), scopes=["predict", "jobs", "admin"])
     change_key_file(folder / "keys.json", lambda found: KeyFile(keys=[*found.keys, stored]))
@@ -42,7 +46,8 @@ def fuzz(folder: Path, *, examples: int, seed: int | None = None, more: Sequence
             str(Path(sys.executable).with_name("st")), "--config-file", str(HERE / "schemathesis.toml"), "run",
             f"http://127.0.0.1:{server.port}/docs.json",
             "--header", f"Authorization:Bearer {key}",
-            "--max-examples", str(examples), "--workers", "2", "--no-color",
+            "--max-examples", str(examples), "--workers", "2", "--request-timeout", "60",
+            "--no-color",
             *(() if seed is None else ("--seed", str(seed))), *more,
         ]  # fmt: skip
         variables = {

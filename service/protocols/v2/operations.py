@@ -17,6 +17,7 @@ from service.protocols.v2.schemas import (
     ModelMetadata,
     ModelReady,
     Ready,
+    RepositoryIndex,
     RepositoryModel,
     RepositoryRequest,
     ServerMetadata,
@@ -44,7 +45,6 @@ EXAMPLE = {
         {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["The chancellor raised interest rates."]}
     ]
 }  # fmt: skip
-INDEX: Schema = {"type": "array", "items": RepositoryModel.model_json_schema()}
 
 
 def answered(description: str, schema: Schema) -> Answered:
@@ -93,7 +93,7 @@ def infer_at(path: str) -> Operation:
 def change_at(path: str, handle: Handler, summary: str, refusals: dict[int, Any]) -> Operation:
     return Operation(
         method="POST", path=path, handle=handle, action="admin", summary=summary, tag=TAG, parameters=(MODEL,),
-        body={"application/json": RepositoryRequest}, example={},
+        body={"application/json": RepositoryRequest}, body_required=False, example={},
         answers={200: answered(summary, RepositoryModel), 400: NO_SHAPE, 413: TOO_LARGE, **refusals},
     )  # fmt: skip
 
@@ -116,8 +116,8 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="POST", path="/v2/repository/index", handle=repository.index, action="predict",
         summary="The models that are served, and those that could be", tag=TAG,
-        body={"application/json": IndexRequest}, example={"ready": True},
-        answers={200: answered("By version", INDEX), 400: NO_SHAPE, 413: TOO_LARGE},
+        body={"application/json": IndexRequest}, body_required=False, example={"ready": True},
+        answers={200: answered("By version", RepositoryIndex), 400: NO_SHAPE, 413: TOO_LARGE},
     ),
     change_at(
         "/v2/repository/models/{model}/load", repository.load, "Serve one more model",

@@ -4,31 +4,42 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+
+from service.components import component
 
 Datatype = Literal[
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"
 ]
-#: Numbers or strings in one list, or nested as the shape says. Checked where it becomes an array.
-Data = Annotated[
-    list[Any],
-    WithJsonSchema({"type": "array", "items": {"type": ["array", "string", "number", "boolean", "null"]}}),
-]
+#: Checked where it becomes an array.
+Data = Annotated[list[Any], component("TensorData")]
 Dimensions = Annotated[list[Annotated[int, Field(ge=0, le=1 << 31)]], Field(min_length=1, max_length=8)]
 
 
-class TensorParameters(BaseModel):
+class Asked(BaseModel):
+    """What a request says: of these names and types, and nothing else."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Parameters(BaseModel):
+    """Parameters of other names are let through, as the protocol has it."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    __pydantic_extra__: dict[str, str | bool | int | float] = Field(init=False)
+
+
+class TensorParameters(Parameters):
     """How a tensor comes: of an input, its bytes behind the JSON; of an output, whether it shall come so."""
 
-    model_config = ConfigDict(extra="ignore")
-
-    binary_data_size: Annotated[int, Field(strict=True, ge=0)] | None = None
+    binary_data_size: Annotated[int, Field(ge=0)] | None = None
     binary_data: bool | None = None
     classification: int | None = None
     shared_memory_region: str | None = None
 
 
-class InputTensor(BaseModel):
+class InputTensor(Asked):
     """An input: its data here, or `binary_data_size` bytes behind the JSON."""
 
     name: str
@@ -38,17 +49,15 @@ class InputTensor(BaseModel):
     data: Data | None = None
 
 
-class RequestedOutput(BaseModel):
+class RequestedOutput(Asked):
     """An output that is asked for."""
 
     name: str
     parameters: TensorParameters = TensorParameters()
 
 
-class InferParameters(BaseModel):
-    """What a request says of itself. Parameters of other names are let through."""
-
-    model_config = ConfigDict(extra="ignore")
+class InferParameters(Parameters):
+    """What a request says of itself."""
 
     timeout: Annotated[int, Field(gt=0)] | None = Field(default=None, description="microseconds")
     priority: Annotated[int, Field(ge=0)] | None = Field(
@@ -58,7 +67,7 @@ class InferParameters(BaseModel):
     sequence_id: int | str | None = None
 
 
-class InferRequest(BaseModel):
+class InferRequest(Asked):
     """Rows for one model, as tensors."""
 
     id: str = Field("", max_length=256)
@@ -180,21 +189,23 @@ class RepositoryModel(BaseModel):
     reason: str
 
 
-class IndexRequest(BaseModel):
+class RepositoryIndex(RootModel[list[RepositoryModel]]):
+    """The models of the repository, by version."""
+
+
+class IndexRequest(Asked):
     """Which models are asked for."""
 
     ready: bool = Field(default=False, description="only those that answer")
 
 
-class RepositoryParameters(BaseModel):
+class RepositoryParameters(Asked):
     """What a change of the repository may say; the models' own configuration and files are no caller's to give."""
-
-    model_config = ConfigDict(extra="forbid")
 
     unload_dependents: bool = False
 
 
-class RepositoryRequest(BaseModel):
+class RepositoryRequest(Asked):
     """How a model shall be loaded or unloaded."""
 
     parameters: RepositoryParameters = RepositoryParameters()
