@@ -78,8 +78,14 @@ def test_the_job_file_runs_as_it_stands(newcomer: tuple[Path, dict[str, str]]) -
 
 def test_the_request_is_answered_as_it_stands(tmp_path: Path) -> None:
     (block,) = [block for block in blocks("sh") if block.startswith("curl ")]
-    with serving(tmp_path / "home", {"TANDEM_MODELS": "bbc-bert"}) as server:
+    (job,) = [block for block in blocks("sh") if block.startswith("job=")]
+    settings = {"TANDEM_MODELS": "bbc-bert", "TANDEM_JOBS_PRIORITY": "equal"}
+    with serving(tmp_path / "home", settings) as server:
         answer = run(["bash", "-c", block.replace(":3000", f":{server.port}")], tmp_path, dict(os.environ))
+        job = job.replace(":3000", f":{server.port}").replace("vowels-predicted", f"{tmp_path}/out")
+        events = run(["bash", "-euo", "pipefail", "-c", job], tmp_path, dict(os.environ))
+    assert '"status": "done"' in events.splitlines()[-2]
+    assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
     assert '"label":"sports"' in answer
     assert '"error":{"class":"NullValue"' in answer
 

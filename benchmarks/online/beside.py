@@ -79,7 +79,7 @@ def main() -> None:
                 "runtime": "onnx",
             }
             made = call(running.port, "POST", "/jobs", job)
-            while call(running.port, "GET", f"/jobs/{made['id']}")["progress"] is None:
+            while not (call(running.port, "GET", f"/jobs/{made['id']}")["progress"] or {}).get("rows_done"):
                 time.sleep(0.5)
             beside, share = stretch(running.port, side.path, bodies, options.rate, number)
             call(running.port, "POST", f"/jobs/{made['id']}/cancel")

@@ -24,7 +24,7 @@ PREFLIGHT = (
         b"access-control-allow-headers",
         (
             b"Authorization, X-Api-Key, Content-Type, Content-Encoding, Accept, X-Request-Id, X-Request-Timeout, "
-            b"X-Request-Priority, Inference-Header-Content-Length"
+            b"X-Request-Priority, Inference-Header-Content-Length, Idempotency-Key, Last-Event-ID"
         ),
     ),
     (b"access-control-max-age", b"600"),
