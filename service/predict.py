@@ -11,6 +11,7 @@ from starlette.requests import Request
 from models.model import RowFault
 from service.disconnect import while_connected
 from service.door.access import charge_rows, require_model, unknown_model
+from service.door.fetch.rows import fetch_rows
 from service.errors import UnknownModel
 from service.lanes.contract import Lane
 from service.schemas import Answer, merge_answers, read_rows
@@ -32,8 +33,10 @@ async def predict_rows(request: Request, model: str, rows: Sequence[Any]) -> Pre
         ServiceError: the request as a whole is not answered.
     """
     lane = find_lane(request, model)
-    values, faults = read_rows(lane.spec.inputs[0], rows)
-    return await predict_values(request, lane, values, faults)
+    charge_rows(request, len(rows))
+    column = lane.spec.inputs[0]
+    values, faults = read_rows(column, await fetch_rows(request, column, rows))
+    return await answer_values(request, lane, values, faults)
 
 
 def find_lane(request: Request, model: str) -> Lane:
@@ -65,5 +68,12 @@ async def predict_values(
     """
     faults = faults or {}
     charge_rows(request, len(values) + len(faults))
+    return await answer_values(request, lane, values, faults)
+
+
+async def answer_values(
+    request: Request, lane: Lane, values: Sequence[Any], faults: Mapping[int, RowFault]
+) -> Predicted:
+    """The same for rows that have been charged."""
     answers = await while_connected(request, lane.submit(list(values)))
     return Predicted(lane=lane, answers=merge_answers(len(values) + len(faults), answers, faults))

@@ -94,6 +94,9 @@ def read_rows(column: InputColumn, rows: Sequence[Any]) -> tuple[list[Any], dict
             )
             continue
         value = row[column.name] if isinstance(row, Mapping) else row
+        if isinstance(value, RowFault):  # its address was not read
+            faults[position] = value
+            continue
         if column.kind == "image" and isinstance(value, str | Mapping):
             # Never a place to read from: an image column of a job may hold paths, a request may not.
             try:

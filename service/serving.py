@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from service.door.fetch.fetcher import Fetcher
 from service.jobs.jobs import Jobs
 from service.lanes.lifecycle import Lifecycle
 from service.lanes.repository import Lanes, open_lane, open_lanes
@@ -27,6 +28,7 @@ class Serving:
         lifecycle: changes which models these are.
         http, events: what is counted of requests, and of jobs and model loads.
         access_log: a line a request; None where none is asked for.
+        fetcher: reads the images that rows name by an address.
         jobs: that callers submitted.
     """
 
@@ -37,6 +39,7 @@ class Serving:
         self.models: Lanes = open_lanes(settings)
         check = partial(check_room, keep_free_bytes=settings.lanes.keep_free_bytes)
         self.lifecycle = Lifecycle(self.models, settings, open_lane=open_lane, check_room=check)
+        self.fetcher = Fetcher(settings.door.allow_urls, limit_bytes=settings.door.max_body_bytes)
         self.jobs = Jobs(settings.jobs, self.events)
 
     async def start(self) -> None:
@@ -49,6 +52,7 @@ class Serving:
         await self.lifecycle.stop()
 
     def close(self) -> None:
+        self.fetcher.close()
         self.models.close()
         if self.access_log is not None:
             self.access_log.close()

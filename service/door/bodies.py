@@ -72,7 +72,7 @@ class Body:
         self._complete = not message.get("more_body", False)
         if self._unpack is not None:
             data = self._unpack.feed(data, last=self._complete)
-        self._hold(len(data))
+        self.hold(len(data))
         return {"type": "http.request", "body": data, "more_body": not self._complete}
 
     def close(self) -> None:
@@ -80,7 +80,12 @@ class Body:
         self._bodies.held_bytes -= self._held
         self._held = 0
 
-    def _hold(self, size: int) -> None:
+    def hold(self, size: int) -> None:
+        """Count bytes that are kept for this request.
+
+        Raises:
+            BodyTooLarge, BodiesFull: they are too many.
+        """
         if self._held + size > self._limit:
             raise BodyTooLarge(self._limit)
         if self._bodies.held_bytes + size > self._bodies.settings.max_bodies_bytes:

@@ -72,7 +72,7 @@ class Door:
             key = scope["tandem.key"] = self.find_key(headers)
             check_action(key, asked)
             self.rates.take(key)
-            body = self.bodies.open(scope, headers, receive, limit_bytes=key.max_body_bytes)
+            body = scope["tandem.body"] = self.bodies.open(scope, headers, receive, limit_bytes=key.max_body_bytes)
         except ServiceError as error:
             await refuse(error, scope["path"], send_headed)
             self.audit.write(scope, asked, status=error.status, refused=str(error))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.door.fetch.prefix import Place, read_prefixes
 from service.door.origin import read_origin
 from service.setting import Setting, names, whole_number, yes
 
@@ -63,13 +64,17 @@ BODY_TIMEOUT_S = Setting[int](
     variable="TANDEM_BODY_TIMEOUT_S", flag="--body-timeout", read=whole_number(1, 3600), default=30,
     metavar="SECONDS", help="A body that comes slower than 4 KiB a second for so long is answered 408.",
 )  # fmt: skip
+ALLOW_URL = Setting[tuple[Place, ...]](
+    variable="TANDEM_ALLOW_URL", flag="--allow-url", read=read_prefixes, default=(), metavar="PREFIX,PREFIX",
+    help='Where images that rows name by {"uri": ...} may be read: https:// and s3:// prefixes. Default: nowhere.',
+)  # fmt: skip
 AUDIT_LOG = Setting[str](
     variable="TANDEM_AUDIT_LOG", flag="--audit-log", read=str, default="", metavar="FILE",
     help="File for the audit lines, predictions included; - is the server's log. Default: there, without predictions.",
 )  # fmt: skip
 DOOR = (
     KEYS, ALLOW_ANONYMOUS, ALLOW_HOST, CORS_ORIGIN, MAX_BODY_MB, MAX_BODIES_MB, MAX_CONNECTIONS, HEADER_TIMEOUT_S,
-    BODY_TIMEOUT_S, AUDIT_LOG,
+    BODY_TIMEOUT_S, ALLOW_URL, AUDIT_LOG,
 )  # fmt: skip
 
 
@@ -87,6 +92,7 @@ class DoorSettings:
         max_connections: that are open.
         header_timeout_s: until a request's headers are there.
         body_timeout_s: over which a body has to come at 4 KiB a second.
+        allow_urls: below which addresses in rows may be read.
         audit_log: a file, `-`, or empty.
     """
 
@@ -99,6 +105,7 @@ class DoorSettings:
     max_connections: int = MAX_CONNECTIONS.default
     header_timeout_s: int = HEADER_TIMEOUT_S.default
     body_timeout_s: int = BODY_TIMEOUT_S.default
+    allow_urls: tuple[Place, ...] = ()
     audit_log: str = ""
 
     @classmethod
@@ -113,5 +120,6 @@ class DoorSettings:
             max_connections=MAX_CONNECTIONS.of(environ),
             header_timeout_s=HEADER_TIMEOUT_S.of(environ),
             body_timeout_s=BODY_TIMEOUT_S.of(environ),
+            allow_urls=ALLOW_URL.of(environ),
             audit_log=AUDIT_LOG.of(environ),
         )
