@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from models.load import Described
 from service.door.fetch.fetcher import Fetcher
 from service.jobs.jobs import Jobs
+from service.lanes.contract import Lane
 from service.lanes.lifecycle import Lifecycle
 from service.lanes.repository import Lanes, open_lane, open_lanes
 from service.lanes.room import check_room
@@ -38,7 +41,7 @@ class Serving:
         self.access_log = self.open_access_log()
         self.models: Lanes = open_lanes(settings)
         check = partial(check_room, keep_free_bytes=settings.lanes.keep_free_bytes)
-        self.lifecycle = Lifecycle(self.models, settings, open_lane=open_lane, check_room=check)
+        self.lifecycle = Lifecycle(self.models, settings, open_lane=self.open_counted, check_room=check)
         self.fetcher = Fetcher(settings.door.allow_urls, limit_bytes=settings.door.max_body_bytes)
         self.jobs = Jobs(settings.jobs, self.events)
 
@@ -60,6 +63,17 @@ class Serving:
     def open_access_log(self) -> AccessLog | None:
         place, sample = self.settings.observe.access_log, self.settings.observe.access_log_sample
         return AccessLog(place, sample=sample, lost=self.http.lost_lines) if place else None
+
+    def open_counted(self, described: Described, settings: Settings) -> Lane:
+        """Open a lane while the server runs, and count how that ended."""
+        begun = time.monotonic()
+        try:
+            lane = open_lane(described, settings)
+        except BaseException:
+            self.events.model_failed(time.monotonic() - begun)
+            raise
+        self.events.model_loaded(time.monotonic() - begun)
+        return lane
 
     @property
     def ready(self) -> bool:

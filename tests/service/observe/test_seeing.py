@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.service.client import Reply, ask, predict, predict_body
-from tests.service.server import Server, serving
+from tests.service.server import ROOT, Server, serving
 
 MODELS = ("LetterModel", "PoisonModel", "DroppingModel")
 
@@ -133,3 +136,46 @@ def test_the_process_and_its_version_are_told(server: Server) -> None:
     assert server.sum_of("process_resident_memory_bytes") > 2**20
     assert server.sum_of("process_open_fds") > 3
     assert server.sum_of("tandem_build") == 1
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    """What the dashboard and the alerts ask Prometheus, by the name of the panel or the alert."""
+    dashboard = json.loads((ROOT / "infra/grafana/tandem.json").read_text())
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", []):
+            yield panel["title"], target["expr"]
+    for variable in dashboard["templating"]["list"]:
+        if variable["type"] == "query":
+            yield variable["name"], variable["query"]["query"]
+    for group in yaml.safe_load((ROOT / "infra/prometheus/rules.yaml").read_text())["groups"]:
+        for rule in group["rules"]:
+            yield rule["alert"], rule["expr"]
+
+
+def test_the_dashboard_and_the_alerts_name_only_metrics_and_labels_of_a_real_server(server: Server) -> None:
+    predict(server.port, "poison", ["one", "poison"])
+    predict(server.port, "dropping", ["drop"])
+    found: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(server.get("/metrics").body.decode()):
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
+    asked = list(expressions())
+    assert len(asked) > 40
+    for title, expression in asked:
+        names = re.findall(r"\b(?:tandem|process)_\w+", expression)
+        assert names, title
+        labels = {"instance"}.union(*(found.get(name, set()) for name in names))
+        assert set(names) <= found.keys(), title
+        grouped = ",".join(re.findall(r"\b(?:by|on) ?\(([^)]*)\)", expression))
+        matched = re.findall(r"(\w+)\s*[!=]~?\"", expression)
+        assert {name.strip() for name in grouped.split(",") if name.strip()} | set(matched) <= labels, title
+
+
+def test_the_dashboard_can_be_imported_anywhere() -> None:
+    dashboard = json.loads((ROOT / "infra/grafana/tandem.json").read_text())
+    assert [one["name"] for one in dashboard["templating"]["list"] if one["type"] == "datasource"] == ["datasource"]
+    panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    assert {panel["datasource"]["uid"] for panel in panels} == {"${datasource}"}
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]]
+    assert len(set(places)) == len(places)
