@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pydantic import BaseModel
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from service.operations import Answered, Operation, Parameter
+from service.door.access import key_of
+from service.door.scope import ACTIONS
+from service.operations import Action, Answered, Operation, Parameter
 from service.schemas import ErrorResponse
 from service.ui.errors import NoSuchFile
 from service.ui.files import CSS, HTML, JS, SVG, TYPES, PageFile, read_files
+
+
+class Allowed(BaseModel):
+    """What a key may do with some model at least."""
+
+    actions: list[Action]
+
 
 #: Nothing from another host, nothing inline, nothing framed, and no text that becomes markup or script.
 POLICY = "; ".join(
@@ -48,6 +58,12 @@ async def static(request: Request) -> Response:
     if found is None or found.media_type == HTML:
         raise NoSuchFile()
     return answer_file(request, found)
+
+
+async def allowed(request: Request) -> Response:
+    """What the caller's key may do, so that the page offers nothing else."""
+    key = key_of(request)
+    return JSONResponse(Allowed(actions=[action for action in ACTIONS if key.may(action)]).model_dump())
 
 
 async def home(request: Request) -> Response:
@@ -92,6 +108,15 @@ OPERATIONS = (
         tag="Page",
         parameters=(ETAG,),
         answers={200: Answered(description="The page", content={f"{HTML}; charset=utf-8": TEXT}), 304: UNCHANGED},
+    ),
+    Operation(
+        method="GET",
+        path="/ui/allowed",
+        handle=allowed,
+        action=None,
+        summary="What the caller's key may do; without one, where keys are asked for: nothing",
+        tag="Page",
+        answers={200: Answered(description="Its actions", content={"application/json": Allowed})},
     ),
     Operation(
         method="GET",

@@ -47,7 +47,7 @@ async function look() {
     if (error instanceof Refused) {
       say(said, excuse(error, "jobs"), "bad");
       byId("job-form").hidden = [401, 403, 404].includes(error.status);
-      if (error.status < 500) return;
+      if (error.status < 500 && error.status !== 429) return;
     } else if (error.name !== "AbortError") say(said, lastAnswer ? `No answer since ${moment(lastAnswer)}.` : error.message, "bad");
   }
   schedule();

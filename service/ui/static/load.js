@@ -6,7 +6,10 @@ import { byId, el, say } from "./elements.js";
 import { count, moment, number, percent, seconds, splitTag } from "./words.js";
 
 const EVERY_MS = 1000, SPANS_S = [60, 120, 300];
-const REASONS = { slo: "could not meet the goal", full: "queue full", deadline: "deadline passed", gone: "caller left" };
+const REASONS = {
+  queue_full: "found the queue full", too_many_rows: "had too many rows", predicted_wait: "would have waited too long",
+  deadline: "passed their deadline", closed: "came while the model was unloaded", left: "left by their caller",
+};
 
 let lanes = new Map(), timer = null, lastAnswer = null, isPaused = false, isOpen = false;
 
@@ -48,7 +51,7 @@ async function look() {
     for (const lane of lanes.values()) lane.miss();
     if (error instanceof Refused) {
       say(said, excuse(error, "load of lanes"), "bad");
-      if (error.status < 500) return; // asking again every second would not change it
+      if (error.status < 500 && error.status !== 429) return; // asking again every second would not change it
     } else say(said, lastAnswer ? `No answer since ${moment(lastAnswer)}.` : "The server does not answer.", "bad");
   }
   schedule(Math.max(EVERY_MS - (performance.now() - began), 200));
@@ -69,14 +72,14 @@ class LaneView {
     this.samples = [];
     this.previous = null;
     this.state = el("span", { class: "badge" });
-    this.tiles = Object.fromEntries(["queue", "predicted wait", "busy", "answered", "micro-batch", "shed"].map((tile) => [tile, el("dd", {})]));
+    this.tiles = Object.fromEntries(["queue", "predicted wait", "busy", "answered", "micro-batch", "shed"].map((tile) => [tile, el("dd", { "data-tile": tile })]));
     this.shed = el("p", { class: "note" });
     this.charts = [
       lineChart({ title: "latency", least: 0.01, format: seconds, lines: [
         { name: "p50", of: (sample) => sample.p50 }, { name: "p99", of: (sample) => sample.p99 }] }),
       lineChart({ title: "requests a second", least: 1, format: number, lines: [{ name: "requests/s", of: (sample) => sample.rate }] }),
       lineChart({ title: "rows in a micro-batch", least: 1, format: number, lines: [{ name: "rows", of: (sample) => sample.rows }] }),
-      lineChart({ title: "padding", least: 0.01, format: (share) => percent(share, share && share < 0.1 ? 1 : 0), lines: [{ name: "share", of: (sample) => sample.padded }] }),
+      lineChart({ title: "padding, since the start", least: 0.01, format: (share) => percent(share, share && share < 0.1 ? 1 : 0), lines: [{ name: "share", of: (sample) => sample.padded }] }),
     ];
     this.element = el("article", { class: "card lane", "aria-labelledby": title, "data-model": model },
       el("header", {}, el("h3", { id: title }, name, el("span", { class: "version" }, `:${version}`)), this.state),
@@ -93,11 +96,16 @@ class LaneView {
     this.draw(at);
   }
 
-  /** What happened since the sample before: rates are differences of counts. */
+  /** What happened since the sample before: the server's counts and means are since the lane was opened. */
   since(load, at) {
     const before = this.previous;
-    if (!before || load.requests < before.requests) return { rate: null, rows: load.micro_batch_rows_mean ?? null };
-    return { rate: (load.requests - before.requests) / ((at - before.at) / 1000), rows: load.micro_batch_rows_mean ?? null };
+    if (!before || load.requests < before.requests || load.micro_batches < before.micro_batches) return { rate: null, rows: null };
+    const calls = load.micro_batches - before.micro_batches;
+    const rowsOf = ({ micro_batches: times, micro_batch_rows_mean: mean }) => times * (mean ?? 0);
+    return {
+      rate: (load.requests - before.requests) / ((at - before.at) / 1000),
+      rows: calls ? (rowsOf(load) - rowsOf(before)) / calls : null,
+    };
   }
 
   miss() {
@@ -126,7 +134,7 @@ class LaneView {
       shed: [number(total), "requests, since the start"],
     };
     for (const [tile, [value, words]] of Object.entries(figures)) this.tiles[tile].replaceChildren(value, el("small", {}, words));
-    this.shed.textContent = shed.length ? `Shed: ${shed.map(([reason, times]) => `${number(times)} ${REASONS[reason] ?? reason.replaceAll("_", " ")}`).join(", ")}.` : "";
+    this.shed.textContent = shed.length ? `Of the requests that were shed, ${shed.map(([reason, times]) => `${number(times)} ${REASONS[reason] ?? reason.replaceAll("_", " ")}`).join(", ")}.` : "";
     this.state.textContent = load.alive ? (load.running_rows ? `${count(load.running_rows, "row")} at work` : "idle") : "not alive";
     this.state.className = load.alive ? "badge" : "badge wrong";
   }

@@ -24,7 +24,15 @@ function route() {
   }
   document.title = `${byId(`title-${wanted}`).textContent} · Tandem`;
   current = wanted;
-  SECTIONS[wanted].open(decodeURIComponent(rest.join("/")));
+  SECTIONS[wanted].open(decoded(rest.join("/")));
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return ""; // an address that somebody wrote by hand
+  }
 }
 
 let lastAnswer = null;

@@ -6,11 +6,10 @@ import { count, number, percent, splitTag } from "./words.js";
 
 const LABELS_SHOWN = 12;
 const ROWS = { text: "token", sequence: "step" };
-let mayManage = true;
 
-export async function open() {
-  mayManage = true;
-  await show();
+export function open() {
+  say(byId("models-said"));
+  return show();
 }
 
 export function close() {}
@@ -18,10 +17,10 @@ export function close() {}
 async function show() {
   const said = byId("models-said"), cards = byId("models-cards");
   try {
-    const { models } = await ask("models");
-    const manages = mayManage && (await hasLifecycle());
-    const defaults = defaultTags(models);
-    cards.replaceChildren(...models.map((model) => card(model, defaults.has(model.model), versionsOf(models, model), manages)));
+    const [{ models }, { actions }] = await Promise.all([ask("models"), ask("ui/allowed")]);
+    const manages = actions.includes("admin"), hadFocus = cards.contains(document.activeElement);
+    cards.replaceChildren(...models.map((model) => card(model, manages)));
+    if (hadFocus) byId("title-models").focus(); // what had it is drawn anew
     byId("load-form").hidden = !manages;
     byId("load-form").onsubmit = load;
     if (!models.length) say(said, "No model is served here, or none that this key may know of.");
@@ -33,27 +32,9 @@ async function show() {
   }
 }
 
-let described = null;
-
-/** Whether this server loads and unloads models while it runs. */
-async function hasLifecycle() {
-  described ??= await ask("docs.json").catch(() => null);
-  return Boolean(described?.paths?.["/models/load"]);
-}
-
-const versionsOf = (models, model) => models.filter((other) => other.name === model.name).length;
-
-/** The tags that bare names mean: said by the cards, or the first of each name. */
-function defaultTags(models) {
-  const first = new Map();
-  for (const model of models) {
-    if (model.default || !first.has(model.name)) first.set(model.name, model.model);
-  }
-  return new Set(first.values());
-}
-
-function card(model, isDefault, versions, manages) {
+function card(model, manages) {
   const [name, version] = splitTag(model.model);
+  const isOneOfSeveral = model.versions.length > 1;
   const title = `model-${model.model.replace(/[^\w-]/g, "-")}`;
   return el("article", { class: "card model", "aria-labelledby": title, "data-model": model.model },
     el("header", {},
@@ -61,7 +42,8 @@ function card(model, isDefault, versions, manages) {
       el("p", { class: "badges" },
         el("span", { class: "badge" }, model.family),
         el("span", { class: "badge" }, model.task.replaceAll("-", " ")),
-        versions > 1 && isDefault && el("span", { class: "badge strong" }, `what “${model.name}” means`))),
+        isOneOfSeveral && model.default && el("span", { class: "badge strong" }, `what “${model.name}” means`),
+        !model.kept && el("span", { class: "badge" }, "until a restart"))),
     el("dl", { class: "figures" },
       figure("accuracy", model.accuracy ? percent(model.accuracy.value, 2) : "not stated", model.accuracy?.data),
       figure("measured", ...speedWords(model))),
@@ -74,7 +56,7 @@ function card(model, isDefault, versions, manages) {
       model.labels.length > 0 && fact(count(model.labels.length, "label"), labels(model.labels))),
     el("footer", { class: "actions" },
       el("a", { class: "button", href: `#try/${encodeURIComponent(model.model)}`, "aria-label": `Try ${name}` }, "Try it"),
-      manages && versions > 1 && !isDefault && el("button", { type: "button", class: "second", on: { click: () => makeDefault(model) } }, "Make it the default"),
+      manages && isOneOfSeveral && !model.default && el("button", { type: "button", class: "second", on: { click: () => makeDefault(model) } }, "Make it the default"),
       manages && el("button", { type: "button", class: "second", "aria-label": `Unload ${name}`, on: { click: () => unload(model) } }, "Unload")));
 }
 
@@ -127,11 +109,7 @@ async function change(during, path, body, after, form) {
     say(said, after, "good");
     await show();
   } catch (error) {
-    if (error.status === 403) {
-      mayManage = false;
-      await show();
-      say(said, "Your key may look at models, but not load or unload them.", "bad");
-    } else say(said, error.message, "bad");
+    say(said, error.message, "bad");
   } finally {
     if (button) button.disabled = false;
   }

@@ -35,7 +35,7 @@ FLAGS = (
     "--hide-scrollbars",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-WAIT_S = 40
+WAIT_S = 90
 
 #: Runs before anything of a page does: keeps what the page's policy forbids, and what went wrong in its scripts.
 LISTEN = """
@@ -129,11 +129,21 @@ class Browser:
                  for name, value in features.items()]  # fmt: skip
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": named})
 
-    def picture(self, path: Path, *, whole: bool = True) -> None:
-        """A PNG of the page, as far down as it goes."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def offline(self, is_so: bool) -> None:
+        """Whether no request of the page reaches anybody."""
+        self.driver.execute_cdp_cmd("Network.enable", {})
+        conditions = {"offline": is_so, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        self.driver.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
+
+    def take(self, *, whole: bool = True) -> bytes:
+        """A PNG of the page, as far down as it goes, or of what is in the window."""
         taken = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": whole})
-        path.write_bytes(base64.b64decode(taken["data"]))
+        return base64.b64decode(taken["data"])
+
+    def picture(self, path: Path, *, whole: bool = True) -> None:
+        """Keep one."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self.take(whole=whole))
 
 
 @contextlib.contextmanager

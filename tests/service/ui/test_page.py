@@ -65,6 +65,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         "TANDEM_KEYS": str(keys),
         "TANDEM_JOBS_DIR": str(folder / "jobs"),
         "TANDEM_JOBS_ALLOW": f"{folder}/",
+        "TANDEM_JOBS_PRIORITY": "equal",  # beside other tests an idle job would wait for ever
     }
     with serving(folder / "home", settings) as server:
         yield Place(server=server, folder=folder, operator=operator, reader=reader)
@@ -209,6 +210,8 @@ def test_a_key_is_asked_for_kept_by_the_tab_and_forgotten(browser: Browser, plac
     browser.says("#key-said", "does not know the key")
     give_key(browser, place.reader)
     assert [found.get_attribute("data-model") for found in browser.all(".model")] == [place.tag("bbc-bert")]
+    assert "Unload" not in browser.find(".model").text
+    assert not browser.all("#load-form")[0].is_displayed()
     browser.click("nav a[href='#jobs']")
     browser.says("#jobs-said", "Your key does not let you see jobs.")
     browser.click("#forget")

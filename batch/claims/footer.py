@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.claims.thrift import (
+from batch.claims.thrift import (
     LIST,
     Malformed,
     TooShort,
