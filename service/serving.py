@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from service.lanes.room import check_room
 from service.observe.access_log import AccessLog
 from service.observe.event_metrics import EventMetrics
 from service.observe.http_metrics import HttpMetrics
+from service.observe.spans import open_tracing
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ class Serving:
         lifecycle: changes which models these are.
         http, events: what is counted of requests, and of jobs and model loads.
         access_log: a line a request; None where none is asked for.
+        tracing: a span a request; None where none is asked for.
         fetcher: reads the images that rows name by an address.
         jobs: that callers submitted.
     """
@@ -39,6 +42,7 @@ class Serving:
         self.settings = settings
         self.http, self.events = HttpMetrics(), EventMetrics()
         self.access_log = self.open_access_log()
+        self.tracing = open_tracing(os.environ)
         self.models: Lanes = open_lanes(settings)
         check = partial(check_room, keep_free_bytes=settings.lanes.keep_free_bytes)
         self.lifecycle = Lifecycle(self.models, settings, open_lane=self.open_counted, check_room=check)
@@ -59,6 +63,8 @@ class Serving:
         self.models.close()
         if self.access_log is not None:
             self.access_log.close()
+        if self.tracing is not None:
+            self.tracing.close()
 
     def open_access_log(self) -> AccessLog | None:
         place, sample = self.settings.observe.access_log, self.settings.observe.access_log_sample

@@ -16,6 +16,7 @@ from service.lanes.contract import Priority
 from service.lanes.queue import LaneQueue, Request, Window
 from service.lanes.worker import Answered, Worker
 from service.observe.lane_metrics import LaneMetrics
+from service.observe.lane_spans import tell_window
 from service.schemas import Answer, ModelCard
 
 log = logging.getLogger("bentoml.tandem")
@@ -185,6 +186,7 @@ class Lane:
             self.metrics.window_begun(len(window.values), [now - request.arrived for request in window.begun])
             failure: Exception | None = None
             answers: list[Answer] = []
+            answered: Answered | None = None
             computed = 0
             try:
                 answered = self._answer(window.values)
@@ -198,6 +200,7 @@ class Lane:
                 self.metrics.window_failed(len(window.values), seconds=time.monotonic() - now)
             self._queue.done(window, seconds=time.monotonic() - now, computed=computed)
             self._deliver(window, answers, failure)
+            tell_window(self.tag, window.slices, begun=now, ended=time.monotonic(), answered=answered)
 
     def _answer(self, values: list[Any]) -> Answered:
         """One window through the model.

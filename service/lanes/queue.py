@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from service.observe.spans import RequestSpan, current_span
 from service.schemas import Answer
 
 #: What the newest window weighs among those of like size when the rate is measured.
@@ -26,6 +27,7 @@ class Request:
     arrived: float = field(default_factory=time.monotonic)
     taken: int = 0
     answers: list[Answer] = field(default_factory=list)
+    span: RequestSpan | None = field(default_factory=current_span)
 
     @property
     def answered(self) -> bool:

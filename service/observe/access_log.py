@@ -51,6 +51,7 @@ class AccessLine:
         facts: dict[str, Any] = {
             "time": datetime.fromtimestamp(self.ended, UTC).isoformat(timespec="milliseconds"),
             "request_id": self.seen.request_id,
+            "trace_id": self.seen.trace_id,
             "method": self.scope["method"][:20],
             "route": self.seen.route,
             "path": self.scope["path"][:MOST_OF_PATH],

@@ -6,10 +6,12 @@ import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from starlette.types import Scope
+
+    from service.observe.spans import RequestSpan
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 KEY = "tandem.seen"
@@ -22,12 +24,14 @@ class Seen:
     Attributes:
         request_id: the caller's, or one that was made.
         route: the operation's path, such as `/jobs/{id}`; None where no operation answers it.
-        span: of OpenTelemetry; None where it is not asked for.
+        span: of OpenTelemetry; None where it is not asked for, or this one is not sampled.
+        trace_id: of the span, as tracing tools show it.
     """
 
     request_id: str
     route: str | None = None
-    span: Any = None
+    span: RequestSpan | None = None
+    trace_id: str | None = None
 
 
 def seen_of(scope: Scope) -> Seen:

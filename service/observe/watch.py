@@ -39,6 +39,8 @@ class Watch:
         seen.route = find_route(self.ours, scope)
         begun, status, received, sent, whole = time.perf_counter(), 0, 0, 0, False
         serving.http.begun()
+        if serving.tracing is not None:
+            serving.tracing.begin(scope, seen)
 
         async def receive_seen() -> Message:
             nonlocal received
@@ -69,6 +71,8 @@ class Watch:
                 await send_seen({"type": "http.response.body", "body": FAILED})
         finally:
             seconds = time.perf_counter() - begun
+            if serving.tracing is not None:
+                serving.tracing.end(scope, seen, status=status or 499)
             serving.http.ended(
                 route=seen.route, method=scope["method"], status=status or 499, seconds=seconds,
                 received_bytes=received, sent_bytes=sent,

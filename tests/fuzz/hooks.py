@@ -9,7 +9,7 @@ from typing import Any
 
 import schemathesis
 
-MODELS = ("letters", "letters:1", "poison")
+MODELS = ("letters", "letters:1", "counts")
 #: The jobs that were taken, by id.
 JOBS: list[str] = []
 
@@ -22,13 +22,14 @@ def draw(drawn: Any) -> int:
 @schemathesis.hook  # type: ignore[untyped-decorator]
 def map_body(context: Any, body: Any) -> Any:
     """Name a model that is served, or a job that can be run."""
-    if not isinstance(body, dict) or not isinstance(body.get("model"), str):
+    if not isinstance(body, dict) or not isinstance(body.get("model"), str) or not 0 < len(body["model"]) <= 1024:
         return body
     chance = draw(body)
     if context.operation.path == "/models/unload":
-        body["model"] = "poison:1"  # a server without any model is not ready, and says so
+        if body["model"].startswith("letters"):
+            body["model"] = "poison:1"  # a server without any model is not ready, and says so
     elif chance % 2:
-        body["model"] = MODELS[chance // 2 % len(MODELS)]
+        body["model"] = "counts" if context.operation.path.startswith("/v1/") else MODELS[chance // 2 % len(MODELS)]
     rows = os.environ["FUZZ_ROWS"]
     if context.operation.path == "/jobs" and chance % 16 == 1:
         return {"model": "letters", "input": f"{rows}/in.parquet", "output": f"{rows}/out-{chance // 16 % 3}/"}
