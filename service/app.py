@@ -14,6 +14,7 @@ from bentoml.exceptions import BentoMLConfigException
 
 from service.bento import ROOT, models_of_bento
 from service.check import find_problem
+from service.door.audit import check_target
 from service.door.bind import host_of_command, refuse_public, refuse_public_sockets
 from service.door.connections import guard_connections, raise_handle_limit
 from service.door.door import Door
@@ -75,6 +76,7 @@ class Tandem:
             refuse_public(host_of_command(), SETTINGS.door)
             if SETTINGS.door.keys:
                 read_key_file(SETTINGS.door.keys)
+            check_target(SETTINGS.door.audit_log)
         except ServiceError as error:
             raise CannotServe(str(error), exit_code=2) from None
         if problem := find_problem(SETTINGS):

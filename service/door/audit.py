@@ -6,9 +6,11 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
 from typing import TYPE_CHECKING, Any
 
 from service.door.key import NOBODY
+from service.errors import SettingsInvalid
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -21,8 +23,24 @@ log = logging.getLogger("tandem.audit")
 REFUSED = frozenset({401, 403, 408, 413, 415, 429})
 
 
+def check_target(target: str) -> None:
+    """Is the file one that lines can be written to?
+
+    Raises:
+        SettingsInvalid: it is not.
+    """
+    if target not in {"", "-"}:
+        try:
+            open(target, "a", encoding="utf-8").close()
+        except OSError as error:
+            expected = f"a file that can be written ({(error.strerror or 'it cannot').lower()})"
+            raise SettingsInvalid("TANDEM_AUDIT_LOG (--audit-log)", found=target, expected=expected) from None
+
+
 class Audit:
     """Writes a line for each job and each administration that was asked for, and for each request refused.
+
+    A file that was moved away is opened anew, so that it can be rotated.
 
     Args:
         target: a file that is appended to, with a line for each prediction, too; `-`: the same, in the server's log;
@@ -31,7 +49,7 @@ class Audit:
 
     def __init__(self, target: str) -> None:
         self.actions = {"jobs", "admin", "predict"} if target else {"jobs", "admin"}
-        handler = logging.StreamHandler(sys.stderr) if target in {"", "-"} else logging.FileHandler(target)
+        handler = logging.StreamHandler(sys.stderr) if target in {"", "-"} else WatchedFileHandler(target)
         handler.setFormatter(logging.Formatter("%(message)s"))
         log.handlers[:] = [handler]
         log.setLevel(logging.INFO)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+from functools import lru_cache
 
 from service.door.errors import PublicAddress
 from service.door.origin import is_loopback
 from service.door.settings import DoorSettings
 
 
+@lru_cache(maxsize=1024)
 def is_public(address: str) -> bool:
     """Whether an address may be reached from other machines; a local socket, which is no address, may not."""
     try:

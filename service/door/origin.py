@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from service.door.errors import HostRefused, OriginRefused
 
@@ -18,6 +19,7 @@ ORIGIN = re.compile(r"(?P<scheme>https?)://" + NETLOC.pattern)
 PORTS = {"http": "80", "https": "443"}
 
 
+@lru_cache(maxsize=1024)
 def is_loopback(address: str) -> bool:
     """Whether only this machine reaches the address. A name is none."""
     try:

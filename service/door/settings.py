@@ -69,7 +69,7 @@ ALLOW_URL = Setting[tuple[Place, ...]](
     help='Where images that rows name by {"uri": ...} may be read: https:// and s3:// prefixes. Default: nowhere.',
 )  # fmt: skip
 AUDIT_LOG = Setting[str](
-    variable="TANDEM_AUDIT_LOG", flag="--audit-log", read=str, default="", metavar="FILE",
+    variable="TANDEM_AUDIT_LOG", flag="--audit-log", read=str, default="", metavar="FILE|-",
     help="File for the audit lines, predictions included; - is the server's log. Default: there, without predictions.",
 )  # fmt: skip
 DOOR = (
