@@ -8,6 +8,7 @@ it first, so that a newcomer is served.
 from __future__ import annotations
 
 import asyncio
+import asyncio.constants
 import json
 import logging
 import resource
@@ -149,6 +150,8 @@ def guard_connections(settings: DoorSettings) -> None:
 
     BentoML names no protocol to uvicorn, so it looks `auto` up when it starts, after our module was imported.
     """
+    # Over TLS our protocol begins after the handshake, for which asyncio waits a minute and uvicorn names no time.
+    asyncio.constants.SSL_HANDSHAKE_TIMEOUT = float(settings.header_timeout_s)
     guarded: Any = type("GuardedConnection", (GuardedConnection,), {"room": Room(settings)})
     assert "auto" in uvicorn.config.HTTP_PROTOCOLS, "uvicorn chooses its protocol in another way now"
     uvicorn.config.HTTP_PROTOCOLS["auto"] = guarded
@@ -156,7 +159,7 @@ def guard_connections(settings: DoorSettings) -> None:
 
 def raise_handle_limit(settings: DoorSettings) -> None:
     """Let this process open as many files as it takes for its connections, as far as it may."""
-    wanted = settings.max_connections + OTHER_HANDLES
+    wanted = 2 * settings.max_connections + OTHER_HANDLES  # as many again that are still shaking hands over TLS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

@@ -175,7 +175,7 @@ def test_over_tls_it_answers_as_before_and_says_so(tmp_path: Path) -> None:
         return False
 
     flags = ("--ssl-certfile", str(certificate), "--ssl-keyfile", str(key))
-    settings = {"TANDEM_MODELS": "tests.service.models:LetterModel"}
+    settings = {"TANDEM_MODELS": "tests.service.models:LetterModel", "TANDEM_HEADER_TIMEOUT_S": "1"}
     with serving(tmp_path / "home", settings, target=flags, ready=ready) as server:
         answer = get_over_tls(context, server.port, "/models")
         assert answer.startswith("HTTP/1.1 200")
@@ -184,6 +184,8 @@ def test_over_tls_it_answers_as_before_and_says_so(tmp_path: Path) -> None:
         with socket.create_connection(("127.0.0.1", server.port), 20) as plain:
             plain.sendall(b"GET /models HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert b"letters" not in plain.recv(65536)
+        with socket.create_connection(("127.0.0.1", server.port), 20) as silent:
+            assert silent.recv(65536) == b""  # a handshake that never begins is not waited for
 
 
 def get_over_tls(context: ssl.SSLContext, port: int, path: str) -> str:
