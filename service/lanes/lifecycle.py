@@ -15,6 +15,7 @@ from service.errors import ServiceError, UnknownModel
 from service.lanes.contract import Lane
 from service.lanes.errors import ModelNotServable, NameNotLoadable, SeveralVersions, UnknownTag
 from service.lanes.repository import Lanes
+from service.lanes.try_lane import try_lane
 from service.settings import Settings
 
 log = logging.getLogger("bentoml.tandem")
@@ -127,6 +128,12 @@ class Lifecycle:
             log.warning("model not loaded: %s", described.tag, exc_info=error)
             why = str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}."
             raise ModelNotServable(described.tag, why=why) from None
+        try:
+            await try_lane(lane)
+        except ModelNotServable as error:
+            log.warning("model not loaded: %s", error)
+            await asyncio.to_thread(lane.close)
+            raise
         self._lanes.add(lane, described)
         self._unloaded.discard(lane.tag)
         return lane

@@ -199,6 +199,16 @@ class UnmakeableModel(LetterModel):
         raise ZeroDivisionError("in /srv/secret/place.py: nothing was divided")
 
 
+class NeverFiniteModel(LetterModel):
+    """A model that answers NaN whatever it is asked, as one does whose weights have overflown."""
+
+    tag = "never-finite:1"
+    spec = LetterModel.spec.model_copy(update={"name": "never-finite"})
+
+    def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
+        return {"logits": super().forward(micro_batch)["logits"] * np.float32(np.nan)}
+
+
 class EmbeddingModel(LetterModel):
     """Embeds a text as how often each of four letters is in it; breaks down where it says poison."""
 

@@ -19,6 +19,7 @@ from tests.service.server import Server, serving
 from tests.service.test_serve import until
 
 SECOND = "tests.service.models:SecondLetterModel"
+NEVER_FINITE = "tests.service.models:NeverFiniteModel"
 UNMAKEABLE = "tests.service.models:UnmakeableModel"
 GATED = "tests.service.models:GatedModel"
 
@@ -41,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, gate: Path) -> Iterator[Ser
         (broken / "tandem.yaml").write_text((broken / "tandem.yaml").read_text() + "\n# changed\n")
     settings = {
         "TANDEM_MODELS": "tests.service.models:LetterModel",
-        "TANDEM_MAY_LOAD": f"{SECOND},{UNMAKEABLE},{GATED}",
+        "TANDEM_MAY_LOAD": f"{SECOND},{UNMAKEABLE},{NEVER_FINITE},{GATED}",
         "TANDEM_TEST_GATE": str(gate),
     }
     with serving(home, settings) as running:
@@ -120,6 +121,7 @@ def test_a_model_of_the_store_is_loaded_by_its_tag_once_however_many_ask_for_it_
         ("bbc-bert:0000", 404, "has no 'bbc-bert:0000'"),
         ("damaged:1", 422, "sha256"),
         (UNMAKEABLE, 422, "ZeroDivisionError"),
+        (NEVER_FINITE, 422, "it answers no plain row: NonFiniteOutput"),
         ("tests.service.models:PoisonModel", 403, "is no tag of the model store"),
         ("os:System", 403, "is no tag of the model store"),
         ("../zoo/bbc-bert", 403, "is no tag of the model store"),
@@ -143,9 +145,10 @@ def test_unloading_answers_what_waits_first(server: Server, gate: Path) -> None:
     async def check() -> None:
         async with Connection(server.port) as holder, Connection(server.port) as waiting, Connection(server.port) as to:
             assert (await to.ask("POST", "/models/load", json.dumps({"model": GATED}).encode())).status == 200
+            tried = await asyncio.to_thread(server.metric, "wait_seconds_count", "gated:1")
             gate.touch()
             holder.send("POST", "/predict", predict_body("gated", ["ape held"]))
-            await until(lambda: server.metric("wait_seconds_count", "gated:1") == 1)
+            await until(lambda: server.metric("wait_seconds_count", "gated:1") == tried + 1)
             waiting.send("POST", "/predict", predict_body("gated", ["zebra waiting"]))
             await until(lambda: server.metric("queue_rows", "gated:1") == 1)
             to.send("POST", "/models/unload", json.dumps({"model": "gated:1"}).encode())
