@@ -15,10 +15,10 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch.claims.footer import FalseClaim, check_chunks, check_kinds, check_schema
-from batch.claims.pages import PageWatch
 from batch.errors import InputChanged, InputNotFound, UnreadableParquet
 from batch.stores.storage import ObjectInfo, Store
+from models.claims.footer import FalseClaim, check_chunks, check_kinds, check_schema
+from models.claims.pages import PageWatch
 
 MIB = 1024 * 1024
 _TAIL_BYTES = 64 * 1024

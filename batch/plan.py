@@ -13,7 +13,6 @@ from itertools import islice
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch.claims.footer import FalseClaim, check_types
 from batch.columns import JobColumns
 from batch.errors import SchemaMismatch, UnreadableParquet, UsageError
 from batch.parquet_source import read_footer, wanted_leaves
@@ -21,6 +20,7 @@ from batch.read import first_line, matching_rows
 from batch.shard import Piece, Plan, Shard, make_shard, partition_of, partition_values
 from batch.stores.storage import ObjectInfo, Store
 from batch.where import check_where
+from models.claims.footer import FalseClaim, check_types
 
 log = logging.getLogger("tandem")
 

@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batch.bounds import MIB, Bounds
-from batch.claims.pages import PageWatch, TooWide
 from batch.columns import OWN_ROW, OWN_SOURCE, JobColumns
 from batch.errors import SchemaMismatch, UnreadableParquet
 from batch.parquet_source import BUFFER_BYTES, PinnedFile, Range, column_ranges, wanted_leaves
 from batch.shard import Piece, Shard
 from batch.stores.storage import ObjectInfo, Store
+from models.claims.pages import PageWatch, TooWide
 
 #: Rows of a shard's first window: the arithmetic waits until it is encoded. With 1024 that was three times as long.
 FIRST_ROWS = 128

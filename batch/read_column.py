@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch.bounds import Bounds
-from batch.claims.pages import TooWide
 from batch.errors import UnreadableParquet, UsageError
 from batch.parquet_source import BUFFER_BYTES, PinnedFile, read_footer, wanted_leaves
 from batch.plan import source_schema
 from batch.read import fetched_ahead, first_line, group_batches
 from batch.stores.storage import ObjectInfo, Store
+from models.claims.pages import TooWide
 
 
 class ObjectColumn:

@@ -15,6 +15,7 @@ A row that cannot be answered is no error of the request: it is an entry `{"erro
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class ServiceError(Exception):
@@ -40,6 +41,11 @@ class RequestInvalid(ServiceError):
     """A request that is not of the shape that is asked for; says where, what was expected and what was found."""
 
     status = 400
+
+    @property
+    def detail(self) -> list[dict[str, Any]]:
+        """Each field that is wrong, where the body is JSON."""
+        return []
 
 
 class UnknownModel(ServiceError):

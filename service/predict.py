@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,8 @@ from models.model import RowFault
 from service.disconnect import while_connected
 from service.door.access import charge_rows, require_model, unknown_model
 from service.door.fetch.rows import fetch_rows
-from service.errors import UnknownModel
-from service.lanes.contract import Lane
+from service.errors import RequestInvalid, UnknownModel
+from service.lanes.contract import Lane, Priority
 from service.schemas import Answer, merge_answers, read_rows
 from service.serving import serving_of
 
@@ -75,5 +76,45 @@ async def answer_values(
     request: Request, lane: Lane, values: Sequence[Any], faults: Mapping[int, RowFault]
 ) -> Predicted:
     """The same for rows that have been charged."""
-    answers = await while_connected(request, lane.submit(list(values)))
-    return Predicted(lane=lane, answers=merge_answers(len(values) + len(faults), answers, faults))
+    answers = await while_connected(request, submit_values(request, lane, values, faults))
+    return Predicted(lane=lane, answers=answers)
+
+
+async def submit_values(
+    request: Request, lane: Lane, values: Sequence[Any], faults: Mapping[int, RowFault]
+) -> list[Answer]:
+    """The same for whoever sees to it himself that the caller is still there."""
+    answers = await lane.submit(list(values), priority=read_priority(request), timeout_s=read_timeout_s(request))
+    return merge_answers(len(values) + len(faults), answers, faults)
+
+
+def read_timeout_s(request: Request) -> float | None:
+    """For how long the caller waits, by X-Request-Timeout.
+
+    Raises:
+        RequestInvalid: it is no number of seconds above 0.
+    """
+    found = request.headers.get("x-request-timeout")
+    if found is None:
+        return None
+    try:
+        seconds = float(found)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise RequestInvalid(f"X-Request-Timeout: found {found[:40]!r}, expected seconds above 0, such as 0.5.")
+    return seconds
+
+
+def read_priority(request: Request) -> Priority:
+    """Whose turn it is, by X-Request-Priority.
+
+    Raises:
+        RequestInvalid: it is none that there is.
+    """
+    found = request.headers.get("x-request-priority", "interactive")
+    if found == "interactive":
+        return "interactive"
+    if found == "background":
+        return "background"
+    raise RequestInvalid(f"X-Request-Priority: found {found[:40]!r}, expected interactive or background.")

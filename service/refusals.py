@@ -32,6 +32,8 @@ async def answer_error(request: Request, error: Exception) -> Response:
     elif error.status == 500:
         log.error("request failed: %s (request %s)", *said)
     said_so = refusal(str(error), status=error.status, path=request.url.path, param=getattr(error, "param", None))
+    if isinstance(error, RequestInvalid) and error.detail and "detail" not in said_so:
+        said_so["detail"] = error.detail
     return JSONResponse(said_so, status_code=error.status, headers=dict(error.headers))
 
 

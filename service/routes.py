@@ -20,7 +20,8 @@ from service.observe import health, metrics
 from service.observe.seen import seen_of
 from service.openapi import describe
 from service.operations import Handler, Operation
-from service.protocols import models_json, openai, predict_json
+from service.protocols import models_json, openai
+from service.protocols.predict import handlers as predict
 from service.protocols.v2 import operations as v2
 from service.refusals import answer_bug, answer_error, answer_gone, refusal
 from service.ui import handlers as ui
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 OPERATIONS: tuple[Operation, ...] = (
-    *predict_json.OPERATIONS,
+    *predict.OPERATIONS,
     *models_json.OPERATIONS,
     *jobs.OPERATIONS,
     *v2.OPERATIONS,

@@ -72,10 +72,23 @@ class ModelCards(BaseModel):
     models: list[ModelCard]
 
 
+class Problem(BaseModel):
+    """What is wrong with one field of a body."""
+
+    loc: list[str | int] = Field(description="where: names of fields and places in arrays; empty for the whole body")
+    msg: str = Field(description="what was expected there, and what was found")
+
+
 class ErrorResponse(BaseModel):
     """Why a whole request was not answered."""
 
     error: str
+
+
+class BodyProblems(ErrorResponse):
+    """Why a body was not answered, field by field where it is JSON of another shape."""
+
+    detail: list[Problem] = Field(default=[], description="each field that is wrong")
 
 
 def read_rows(column: InputColumn, rows: Sequence[Any]) -> tuple[list[Any], dict[int, RowFault]]:

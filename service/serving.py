@@ -18,6 +18,7 @@ from service.observe.access_log import AccessLog
 from service.observe.event_metrics import EventMetrics
 from service.observe.http_metrics import HttpMetrics
 from service.observe.spans import open_tracing
+from service.protocols.predict.streams import Streams
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Serving:
         access_log: a line a request; None where none is asked for.
         tracing: a span a request; None where none is asked for.
         fetcher: reads the images that rows name by an address.
+        streams: of JSON lines that are open.
         jobs: that callers submitted.
     """
 
@@ -47,6 +49,7 @@ class Serving:
         check = partial(check_room, keep_free_bytes=settings.lanes.keep_free_bytes)
         self.lifecycle = Lifecycle(self.models, settings, open_lane=self.open_counted, check_room=check)
         self.fetcher = Fetcher(settings.door.allow_urls, limit_bytes=settings.door.max_body_bytes)
+        self.streams = Streams(settings.streams.max_streams)
         self.jobs = Jobs(settings.jobs, self.events)
 
     async def start(self) -> None:

@@ -16,6 +16,7 @@ from service.errors import SettingsInvalid
 from service.jobs.settings import JOBS, JobsSettings
 from service.lanes.settings import LANES, LaneSettings
 from service.observe.settings import OBSERVE, ObserveSettings
+from service.protocols.predict.settings import STREAMS, StreamSettings
 from service.setting import Setting, names, one_of, whole_number
 from service.supervise.settings import SUPERVISE, SuperviseSettings
 
@@ -61,7 +62,7 @@ THREADS = Setting[int](
 )  # fmt: skip
 SERVER = (MODELS, RUNTIME, PRECISION, TOLERANCE, DEVICE, THREADS)
 #: Every setting of every room, for the flags of `tandem serve`.
-ALL_SETTINGS: tuple[Setting[Any], ...] = (*SERVER, *LANES, *DOOR, *OBSERVE, *JOBS, *SUPERVISE)
+ALL_SETTINGS: tuple[Setting[Any], ...] = (*SERVER, *LANES, *DOOR, *OBSERVE, *JOBS, *STREAMS, *SUPERVISE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,7 @@ class Settings:
         lanes: how requests wait and are put together.
         door: who may come in, and with how much.
         observe: what the server says of itself.
+        streams: of JSON lines.
         jobs: how they are kept, and what they get of the machine.
         supervise: how its processes end.
     """
@@ -92,6 +94,7 @@ class Settings:
     door: DoorSettings = field(default_factory=DoorSettings)
     observe: ObserveSettings = field(default_factory=ObserveSettings)
     jobs: JobsSettings = field(default_factory=lambda: JobsSettings.read({}))
+    streams: StreamSettings = field(default_factory=StreamSettings)
     supervise: SuperviseSettings = field(default_factory=SuperviseSettings)
 
 
@@ -128,6 +131,7 @@ def read_settings(environ: Mapping[str, str], *, built_with: tuple[str, ...] = (
         lanes=LaneSettings.read(environ),
         door=DoorSettings.read(environ),
         observe=ObserveSettings.read(environ),
+        streams=StreamSettings.read(environ),
         jobs=JobsSettings.read(environ),
         supervise=SuperviseSettings.read(environ),
     )

@@ -79,11 +79,25 @@ def test_the_job_file_runs_as_it_stands(newcomer: tuple[Path, dict[str, str]]) -
 def test_the_request_is_answered_as_it_stands(tmp_path: Path) -> None:
     (block,) = [block for block in blocks("sh") if block.startswith("curl ")]
     (job,) = [block for block in blocks("sh") if block.startswith("job=")]
-    settings = {"TANDEM_MODELS": "bbc-bert", "TANDEM_JOBS_PRIORITY": "equal"}
+    clients = [block for block in blocks("sh") if block.startswith("python - <<")]
+    (changes,) = [block for block in blocks("sh") if block.startswith("models=")]
+    models = "bbc-bert,tests.service.models:EmbeddingModel"
+    settings = {"TANDEM_MODELS": models, "TANDEM_JOBS_PRIORITY": "equal"}
+    shell = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     with serving(tmp_path / "home", settings) as server:
         answer = run(["bash", "-c", block.replace(":3000", f":{server.port}")], tmp_path, dict(os.environ))
         job = job.replace(":3000", f":{server.port}").replace("vowels-predicted", f"{tmp_path}/out")
         events = run(["bash", "-euo", "pipefail", "-c", job], tmp_path, dict(os.environ))
+        triton, embeddings = (
+            run(["bash", "-c", client.replace(":3000", f":{server.port}").replace("minilm", "counts")], tmp_path, shell)
+            for client in clients
+        )
+        changed = run(["bash", "-euo", "pipefail", "-c", changes.replace(":3000", f":{server.port}")], tmp_path, shell)
+    assert "b'sports'" in triton
+    assert "WrongType" in triton
+    assert "2 vectors of 4 by counts:1" in embeddings
+    assert changed.count('"name":"vowels-bilstm"') == 2
+    assert '"error"' not in changed.replace('"error"]', "")
     assert '"status": "done"' in events.splitlines()[-2]
     assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
     assert '"label":"sports"' in answer

@@ -58,13 +58,13 @@ class Body:
 
     def __init__(self, bodies: Bodies, receive: Receive, limit_bytes: int, unpack: Decompressor | None) -> None:
         self._bodies, self._receive, self._limit, self._unpack = bodies, receive, limit_bytes, unpack
-        self._held, self._complete = 0, False
+        self._held, self._complete, self._dawdles = 0, False, False
         self._came, self._waited_s = 0, 0.0  # since its speed was last looked at
 
     async def receive(self) -> Message:
         if self._complete:
             return await self._receive()
-        message = await self._receive_in_time()
+        message = await (self._receive() if self._dawdles else self._receive_in_time())
         if message["type"] != "http.request":
             self._complete = True
             return message
@@ -74,6 +74,15 @@ class Body:
             data = self._unpack.feed(data, last=self._complete)
         self.hold(len(data))
         return {"type": "http.request", "body": data, "more_body": not self._complete}
+
+    def let_go(self, size: int) -> None:
+        """So many bytes of what has come are no longer held: a stream may be longer than a body."""
+        self._held -= size
+        self._bodies.held_bytes -= size
+
+    def may_dawdle(self) -> None:
+        """Whoever reads this body has a rule of his own for senders who are slow."""
+        self._dawdles = True
 
     def close(self) -> None:
         """The request is over, and with it what it held."""

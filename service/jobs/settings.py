@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.jobs.processors import count_processors
 from service.setting import Setting, names, one_of, whole_number
 
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?)?(B?)", re.IGNORECASE)
@@ -47,7 +47,7 @@ QUEUE = Setting[int](
 )  # fmt: skip
 JOB_THREADS = Setting[int](
     variable="TANDEM_JOBS_THREADS", flag="--jobs-threads", read=whole_number(1, 1024), default=0, metavar="N",
-    help="Threads of the arithmetic of one job. Default: the cores but one.",
+    help="Threads of the arithmetic of one job. Default: the cores but one, of those the container may use.",
 )  # fmt: skip
 MEMORY = Setting[str](
     variable="TANDEM_JOBS_MEMORY", flag="--jobs-memory", read=read_size, default="", metavar="SIZE",
@@ -100,7 +100,7 @@ class JobsSettings:
             folder=Path(DIR.of(environ) or Path(state) / "tandem" / "jobs").expanduser().absolute(),
             at_once=AT_ONCE.of(environ),
             queue=QUEUE.of(environ),
-            threads=JOB_THREADS.of(environ) or max(len(os.sched_getaffinity(0)) - 1, 1),
+            threads=JOB_THREADS.of(environ) or max(count_processors() - 1, 1),
             priority=PRIORITY.of(environ),
             memory=MEMORY.of(environ),
             allow=ALLOW.of(environ),

@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch.bounds import Bounds
-from batch.claims.thrift import Malformed, TooShort, read_struct
 from batch.columns import JobColumns, job_columns
 from batch.errors import JobError, UnreadableParquet
 from batch.plan import make_plan
 from batch.read import read_rows
 from batch.spec import JobSpec
 from batch.stores.local_store import LocalStore
+from models.claims.thrift import Malformed, TooShort, read_struct
 from models.footprint import held_bytes, reset_peak
 from tests.batch.command import ROOT, Command, assert_refused, environment, job, tandem
 from tests.batch.crafted import ZSTD, Crafted, group_element, page, text_element, texts_page

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch.claims.thrift import (
+from models.claims.thrift import (
     LIST,
     Malformed,
     TooShort,

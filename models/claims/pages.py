@@ -13,8 +13,8 @@ from struct import Struct
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch.claims.footer import FalseClaim
-from batch.claims.thrift import Malformed, TooShort, read_struct
+from models.claims.footer import FalseClaim
+from models.claims.thrift import Malformed, TooShort, read_struct
 
 MIB = 1 << 20
 #: pyarrow's own bound on a header, which may hold statistics.
