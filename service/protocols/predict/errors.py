@@ -5,6 +5,7 @@ ServiceError
 ├── NotAcceptable       406         Accept names nothing that can be answered with
 ├── TableUnreadable     400         Parquet or Arrow that is damaged, or claims what cannot be
 ├── TableTooLarge       413         one that unpacks to more than a body may be
+├── ModelsDiffer        409         a body that names another model than the address
 ├── ColumnMissing       400         a table without the model's input column
 ├── LineTooLong         413         a line of a stream of lines that does not end
 ├── StreamsFull         503         as many streams of lines as the server takes are open
@@ -61,6 +62,16 @@ class TableTooLarge(ServiceError):
             "Send fewer rows; for whole files there is: tandem run."
         )
         self.size_bytes, self.limit_bytes = size_bytes, limit_bytes
+
+
+class ModelsDiffer(ServiceError):
+    """Address and body name different models."""
+
+    status = 409
+
+    def __init__(self, *, address: str, body: str) -> None:
+        super().__init__(f"model: the address says {address[:100]!r}, the body {body}. Say it once.")
+        self.address, self.body = address, body
 
 
 class ColumnMissing(ServiceError):

@@ -106,6 +106,7 @@ OPERATIONS = (
             404: Answered(description="A model that is not served here", content=REFUSED),
             406: Answered(description="Accept names nothing that can be given", content=REFUSED),
             408: Answered(description="The body came too slowly", content=REFUSED),
+            409: Answered(description="Address and body name different models", content=REFUSED),
             413: Answered(description="A body or a number of rows beyond the limit", content=REFUSED),
             415: Answered(description="A body of a kind that is not read here", content=REFUSED),
             500: Answered(description="The model broke down; no row could be singled out", content=REFUSED),

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from service.errors import RequestInvalid
+from service.protocols.predict.errors import ModelsDiffer
 from service.schemas import PredictRequest, Problem
 
 #: What pydantic calls a mistake -> what we say of it.
@@ -43,7 +44,8 @@ def read_request(body: bytes, *, model: str | None) -> PredictRequest:
         model: what `?model=` says; then the body need not say it.
 
     Raises:
-        RequestInvalid: no JSON, not of the request's shape, or of another model than the address.
+        BodyInvalid: no JSON, or not of the request's shape.
+        ModelsDiffer: it names another model than the address.
     """
     try:
         content = json.loads(body)
@@ -54,8 +56,7 @@ def read_request(body: bytes, *, model: str | None) -> PredictRequest:
         raise BodyInvalid([Problem(loc=[], msg=f"expected an object, found {shown(content)}")])
     if model is not None:
         if content.get("model", model) != model:
-            said = f"the address says {model[:100]!r}, the body {shown(content['model'])}"
-            raise BodyInvalid([Problem(loc=["model"], msg=said)])
+            raise ModelsDiffer(address=model, body=shown(content["model"]))
         content["model"] = model
     try:
         return PredictRequest.model_validate(content)
