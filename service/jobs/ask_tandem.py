@@ -64,8 +64,8 @@ async def plan_job(folder: Path, spec: Mapping[str, Any]) -> dict[str, Any] | No
     return planned
 
 
-async def write_report(folder: Path, output: str, *, jobs_folder: Path) -> Path:
-    """Have the page of an output written into the job's folder.
+async def write_report(folder: Path, spec: Mapping[str, Any], *, jobs_folder: Path) -> Path:
+    """Have the page of a job's output written into the job's folder.
 
     Raises:
         JobRefused: it cannot be made, and why.
@@ -76,7 +76,9 @@ async def write_report(folder: Path, output: str, *, jobs_folder: Path) -> Path:
     with kept():
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        found = await run_tandem(process.command_of("report", output, "-o", str(arriving)), folder, timeout_s=REPORT_S)
+        region = ("--region", spec["region"]) if spec.get("region") else ()
+        command = process.command_of("report", spec["output"], "-o", str(arriving), *region)
+        found = await run_tandem(command, folder, timeout_s=REPORT_S)
         if found is None:
             raise JobsUnavailable(f"the report was not made within {REPORT_S:.0f} s")
         if found[0]:

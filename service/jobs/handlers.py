@@ -150,7 +150,7 @@ async def report(request: Request) -> Response:
     async with jobs.reporting:
         if not is_fresh(folder / REPORT, found):
             try:
-                await write_report(folder, found.spec["output"], jobs_folder=jobs.settings.folder)
+                await write_report(folder, found.spec, jobs_folder=jobs.settings.folder)
             except JobRefused as refused:
                 raise NoReportYet(found.id, str(refused)) from None
     return FileResponse(folder / REPORT, media_type="text/html", headers=REPORT_HEADERS)

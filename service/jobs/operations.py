@@ -19,6 +19,24 @@ ID = Parameter(
     name="id", place="path", description="as the job's `id`", schema={"type": "string", "minLength": 1}, required=True
 )
 
+#: One event, as OpenAPI describes streams of them.
+EVENT = {
+    "type": "object",
+    "description": "One event; `data` is the job as JSON.",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"const": "message"},
+        "retry": {"type": "integer"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/Job"},
+        },
+    },
+    "required": ["id", "data"],
+    "additionalProperties": False,
+}
+
 OPERATIONS = (
     Operation(
         method="POST",
@@ -101,7 +119,7 @@ OPERATIONS = (
         answers={
             200: Answered(
                 description="Server-sent events: `data` is the job, once now and once for each change, until it ends",
-                content={"text/event-stream": {"type": "string"}},
+                content={"text/event-stream": EVENT},
             ),
             204: Answered(description="Nothing will come after Last-Event-ID"),
             **UNKNOWN,

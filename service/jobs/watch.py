@@ -22,13 +22,13 @@ async def watch_job(
 
     It ends after the one that says that the job has ended, when the job is forgotten, and when the server stops.
     """
-    yield f"retry: {RETRY_MS}\n\n"
     found: JobRecord | None = first
-    seen, quiet_s = -1, 0.0
+    seen, quiet_s, opening = -1, 0.0, f"retry: {RETRY_MS}\n"
     while found is not None:
         if found.revision != seen:
             seen, quiet_s = found.revision, 0.0
-            yield f"id: {seen}\ndata: {json.dumps(found.to_json())}\n\n"
+            yield f"{opening}id: {seen}\ndata: {json.dumps(found.to_json())}\n\n"
+            opening = ""
         if found.has_ended or is_stopping():
             return
         await asyncio.sleep(LOOK_S)
