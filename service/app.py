@@ -1,4 +1,4 @@
-"""The BentoML service: a lane for each model in one process.
+"""The BentoML service: a lane for each model in one process, or with --isolated a process for each model.
 
 `bentoml serve` in the repository root, or of a built bento, starts it. BentoML packages, supervises and exposes;
 batching (service/lanes/), protocols and the door are ours.
@@ -20,6 +20,7 @@ from service.door.connections import guard_connections, raise_handle_limit
 from service.door.door import Door
 from service.door.key_file import read_key_file
 from service.errors import ServiceError, SettingsInvalid
+from service.isolated.slots import depending_on, make_slots, refuse_shared
 from service.observe.watch import Watch
 from service.packaging import describe_image, model_references
 from service.routes import OPERATIONS, Ours, make_app
@@ -42,6 +43,9 @@ NEVER_S = 7 * 86400
 #: BentoML's own default is every address of the machine; it is ours in a container only, whose address is nobody's.
 DEFAULT_HOST = "0.0.0.0" if os.environ.get("BENTOML_CONTAINERIZED", "").lower() == "true" else "127.0.0.1"
 
+#: With --isolated: services of a process each, told their models by ours.
+SLOTS = make_slots(SETTINGS, timeout_s=NEVER_S)
+
 
 @bentoml.service(
     name="tandem",
@@ -57,6 +61,7 @@ DEFAULT_HOST = "0.0.0.0" if os.environ.get("BENTOML_CONTAINERIZED", "").lower() 
     # runtimes are given SETTINGS.threads themselves.
     envs=[{"name": "OMP_NUM_THREADS", "value": "1"}],
 )
+@depending_on(SLOTS)
 class Tandem:
     """Predicts rows with the models that it serves; GET /docs.json says all that it answers."""
 
@@ -74,6 +79,7 @@ class Tandem:
         """Before any worker is started: may it listen there, and can every model be served?"""
         try:
             refuse_public(host_of_command(), SETTINGS.door)
+            refuse_shared(SETTINGS, os.environ)
             if SETTINGS.door.keys:
                 read_key_file(SETTINGS.door.keys)
             check_target(SETTINGS.door.audit_log)

@@ -45,11 +45,11 @@ def find_problem(settings: Settings) -> Problem | None:
 
 
 def main() -> int:
-    from service.lanes.repository import open_lanes
+    from service.lanes.repository import open_lanes, open_local_worker
 
     end_with_supervisor(os.environ)
     try:
-        open_lanes(read_settings(os.environ, built_with=models_of_bento())).close()
+        open_lanes(read_settings(os.environ, built_with=models_of_bento()), open_local_worker).close()
     except (ModelError, ServiceError) as error:
         print(error, file=sys.stderr)
         return MODEL if isinstance(error, ModelError) else SETTINGS

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from models.load import Described
 from service.door.fetch.fetcher import Fetcher
+from service.isolated.open_workers import open_remote_workers
 from service.jobs.jobs import Jobs
 from service.lanes.contract import Lane
 from service.lanes.lifecycle import Lifecycle
-from service.lanes.repository import Lanes, open_lane, open_lanes
+from service.lanes.repository import Lanes, open_lane, open_lanes, open_local_worker
 from service.lanes.room import check_room
 from service.observe.access_log import AccessLog
 from service.observe.event_metrics import EventMetrics
@@ -35,6 +36,7 @@ class Serving:
         http, events: what is counted of requests, and of jobs and model loads.
         access_log: a line a request; None where none is asked for.
         tracing: a span a request; None where none is asked for.
+        open_worker: loads a model, into this process or into one of its own.
         fetcher: reads the images that rows name by an address.
         streams: of JSON lines that are open.
         jobs: that callers submitted.
@@ -45,7 +47,8 @@ class Serving:
         self.http, self.events = HttpMetrics(), EventMetrics()
         self.access_log = self.open_access_log()
         self.tracing = open_tracing(os.environ)
-        self.models: Lanes = open_lanes(settings)
+        self.open_worker = open_remote_workers(os.environ) if settings.isolated.on else open_local_worker
+        self.models: Lanes = open_lanes(settings, self.open_worker)
         check = partial(check_room, keep_free_bytes=settings.lanes.keep_free_bytes)
         self.lifecycle = Lifecycle(self.models, settings, open_lane=self.open_counted, check_room=check)
         self.fetcher = Fetcher(settings.door.allow_urls, limit_bytes=settings.door.max_body_bytes)
@@ -77,7 +80,7 @@ class Serving:
         """Open a lane while the server runs, and count how that ended."""
         begun = time.monotonic()
         try:
-            lane = open_lane(described, settings)
+            lane = open_lane(described, settings, open_worker=self.open_worker)
         except BaseException:
             self.events.model_failed(time.monotonic() - begun)
             raise

@@ -13,6 +13,7 @@ from models.locate import zoo_folders
 from models.variants import PRECISIONS, RUNTIMES
 from service.door.settings import DOOR, DoorSettings
 from service.errors import SettingsInvalid
+from service.isolated.settings import ISOLATION, IsolatedSettings
 from service.jobs.settings import JOBS, JobsSettings
 from service.lanes.settings import LANES, LaneSettings
 from service.observe.settings import OBSERVE, ObserveSettings
@@ -62,7 +63,7 @@ THREADS = Setting[int](
 )  # fmt: skip
 SERVER = (MODELS, RUNTIME, PRECISION, TOLERANCE, DEVICE, THREADS)
 #: Every setting of every room, for the flags of `tandem serve`.
-ALL_SETTINGS: tuple[Setting[Any], ...] = (*SERVER, *LANES, *DOOR, *OBSERVE, *JOBS, *STREAMS, *SUPERVISE)
+ALL_SETTINGS: tuple[Setting[Any], ...] = (*SERVER, *LANES, *DOOR, *OBSERVE, *JOBS, *STREAMS, *ISOLATION, *SUPERVISE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,8 @@ class Settings:
         observe: what the server says of itself.
         streams: of JSON lines.
         jobs: how they are kept, and what they get of the machine.
-        supervise: how its processes end.
+        isolated: whether models have processes of their own.
+        supervise: how the server's processes end.
     """
 
     models: tuple[str, ...]
@@ -95,6 +97,7 @@ class Settings:
     observe: ObserveSettings = field(default_factory=ObserveSettings)
     jobs: JobsSettings = field(default_factory=lambda: JobsSettings.read({}))
     streams: StreamSettings = field(default_factory=StreamSettings)
+    isolated: IsolatedSettings = field(default_factory=IsolatedSettings)
     supervise: SuperviseSettings = field(default_factory=SuperviseSettings)
 
 
@@ -133,5 +136,6 @@ def read_settings(environ: Mapping[str, str], *, built_with: tuple[str, ...] = (
         observe=ObserveSettings.read(environ),
         streams=StreamSettings.read(environ),
         jobs=JobsSettings.read(environ),
+        isolated=IsolatedSettings.read(environ),
         supervise=SuperviseSettings.read(environ),
     )

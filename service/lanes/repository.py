@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from models.load import Described, describe_model, load_model
@@ -13,11 +13,14 @@ from service.errors import SettingsInvalid, UnknownModel
 from service.lanes.contract import Lane
 from service.lanes.lane import Lane as ThreadLane
 from service.lanes.warm_up import warm_up
-from service.lanes.worker import LocalWorker
+from service.lanes.worker import LocalWorker, Worker
 from service.schemas import ModelCard
 from service.settings import Settings
 
 log = logging.getLogger("bentoml.tandem")
+
+#: Loads a described model, in this process or in one of its own; blocking. Raises ModelError.
+OpenWorker = Callable[[Described, Settings], Worker]
 
 
 class Lanes:
@@ -128,8 +131,12 @@ def name_of(tag: str) -> str:
     return tag.partition(":")[0]
 
 
-def open_lanes(settings: Settings) -> Lanes:
+def open_lanes(settings: Settings, open_worker: OpenWorker) -> Lanes:
     """Load every model, let it answer a row, and open its lane.
+
+    Args:
+        settings: names the models.
+        open_worker: loads one, here or in a process of its own.
 
     Raises:
         ModelError: a model that is not there, is damaged, or cannot run here.
@@ -142,12 +149,22 @@ def open_lanes(settings: Settings) -> Lanes:
             raise SettingsInvalid(
                 "TANDEM_MODELS", found=",".join(settings.models), expected=f"{described.tag} only once"
             )
-        lanes.add(open_lane(described, settings), described, kept=True)
+        lanes.add(open_lane(described, settings, open_worker=open_worker), described, kept=True)
     return lanes
 
 
-def open_lane(described: Described, settings: Settings) -> Lane:
+def open_lane(described: Described, settings: Settings, *, open_worker: OpenWorker) -> Lane:
     """Load a model, let it answer a row, and open its lane.
+
+    Raises:
+        ModelError: a model that cannot run here.
+    """
+    worker = open_worker(described, settings)
+    return ThreadLane(worker, max_queue_rows=settings.lanes.max_queue_rows, max_wait_s=settings.lanes.max_wait_s)
+
+
+def open_local_worker(described: Described, settings: Settings) -> Worker:
+    """Load a model into this process, and let it answer a row.
 
     Raises:
         ModelError: a model that cannot run here.
@@ -157,9 +174,7 @@ def open_lane(described: Described, settings: Settings) -> Lane:
     answer = warm_up(model)
     log.info("model ready: %s %s %s in %.1f s (first row: %s)", model.tag, model.variant, model.digest[:12],
              time.monotonic() - begun, answer)  # fmt: skip
-    return ThreadLane(
-        LocalWorker(model), max_queue_rows=settings.lanes.max_queue_rows, max_wait_s=settings.lanes.max_wait_s
-    )
+    return LocalWorker(model)
 
 
 def load_described(described: Described, settings: Settings) -> Model:

@@ -13,6 +13,7 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Callable
@@ -101,6 +102,7 @@ def make_arbiter(watchers: list[Any], settings: SuperviseSettings, **options: An
         watcher.env = {**(watcher.env or {}), VARIABLE: str(folder), SUPERVISOR: str(os.getpid())}
         is_entry = watcher.name == ENTRY
         watcher.graceful_timeout = settings.stop_timeout_s if is_entry else REST_S
+        watcher.stop_signal = signal.SIGTERM if is_entry else signal.SIGKILL  # what the rest holds can be had again
         watcher.respawn = watcher.respawn or not is_entry
         watcher.reap_process = told_of_ends(watcher, folder)
     arbiter = OrderlyArbiter(folder)

@@ -1,0 +1,1 @@
+"""Isolated mode: each model in a process of its own, which may end and is replaced."""

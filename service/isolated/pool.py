@@ -1,0 +1,78 @@
+"""Pool: the processes for models, and which of them have none."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+from service.isolated.errors import NoSlot, SlotNotBack
+from service.isolated.slot import Slot
+
+#: How often processes that do not answer are asked again.
+AGAIN_S = 0.1
+
+
+class Pool:
+    """Slots that are free. Safe among threads; a taken slot belongs to its taker.
+
+    With a spare one, a model whose process ended goes on in that at once, and the process that takes the dead one's
+    place is the next spare.
+    """
+
+    def __init__(self, slots: Sequence[Slot]) -> None:
+        self._free = list(slots)
+        self._many, self._taken = len(slots), 0
+        self._lock = threading.Lock()
+        for slot in slots:
+            hello = slot.hello()
+            if hello is not None and hello.busy:  # over a window of a gateway that ended before this one
+                slot.kill()
+
+    def take(self, tag: str, *, within_s: float, instead_of: Slot | None = None) -> Slot:
+        """A slot whose process answers.
+
+        Args:
+            tag: whose it will be.
+            within_s: until one answers; a process takes seconds to start.
+            instead_of: the taker's own, whose process has ended; free from now on.
+
+        Raises:
+            NoSlot: every slot has a model.
+            SlotNotBack: none answered in time.
+        """
+        until = time.monotonic() + within_s
+        with self._lock:
+            if instead_of is not None:
+                self._free.append(instead_of)
+            elif self._taken == self._many:
+                raise NoSlot(tag, slots=self._many)
+            else:
+                self._taken += 1
+        while True:
+            slot = self._next()
+            if slot is not None and slot.hello() is not None:
+                return slot
+            if slot is not None:
+                self._put_back(slot)
+            if time.monotonic() > until:
+                with self._lock:
+                    self._taken -= 1
+                raise SlotNotBack(tag, within_s=within_s)
+            time.sleep(AGAIN_S)
+
+    def give(self, slot: Slot) -> None:
+        """Take a slot back."""
+        self._put_back(slot)
+        with self._lock:
+            self._taken -= 1
+
+    def _put_back(self, slot: Slot) -> None:
+        """Behind the others, for it may be one that does not answer."""
+        slot.hang_up()
+        with self._lock:
+            self._free.append(slot)
+
+    def _next(self) -> Slot | None:
+        with self._lock:
+            return self._free.pop(0) if self._free else None

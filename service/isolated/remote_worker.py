@@ -1,0 +1,283 @@
+"""RemoteWorker: a lane's model in a process of its own, which may end, hang, and is replaced."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from models.costs import Costs
+from models.errors import ModelError
+from models.load import Described
+from models.model import RowFault
+from models.spec import ModelSpec
+from models.window import WindowStats
+from service.errors import LaneClosed
+from service.isolated.convicted import Convicted
+from service.isolated.errors import ModelRaised, SlotEnded, SlotHung, SlotNotBack
+from service.isolated.messages import Ask, Known, Leave, Load, Loaded, Question, Raised, Reply, Said
+from service.isolated.pool import Pool
+from service.isolated.slot import Slot
+from service.lanes.worker import Answered
+from service.schemas import Answer, ModelCard
+from service.settings import Settings
+
+log = logging.getLogger("bentoml.tandem")
+
+#: For a process to come up, and for a model to be loaded.
+COME_UP_S, LOAD_S = 60.0, 600.0
+#: Without a process for so long the model counts as one that cannot answer; it is tried for all the same.
+COME_BACK_S = 60.0
+AGAIN_S = 1.0
+#: A window may take so many times the longest before it.
+TIMES_LONGEST = 10
+#: Times that a process ends, or hangs, over a row until the row is at fault: once it may be somebody else's doing.
+TWICE = 2
+LEAVE_S = 5.0
+
+
+class RemoteWorker:
+    """A Worker whose model is elsewhere.
+
+    Where the process ends over a window, another one takes its place and the rows are tried one after the other: so a
+    row stands alone that ends it again. A row over which it ended twice alone is answered with an error, WorkerDied,
+    which names the signal. A window that is not answered in time is taken for one that hangs: its process is killed,
+    and the row over which that happens again is answered with RowHung. Such rows are remembered and not tried again.
+    All others of the window are answered as ever. Each such event is one line of the log.
+
+    Args:
+        described: the model.
+        settings: how it runs, and the patience.
+        pool: where processes are had.
+
+    Raises:
+        ModelError: it cannot run here.
+        NoSlot, SlotNotBack: there is no process for it.
+    """
+
+    def __init__(self, described: Described, settings: Settings, pool: Pool) -> None:
+        self._load = Load(described=dataclasses.replace(described, own=None), settings=settings)
+        self._patience_s = float(settings.isolated.patience_s)
+        self._pool, self._convicted = pool, Convicted()
+        self._asking, self._closing = threading.Lock(), threading.Event()
+        self._costs, self._longest_s = Costs(), 0.0
+        self._slot = pool.take(described.tag, within_s=COME_UP_S)
+        try:
+            self._loaded = self._load_first()
+        except BaseException:
+            pool.give(self._slot)
+            raise
+        self.alive = True
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self._load.described.spec
+
+    @property
+    def tag(self) -> str:
+        return self._load.described.tag
+
+    @property
+    def digest(self) -> str:
+        return self._load.described.digest
+
+    @property
+    def variant(self) -> str:
+        return self._loaded.variant
+
+    @property
+    def max_rows(self) -> int:
+        return self._loaded.max_rows
+
+    @property
+    def costs(self) -> Costs:
+        return self._costs
+
+    @property
+    def slot(self) -> Slot:
+        """Where the model is now."""
+        return self._slot
+
+    def card(self) -> ModelCard:
+        return self._card
+
+    def answer(self, values: list[Any]) -> Answered:
+        """As Worker.answer says; a process that ends is replaced, and no WorkerDied is raised.
+
+        Raises:
+            ModelRaised: the model's own code raised, and no row could be singled out.
+            LaneClosed: the worker was closed meanwhile.
+        """
+        begun = time.monotonic()
+        known = [self._convicted.find(value) for value in values]
+        rest = [value for value, answer in zip(values, known, strict=True) if answer is None]
+        with self._asking:
+            parts = self._try(rest) if rest else []
+        answered = join(parts, seconds=time.monotonic() - begun)
+        return answered if len(rest) == len(values) else with_errors(answered, known)
+
+    def close(self) -> None:
+        """Let go of the model. One that hangs is killed."""
+        self._closing.set()
+        if not self._asking.acquire(blocking=False):
+            self._slot.end()  # whoever asks it is told so, and finds that nobody waits
+            return
+        try:
+            self._slot.ask(Leave(), patience_s=LEAVE_S)
+        except SlotEnded:
+            log.info("process did not let go of its model: %s", self.tag)
+        self._pool.give(self._slot)
+
+    def _try(self, values: Sequence[Any]) -> list[Answered]:
+        """A window, as a whole and then, where that ends the process, row by row."""
+        try:
+            return [self._ask(values)]
+        except SlotEnded as ended:
+            self._replace(ended, rows=len(values))
+            hung = int(isinstance(ended, SlotHung))
+            died = int(not hung and len(values) == 1)
+        return [self._try_alone(value, died, hung) for value in values]
+
+    def _try_alone(self, value: Any, died: int, hung: int) -> Answered:
+        """One row; `died` and `hung` times that a process did so over it already."""
+        while True:
+            try:
+                return self._ask([value])
+            except SlotEnded as ended:
+                self._replace(ended, rows=1)
+                if isinstance(ended, SlotHung):
+                    hung += 1
+                else:
+                    died += 1
+                if TWICE in (died, hung):
+                    return one_error(self._convicted.add(value, fault_of(ended)))
+
+    def _ask(self, values: Sequence[Any]) -> Answered:
+        """Some rows of the process that there is.
+
+        Raises:
+            SlotEnded: it ended, or was killed after the patience.
+            ModelRaised: the model's own code raised.
+        """
+        begun = time.monotonic()
+        patience_s = max(self._patience_s, TIMES_LONGEST * self._longest_s)
+        reply = self._say(Ask(values=list(values)), patience_s)
+        assert isinstance(reply, Reply)
+        self._longest_s = max(self._longest_s, time.monotonic() - begun)
+        if reply.known is not None:
+            self._learn(reply.known)
+        return reply.answered
+
+    def _say(self, question: Question, patience_s: float) -> Said:
+        said = self._slot.ask(question, patience_s=patience_s)
+        if isinstance(said, Raised):
+            raise ModelError(said.message) if said.is_model_error else ModelRaised.of(said.kind, said.message)
+        return said
+
+    def _load_first(self) -> Loaded:
+        """Load the model; a process that ends meanwhile is replaced once.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
+        try:
+            return self._load_into()
+        except SlotEnded:
+            self._slot = self._pool.take(self.tag, within_s=COME_UP_S, instead_of=self._slot)
+        try:
+            return self._load_into()
+        except SlotEnded as ended:
+            raise ModelError(f"{self.tag}: the process that loaded it {ended.how}, twice.") from None
+
+    def _load_into(self) -> Loaded:
+        loaded = self._say(self._load, LOAD_S)
+        assert isinstance(loaded, Loaded)
+        self._learn(loaded.known)
+        log.info("model in a process of its own: %s in %d (%s)", self.tag, loaded.pid, self._slot.name)
+        return loaded
+
+    def _learn(self, known: Known) -> None:
+        self._costs.take_over(Costs.from_json(known.costs))
+        self._card = known.card
+
+    def _replace(self, ended: SlotEnded, *, rows: int) -> None:
+        """Have another process take the model; as long as that takes.
+
+        Raises:
+            LaneClosed: nobody waits any more.
+        """
+        if not self._closing.is_set():
+            log.warning("%s: %s over %d rows; another takes the model", self.tag, ended, rows)
+        since, said = time.monotonic(), False
+        gone: Slot | None = self._slot
+        while not self._closing.is_set():
+            try:
+                self._slot, gone = self._pool.take(self.tag, within_s=AGAIN_S, instead_of=gone), None
+                self._loaded, self.alive = self._load_into(), True
+                return
+            except SlotNotBack:
+                gone = None  # it is the pool's
+            except SlotEnded:
+                gone = self._slot
+            except (ModelError, ModelRaised) as error:
+                gone = self._slot
+                if not said:
+                    log.error("model not loaded again: %s: %s", self.tag, error)
+                self.alive, said = False, True
+                self._closing.wait(AGAIN_S)
+            if self.alive and time.monotonic() - since > COME_BACK_S:
+                log.error("no process for %s since %.0f s", self.tag, COME_BACK_S)
+                self.alive = False
+        if gone is not None:
+            self._pool.give(gone)
+        raise LaneClosed(self.tag)
+
+
+def fault_of(ended: SlotEnded) -> RowFault:
+    """What a row is told over which processes ended."""
+    if isinstance(ended, SlotHung):
+        message = f"the model did not return from this row within {ended.patience_s:.0f} s; its process was killed"
+        return RowFault(kind="RowHung", message=message, attempts=TWICE)
+    message = f"the model's process {ended.how} over this row alone"
+    return RowFault(kind="WorkerDied", message=message, attempts=TWICE)
+
+
+def one_error(answer: Answer) -> Answered:
+    return Answered(
+        answers=[answer],
+        lengths=[0],
+        micro_batch_rows=[],
+        stats=WindowStats(),
+        encode_s=0.0,
+        compute_s=0.0,
+        seconds=0.0,
+    )
+
+
+def join(parts: Sequence[Answered], *, seconds: float) -> Answered:
+    """Parts of a window, in order, as one."""
+    stats = WindowStats()
+    for part in parts:
+        stats.add(part.stats)
+    return Answered(
+        answers=[answer for part in parts for answer in part.answers],
+        lengths=[length for part in parts for length in part.lengths],
+        micro_batch_rows=[rows for part in parts for rows in part.micro_batch_rows],
+        stats=stats,
+        encode_s=sum(part.encode_s for part in parts),
+        compute_s=sum(part.compute_s for part in parts),
+        seconds=seconds,
+    )
+
+
+def with_errors(answered: Answered, known: Sequence[Answer | None]) -> Answered:
+    """The same with rows in their places that were answered without the model."""
+    answers, lengths = iter(answered.answers), iter(answered.lengths)
+    return dataclasses.replace(
+        answered,
+        answers=[next(answers) if answer is None else answer for answer in known],
+        lengths=[next(lengths) if answer is None else 0 for answer in known],
+    )

@@ -1,0 +1,175 @@
+"""A model's process ends, hangs, or does not come back: which rows are blamed, and when the lane is not ready."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from models.load import Described
+from models.window import WindowStats
+from service.errors import LaneClosed
+from service.isolated import remote_worker
+from service.isolated.errors import NoSlot, SlotEnded, SlotHung
+from service.isolated.messages import Ask, Hello, Known, Leave, Left, Load, Loaded, Question, Raised, Reply, Said
+from service.isolated.pool import Pool
+from service.isolated.remote_worker import RemoteWorker
+from service.isolated.slot import Slot
+from service.lanes.worker import Answered
+from service.schemas import card_of
+from service.settings import read_settings
+from tests.service.models import LetterModel
+from tests.service.processes import wait_until
+
+SEGFAULT = SlotEnded(7, how="ended by SIGSEGV")
+HUNG = SlotHung(7, patience_s=45)
+#: What a process does with the next windows; nothing: it answers.
+Script = deque[Exception | None]
+
+
+class ScriptedSlot:
+    """A process that does over its windows what the script says."""
+
+    pid = 7
+    name = "scripted"
+
+    def __init__(self, script: Script) -> None:
+        self.script, self.asked, self.comes_back = script, [], True  # type: ignore[var-annotated]
+
+    def hello(self) -> Hello | None:
+        return Hello(pid=7, busy=False) if self.comes_back else None
+
+    def hang_up(self) -> None: ...
+
+    def end(self) -> None: ...
+
+    def ask(self, question: Question, *, patience_s: float) -> Said:
+        match question:
+            case Load():
+                known = Known(costs={"prior": [1e-3, 1e-4, 0.0, 0.0]}, card=card_of(LetterModel()))
+                return Loaded(pid=7, variant="python-fp32", max_rows=8, known=known)
+            case Leave():
+                return Left()
+            case Ask(values=values):
+                self.asked.append(values)
+                if self.script and (error := self.script.popleft()) is not None:
+                    if isinstance(error, SlotEnded):
+                        raise error
+                    return Raised(kind=type(error).__name__, message=str(error), is_model_error=False)
+                answered = Answered(
+                    answers=[{"label": value} for value in values], lengths=[1] * len(values), micro_batch_rows=[1],
+                    stats=WindowStats(rows=len(values)), encode_s=0.1, compute_s=0.1, seconds=0.2,
+                )  # fmt: skip
+                return Reply(answered=answered, known=None)
+
+
+MakeWorker = Callable[..., tuple[RemoteWorker, ScriptedSlot]]
+
+
+def worker_on(*script: Exception | None) -> tuple[RemoteWorker, ScriptedSlot]:
+    slot = ScriptedSlot(deque(script))
+    model = LetterModel()
+    described = Described(name="letters", spec=model.spec, tag=model.tag, digest=model.digest, folder=None)
+    settings = read_settings({"TANDEM_MODELS": "letters"})
+    return RemoteWorker(described, settings, Pool([cast(Slot, slot)])), slot
+
+
+def classes(answered: Answered) -> list[Any]:
+    return [answer.get("error", {}).get("class") for answer in answered.answers]
+
+
+def test_a_process_that_is_killed_once_costs_no_row() -> None:
+    worker, slot = worker_on(SEGFAULT)
+    assert [answer["label"] for answer in worker.answer(["a", "b", "c"]).answers] == ["a", "b", "c"]
+    assert slot.asked == [["a", "b", "c"], ["a"], ["b"], ["c"]]
+
+
+def test_a_row_is_at_fault_once_a_process_ended_over_it_alone_twice() -> None:
+    worker, _ = worker_on(SEGFAULT, None, SEGFAULT, SEGFAULT)
+    answered = worker.answer(["a", "b", "c"])
+    assert classes(answered) == [None, "WorkerDied", None]
+    assert "ended by SIGSEGV" in answered.answers[1]["error"]["message"]
+
+
+def test_a_row_that_was_alone_when_a_process_was_killed_by_somebody_is_answered() -> None:
+    worker, _ = worker_on(SEGFAULT, None, SEGFAULT)
+    assert classes(worker.answer(["a", "b", "c"])) == [None, None, None]
+
+
+def test_a_window_of_one_row_is_tried_twice() -> None:
+    worker, slot = worker_on(SEGFAULT, SEGFAULT)
+    assert classes(worker.answer(["a"])) == ["WorkerDied"]
+    assert slot.asked == [["a"], ["a"]]
+
+
+def test_a_row_that_hung_alone_after_its_window_did_is_at_fault() -> None:
+    worker, slot = worker_on(HUNG, None, HUNG)
+    assert classes(worker.answer(["a", "b", "c"])) == [None, "RowHung", None]
+    assert slot.asked == [["a", "b", "c"], ["a"], ["b"], ["c"]]
+
+
+def test_after_a_window_that_hung_one_end_convicts_nobody() -> None:
+    worker, _ = worker_on(HUNG, SEGFAULT)
+    assert classes(worker.answer(["a", "b"])) == [None, None]
+
+
+def test_a_row_at_fault_is_not_tried_again() -> None:
+    worker, slot = worker_on(SEGFAULT, SEGFAULT)
+    worker.answer(["poison"])
+    slot.asked.clear()
+    assert classes(worker.answer(["a", "poison", "b"])) == [None, "WorkerDied", None]
+    assert classes(worker.answer(["poison"])) == ["WorkerDied"]
+    assert slot.asked == [["a", "b"]]
+
+
+def test_what_the_model_raises_has_its_name() -> None:
+    worker, _ = worker_on(ZeroDivisionError("nothing to divide by"))
+    with pytest.raises(Exception, match="nothing to divide by") as raised:
+        worker.answer(["a"])
+    assert type(raised.value).__name__ == "ZeroDivisionError"
+
+
+def test_a_worker_without_a_process_cannot_answer_until_one_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_worker, "AGAIN_S", 0.01)
+    monkeypatch.setattr(remote_worker, "COME_BACK_S", 0.05)
+    worker, slot = worker_on(SEGFAULT)
+    slot.comes_back = False
+    asking = threading.Thread(target=worker.answer, args=(["a", "b"],))
+    asking.start()
+    wait_until(lambda: not worker.alive, "the worker says that it cannot answer")
+    slot.comes_back = True
+    asking.join(10)
+    assert worker.alive
+    assert slot.asked[-1] == ["b"]
+
+
+def test_a_worker_that_is_closed_waits_for_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_worker, "AGAIN_S", 0.01)
+    worker, slot = worker_on(SEGFAULT)
+    slot.comes_back = False
+    raised: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            worker.answer(["a"])
+        except LaneClosed as error:
+            raised.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    wait_until(lambda: len(slot.asked) == 1, "the window is asked")
+    worker.close()
+    asking.join(10)
+    assert len(raised) == 1
+
+
+def test_a_model_without_a_free_process_is_refused_and_one_that_leaves_makes_room() -> None:
+    worker, slot = worker_on()
+    pool = worker._pool
+    with pytest.raises(NoSlot, match="all 1 have a model"):
+        pool.take("other:1", within_s=0)
+    worker.close()
+    assert pool.take("other:1", within_s=0) is slot
