@@ -17,8 +17,9 @@ from service.protocols.v2.write_response import make_output, write_response
 
 async def infer(request: Request) -> Response:
     """Answer each row; one at fault has NaN and empty strings for its answer, and says why in the output `error`."""
+    body = await request.body()  # first: until it has come, the name may mean another version
     lane = find_lane(request, name_in_path(request))
-    asked, binary = read_request(await request.body(), request.headers.get(LENGTH_HEADER))
+    asked, binary = read_request(body, request.headers.get(LENGTH_HEADER))
     if asked.parameters.sequence_id not in (None, 0, ""):
         raise RequestInvalid("parameters.sequence_id: no model here keeps a state between requests; send none.")
     outputs = choose_outputs(asked, outputs_of(lane.spec))

@@ -13,6 +13,9 @@ import pytest
 
 from models.locate import zoo_folders
 from models.store import save_model
+from service.lanes.lifecycle import Lifecycle
+from service.lanes.repository import open_lane, open_lanes
+from service.settings import read_settings
 from tests.service.client import Connection, Reply, ask, predict, predict_body
 from tests.service.models import LetterModel
 from tests.service.server import Server, serving
@@ -198,3 +201,39 @@ def test_the_first_version_comes_back_by_its_tag_after_it_was_unloaded(server: S
     assert post(server, "/models/load", model="letters:1").content["kept"] is True
     assert server.get("/readyz").status == 200
     assert label(server, "letters") == LetterModel.spec.labels[0]
+
+
+def test_a_request_that_found_a_lane_just_before_it_was_unloaded_is_answered() -> None:
+    settings = read_settings({"TANDEM_MODELS": "tests.service.models:LetterModel"})
+    lanes = open_lanes(settings)
+    lifecycle = Lifecycle(lanes, settings, open_lane=open_lane, check_room=lambda described: None)
+
+    async def check() -> list[Any]:
+        lane = lanes.find("letters")
+        unloading = asyncio.create_task(lifecycle.unload("letters:1"))
+        while lanes.tags:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
+        answers = await lane.submit(["ape"])
+        await unloading
+        assert not lane.alive
+        return answers
+
+    assert [answer["label"] for answer in asyncio.run(check())] == ["early"]
+
+
+def test_a_change_that_was_begun_is_finished_when_its_caller_has_gone() -> None:
+    settings = read_settings({"TANDEM_MODELS": "tests.service.models:LetterModel", "TANDEM_MAY_LOAD": SECOND})
+    lanes = open_lanes(settings)
+    lifecycle = Lifecycle(lanes, settings, open_lane=open_lane, check_room=lambda described: None)
+
+    async def check() -> list[str]:
+        loading = asyncio.create_task(lifecycle.load(SECOND, default=True, allowed=lambda tag: None))
+        await asyncio.sleep(0)
+        loading.cancel()
+        await asyncio.gather(loading, return_exceptions=True)
+        await lifecycle.stop()
+        return lanes.tags
+
+    assert asyncio.run(check()) == ["letters:1", "letters:2"]
+    lanes.close()
