@@ -64,7 +64,7 @@ def test_every_block_of_tandem_commands_runs_as_it_stands(newcomer: tuple[Path, 
 
 def test_the_python_block_runs_as_it_stands(newcomer: tuple[Path, dict[str, str]]) -> None:
     folder, settings = newcomer
-    (block,) = blocks("python")
+    (block,) = [block for block in blocks("python") if "service.client" not in block]
     assert "sports" in run([sys.executable, "-c", block], folder, settings)
 
 
@@ -80,6 +80,7 @@ def test_the_request_is_answered_as_it_stands(tmp_path: Path) -> None:
     (block,) = [block for block in blocks("sh") if block.startswith("curl ")]
     (job,) = [block for block in blocks("sh") if block.startswith("job=")]
     clients = [block for block in blocks("sh") if block.startswith("python - <<")]
+    (our_client,) = [block for block in blocks("python") if "service.client" in block]
     (changes,) = [block for block in blocks("sh") if block.startswith("models=")]
     models = "bbc-bert,tests.service.models:EmbeddingModel"
     settings = {"TANDEM_MODELS": models, "TANDEM_JOBS_PRIORITY": "equal"}
@@ -92,9 +93,12 @@ def test_the_request_is_answered_as_it_stands(tmp_path: Path) -> None:
             run(["bash", "-c", client.replace(":3000", f":{server.port}").replace("minilm", "counts")], tmp_path, shell)
             for client in clients
         )
+        ours = run([sys.executable, "-c", our_client.replace(":3000", f":{server.port}")], ROOT, shell)
         changed = run(["bash", "-euo", "pipefail", "-c", changes.replace(":3000", f":{server.port}")], tmp_path, shell)
     assert "b'sports'" in triton
     assert "WrongType" in triton
+    assert ours.startswith("sports 0.9")
+    assert "null" in ours
     assert "2 vectors of 4 by counts:1" in embeddings
     assert changed.count('"name":"vowels-bilstm"') == 2
     assert '"error"' not in changed.replace('"error"]', "")
