@@ -17,8 +17,8 @@ from tests.service.server import ROOT, serving
 from tests.service.ui.browser import browsing
 
 MODELS = "bbc-bert,language-bigru,vowels-bilstm"
-SIZE = (900, 800)
-LOADED_S = 75
+SIZE = (900, 860)
+LOADED_S, CALLERS = 75, 12
 WORDS = (
     *("the", "minister", "scored", "a", "new", "phone", "as", "shares", "fell", "and", "the", "film", "opened"),
     *("before", "the", "final", "whistle", "in", "Paris"),
@@ -29,7 +29,7 @@ def main() -> None:
     """Serve, ask for a while as several callers do, and take two pictures."""
     stopped = threading.Event()
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder) / "home", {"TANDEM_MODELS": MODELS}) as server:
-        callers = [threading.Thread(target=call, args=(server.port, stopped, seed)) for seed in range(4)]
+        callers = [threading.Thread(target=call, args=(server.port, stopped, seed)) for seed in range(CALLERS)]
         with browsing(f"http://127.0.0.1:{server.port}") as browser:
             browser.size(*SIZE)
             browser.prefer(scheme="light")
@@ -52,7 +52,7 @@ def main() -> None:
     both = Image.new("RGB", (2 * SIZE[0], SIZE[1]))
     for place, window in enumerate(windows):
         both.paste(window, (place * SIZE[0], 0))
-    both.quantize(128, dither=Image.Dither.NONE).save(ROOT / "docs" / "page.png", optimize=True)
+    both.save(ROOT / "docs" / "page.png", optimize=True)
 
 
 def call(port: int, stopped: threading.Event, seed: int) -> None:
@@ -68,7 +68,7 @@ def call(port: int, stopped: threading.Event, seed: int) -> None:
             [("bbc-bert", [text] * busy), ("language-bigru", [text]), ("vowels-bilstm", sequences)]
         )
         predict(port, model, rows)
-        stopped.wait(dice.expovariate(6 * busy))
+        stopped.wait(dice.expovariate(2 * busy))
 
 
 if __name__ == "__main__":
