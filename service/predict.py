@@ -55,7 +55,13 @@ def find_lane(request: Request, model: str) -> Lane:
 
 
 async def predict_values(
-    request: Request, lane: Lane, values: Sequence[Any], faults: Mapping[int, RowFault] | None = None
+    request: Request,
+    lane: Lane,
+    values: Sequence[Any],
+    faults: Mapping[int, RowFault] | None = None,
+    *,
+    priority: Priority | None = None,
+    timeout_s: float | None = None,
 ) -> Predicted:
     """Answer values of the input column, as `Model.encode` takes them, for as long as the caller is there.
 
@@ -63,13 +69,15 @@ async def predict_values(
         request: the rest of its body must have been read.
         values: the good rows, in order.
         faults: rows that are at fault already, by their position among all of them.
+        priority, timeout_s: where the protocol says them in the body; else X-Request-Priority and -Timeout do.
 
     Raises:
         ServiceError: more rows than the caller's key may send, or what the lane says.
     """
     faults = faults or {}
     charge_rows(request, len(values) + len(faults))
-    return await answer_values(request, lane, values, faults)
+    submitted = submit_values(request, lane, values, faults, priority=priority, timeout_s=timeout_s)
+    return Predicted(lane=lane, answers=await while_connected(request, submitted))
 
 
 async def answer_values(
@@ -81,10 +89,20 @@ async def answer_values(
 
 
 async def submit_values(
-    request: Request, lane: Lane, values: Sequence[Any], faults: Mapping[int, RowFault]
+    request: Request,
+    lane: Lane,
+    values: Sequence[Any],
+    faults: Mapping[int, RowFault],
+    *,
+    priority: Priority | None = None,
+    timeout_s: float | None = None,
 ) -> list[Answer]:
     """The same for whoever sees to it himself that the caller is still there."""
-    answers = await lane.submit(list(values), priority=read_priority(request), timeout_s=read_timeout_s(request))
+    answers = await lane.submit(
+        list(values),
+        priority=priority or read_priority(request),
+        timeout_s=timeout_s or read_timeout_s(request),
+    )
     return merge_answers(len(values) + len(faults), answers, faults)
 
 

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.errors import RequestInvalid
+from service.lanes.contract import Priority
 from service.predict import find_lane, predict_values
 from service.protocols.v2.models import name_in_path
 from service.protocols.v2.read_request import LENGTH_HEADER, read_inputs, read_request
@@ -24,7 +25,9 @@ async def infer(request: Request) -> Response:
         raise RequestInvalid("parameters.sequence_id: no model here keeps a state between requests; send none.")
     outputs = choose_outputs(asked, outputs_of(lane.spec))
     values, faults = read_values(lane.spec, read_inputs(asked, binary))
-    found = await predict_values(request, lane, values, faults)
+    found = await predict_values(
+        request, lane, values, faults, priority=priority_of(asked), timeout_s=timeout_s_of(asked)
+    )
     made = [
         make_output(tensor, output_array(tensor, lane.spec, found.answers), binary=as_bytes)
         for tensor, as_bytes in outputs
@@ -39,6 +42,17 @@ async def infer(request: Request) -> Response:
     )
     behind = b"".join(data for _, data in made) if any(as_bytes for _, as_bytes in outputs) else None
     return write_response(answer, behind, packed=request.headers.get("Accept-Encoding", "").strip().lower())
+
+
+def priority_of(asked: InferRequest) -> Priority | None:
+    """0 and 1, Triton's highest, are interactive; everything below that is background."""
+    said = asked.parameters.priority
+    return None if said is None else ("interactive" if said <= 1 else "background")
+
+
+def timeout_s_of(asked: InferRequest) -> float | None:
+    said = asked.parameters.timeout
+    return None if said is None else said / 1e6
 
 
 def choose_outputs(asked: InferRequest, known: tuple[TensorSpec, ...]) -> list[tuple[TensorSpec, bool]]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from models.locate import zoo_folders
 from models.store import save_model
 from service.lanes.lifecycle import Lifecycle
-from service.lanes.repository import open_lane, open_lanes
+from service.lanes.repository import open_lane, open_lanes, open_local_worker
 from service.settings import read_settings
 from tests.service.client import Connection, Reply, ask, predict, predict_body
 from tests.service.models import LetterModel
@@ -205,8 +206,10 @@ def test_the_first_version_comes_back_by_its_tag_after_it_was_unloaded(server: S
 
 def test_a_request_that_found_a_lane_just_before_it_was_unloaded_is_answered() -> None:
     settings = read_settings({"TANDEM_MODELS": "tests.service.models:LetterModel"})
-    lanes = open_lanes(settings)
-    lifecycle = Lifecycle(lanes, settings, open_lane=open_lane, check_room=lambda described: None)
+    lanes = open_lanes(settings, open_local_worker)
+    lifecycle = Lifecycle(
+        lanes, settings, open_lane=partial(open_lane, open_worker=open_local_worker), check_room=lambda described: None
+    )
 
     async def check() -> list[Any]:
         lane = lanes.find("letters")
@@ -224,8 +227,10 @@ def test_a_request_that_found_a_lane_just_before_it_was_unloaded_is_answered() -
 
 def test_a_change_that_was_begun_is_finished_when_its_caller_has_gone() -> None:
     settings = read_settings({"TANDEM_MODELS": "tests.service.models:LetterModel", "TANDEM_MAY_LOAD": SECOND})
-    lanes = open_lanes(settings)
-    lifecycle = Lifecycle(lanes, settings, open_lane=open_lane, check_room=lambda described: None)
+    lanes = open_lanes(settings, open_local_worker)
+    lifecycle = Lifecycle(
+        lanes, settings, open_lane=partial(open_lane, open_worker=open_local_worker), check_room=lambda described: None
+    )
 
     async def check() -> list[str]:
         loading = asyncio.create_task(lifecycle.load(SECOND, default=True, allowed=lambda tag: None))

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
+from service.protocols.v2.infer import priority_of, timeout_s_of
+from service.protocols.v2.schemas import InferRequest
 from tests.service.client import ask, predict
 from tests.service.server import Server, serving
 
@@ -271,3 +273,22 @@ def test_a_request_that_does_not_fit_is_400_in_one_line(
     reply = ask(server.port, "POST", "/v2/models/nan/infer", head + behind, headers)
     assert (reply.status, said in reply.content["error"]) == (400, True), reply.body
     assert "\n" not in reply.content["error"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "priority", "timeout_s"),
+    [
+        ({}, None, None),
+        ({"priority": 0}, "interactive", None),
+        ({"priority": 1, "timeout": 1500000}, "interactive", 1.5),
+        ({"priority": 2, "timeout": 250}, "background", 0.00025),
+    ],
+)
+def test_priority_and_timeout_are_tritons(parameters: dict[str, int], priority: str, timeout_s: float) -> None:
+    asked = InferRequest.model_validate(tensor_json() | {"parameters": parameters})
+    assert (priority_of(asked), timeout_s_of(asked)) == (priority, timeout_s)
+
+
+def test_the_clients_timeout_and_priority_are_taken(server: Server, client: Any) -> None:
+    result = client.infer("bbc-bert", [text_input(TEXTS)], timeout=20_000_000, priority=7, parameters={"tenant": "a"})
+    assert_same(result, expected(server, "bbc-bert", TEXTS))
