@@ -25,10 +25,7 @@ def map_body(context: Any, body: Any) -> Any:
     if not isinstance(body, dict) or not isinstance(body.get("model"), str) or not 0 < len(body["model"]) <= 1024:
         return body
     chance = draw(body)
-    if context.operation.path == "/models/unload":
-        if body["model"].startswith("letters"):
-            body["model"] = "poison:1"  # a server without any model is not ready, and says so
-    elif chance % 2:
+    if chance % 2 and context.operation.path != "/models/unload":
         body["model"] = "counts" if context.operation.path.startswith("/v1/") else MODELS[chance // 2 % len(MODELS)]
     rows = os.environ["FUZZ_ROWS"]
     if context.operation.path == "/jobs" and chance % 16 == 1:
@@ -48,6 +45,15 @@ def map_path_parameters(context: Any, path_parameters: Any) -> Any:
         if isinstance(path_parameters.get("id"), str) and JOBS:
             path_parameters["id"] = JOBS[chance // 2 % len(JOBS)]
     return path_parameters
+
+
+@schemathesis.hook  # type: ignore[untyped-decorator]
+def before_call(context: Any, case: Any, kwargs: Any) -> None:
+    """Leave one model: a server without any is not ready, and says so."""
+    if case.operation.path.endswith("/unload"):
+        for named in (case.body, case.path_parameters):
+            if isinstance(named, dict) and str(named.get("model")).startswith("letters"):
+                named["model"] = "poison:1"
 
 
 @schemathesis.hook  # type: ignore[untyped-decorator]

@@ -96,7 +96,7 @@ OPERATIONS = (
             Parameter(name="model", place="query", description="`name` or `name:version`; a JSON body may say it",
                       schema={"type": "string", "minLength": 1}),
             Parameter(name="column", place="query", description="What a table calls the model's input column",
-                      schema={"type": "string", "minLength": 1}),
+                      schema={"type": "string"}),
         ),
         answers={
             200: Answered(description="One answer a row, in order",
