@@ -71,6 +71,20 @@ def test_a_model_that_a_key_does_not_reach_is_one_that_is_not_there(server: Serv
     assert predict(server, "nan", ["a"], keys["both"]).status == 200
 
 
+def test_no_list_tells_of_a_model_that_the_key_does_not_reach(server: Server, keys: dict[str, str]) -> None:
+    from service.routes import OPERATIONS
+
+    lists = [
+        operation for operation in OPERATIONS if "{" not in operation.path and not operation.path.startswith("/ui")
+    ]
+    asked = [one for one in lists if one.method == "GET" or one.path == "/v2/repository/index"]
+    assert {"/models", "/v1/models", "/v2/repository/index", "/docs.json"} <= {one.path for one in asked}
+    for operation in asked:
+        reply = ask(server.port, operation.method, operation.path, headers=[keys["letters"]])
+        assert b"nan:1" not in reply.body, operation.path
+        assert b'"nan"' not in reply.body, operation.path
+
+
 def test_a_key_sends_no_more_rows_at_once_than_it_may(server: Server, keys: dict[str, str]) -> None:
     assert predict(server, "letters", ["a"] * 3, keys["letters"]).status == 200
     refused = predict(server, "letters", ["a"] * 4, keys["letters"])
