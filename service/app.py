@@ -6,6 +6,7 @@ batching (service/lanes/), protocols and the door are ours.
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -69,6 +70,7 @@ class Tandem:
         from service.serving import Serving  # the arithmetic belongs to the worker, not to its supervisor
 
         end_with_supervisor(os.environ)
+        logging.getLogger("bentoml.serve").setLevel(logging.WARNING)  # what else it says, we say better
         refuse_public_sockets(SETTINGS.door)
         raise_handle_limit(SETTINGS.door)
         self.serving = Serving(SETTINGS)

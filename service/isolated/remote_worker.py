@@ -161,7 +161,10 @@ class RemoteWorker:
         Raises:
             SlotEnded: it ended, or was killed after the patience.
             ModelRaised: the model's own code raised.
+            LaneClosed: the worker was closed: the process may be another model's by now.
         """
+        if self._closing.is_set():
+            raise LaneClosed(self.tag)
         begun = time.monotonic()
         patience_s = max(self._patience_s, TIMES_LONGEST * self._longest_s)
         reply = self._say(Ask(values=list(values)), patience_s)

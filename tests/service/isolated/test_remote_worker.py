@@ -164,6 +164,10 @@ def test_a_worker_that_is_closed_waits_for_no_process(monkeypatch: pytest.Monkey
     worker.close()
     asking.join(10)
     assert len(raised) == 1
+    slot.comes_back = True
+    with pytest.raises(LaneClosed):
+        worker.answer(["b"])
+    assert slot.asked == [["a"]], "the process may have another model by now"
 
 
 def test_a_model_without_a_free_process_is_refused_and_one_that_leaves_makes_room() -> None:
