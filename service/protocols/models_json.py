@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from service.door.access import may_see, require_model
+from service.door.access import may_see, require_model, unknown_model
+from service.lanes.contract import Lane
+from service.lanes.errors import ModelNotServable, UnknownTag
 from service.operations import Answered, Operation, Parameter
 from service.predict import find_lane
 from service.refusals import wrong_shape
@@ -78,10 +80,23 @@ async def model(request: Request) -> Response:
 async def load(request: Request) -> Response:
     """Serve one more model; answered once it takes requests."""
     wanted = await read_body(request, LoadRequest)
-    serving = serving_of(request)
-    allowed = partial(require_model, request, "admin")
-    lane = await serving.lifecycle.load(wanted.model, default=wanted.default, allowed=allowed)
-    return JSONResponse(serving.models.card(lane).model_dump())
+    lane = await load_allowed(request, wanted.model, default=wanted.default)
+    return JSONResponse(serving_of(request).models.card(lane).model_dump())
+
+
+async def load_allowed(request: Request, name: str, *, default: bool) -> Lane:
+    """Load what the caller's key reaches; of everything else he reads the same, in the store or not.
+
+    Raises:
+        ServiceError: see Lifecycle.load.
+    """
+    allowed = partial(require_model, request, "admin", asked=name)
+    try:
+        return await serving_of(request).lifecycle.load(name, default=default, allowed=allowed)
+    except (UnknownTag, ModelNotServable):
+        if may_see(request, "admin", name):
+            raise
+        raise unknown_model(request, name) from None
 
 
 async def unload(request: Request) -> Response:

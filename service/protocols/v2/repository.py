@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from functools import partial
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -13,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from models.locate import known_tags, recorded_version, zoo_folders
 from service.door.access import may_see, require_model
+from service.protocols.models_json import load_allowed
 from service.protocols.v2.schemas import IndexRequest, RepositoryModel, RepositoryRequest
 from service.refusals import wrong_shape
 from service.serving import serving_of
@@ -54,9 +54,7 @@ async def index(request: Request) -> Response:
 async def load(request: Request) -> Response:
     """Serve a model; of a bare name the store's latest version, which the bare name then means."""
     await read_body(request, RepositoryRequest)
-    serving = serving_of(request)
-    allowed = partial(require_model, request, "admin")
-    lane = await serving.lifecycle.load(request.path_params["model"], default=True, allowed=allowed)
+    lane = await load_allowed(request, request.path_params["model"], default=True)
     return JSONResponse(entry(lane.tag, ready=lane.alive, reason="").model_dump())
 
 

@@ -85,6 +85,17 @@ def test_no_list_tells_of_a_model_that_the_key_does_not_reach(server: Server, ke
         assert b'"nan"' not in reply.body, operation.path
 
 
+def test_a_key_learns_nothing_of_the_store_by_loading_models_that_it_does_not_reach(
+    server: Server, keys: dict[str, str]
+) -> None:
+    said = set()
+    for name in ("language-bigru", "nothing"):
+        for path, body in (("/models/load", {"model": name}), (f"/v2/repository/models/{name}/load", {})):
+            reply = ask(server.port, "POST", path, json.dumps(body).encode(), [keys["admin"]])
+            said.add((reply.status, reply.content["error"].replace(name, "NAME")))
+    assert [(status, "letters:1" in line) for status, line in said] == [(404, True)]
+
+
 def test_a_key_sends_no_more_rows_at_once_than_it_may(server: Server, keys: dict[str, str]) -> None:
     assert predict(server, "letters", ["a"] * 3, keys["letters"]).status == 200
     refused = predict(server, "letters", ["a"] * 4, keys["letters"])
