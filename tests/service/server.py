@@ -54,6 +54,7 @@ def environment(home: Path, extra: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("TANDEM_", "BENTOML_"))} | {
         "BENTOML_HOME": str(home),
         "TANDEM_JOBS_DIR": str(home / "jobs"),
+        "TANDEM_JOBS_PRIORITY": "equal",  # idle, jobs would wait for the other tests to end
         "BENTOML_DO_NOT_TRACK": "True",
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",

@@ -95,7 +95,6 @@ def site(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     common = {
         "TANDEM_MODELS": MODEL, "TANDEM_JOBS_DIR": str(folder / "jobs"), "JOBS_GATES": str(folder / "gates"),
         "TANDEM_JOBS_ALLOW": f"s3://,{folder}", "TANDEM_JOBS_AT_ONCE": "2",
-        "TANDEM_JOBS_PRIORITY": "equal",  # idle, they would wait for other tests to end
     }  # fmt: skip
     keys = {
         name: add_key(folder / "keys.json", name, *scopes)
