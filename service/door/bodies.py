@@ -37,7 +37,7 @@ class Bodies:
         """
         limit = self.settings.max_body_bytes if limit_bytes is None else limit_bytes
         announced = headers.get(b"content-length", b"0")
-        size = int(announced) if announced.isdigit() else 0
+        size = int(announced) if announced.isdigit() and not is_stream(headers) else 0
         if size > limit:
             raise BodyTooLarge(limit)
         if self.held_bytes + size > self.settings.max_bodies_bytes:
@@ -121,3 +121,8 @@ class Body:
                 self._came, self._waited_s = 0, 0.0
             if message is not None:
                 return message
+
+
+def is_stream(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether it is lines that are let go as they are answered: of them only what is held at once is bounded."""
+    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower() == b"application/x-ndjson"

@@ -7,6 +7,8 @@ ServiceError
 ├── TableTooLarge       413         one that unpacks to more than a body may be
 ├── ModelsDiffer        409         a body that names another model than the address
 ├── ColumnMissing       400         a table without the model's input column
+├── ColumnTwice         400         a table whose answer would have two columns of one name
+├── TableUnwritable     400         columns to be given back that the answer's kind does not hold
 ├── LineTooLong         413         a line of a stream of lines that does not end
 ├── StreamsFull         503         as many streams of lines as the server takes are open
 └── StreamEnded         408         a stream that was ended: silent for too long, or the slowest of too many
@@ -83,6 +85,26 @@ class ColumnMissing(ServiceError):
         advice = "" if asked else f" Name it with ?column=: what the model calls {column!r} is then read from there."
         super().__init__(f"body: lacks the column {column!r}; it has {', '.join(found[:20]) or 'none'}.{advice}")
         self.column, self.found = column, tuple(found)
+
+
+class ColumnTwice(ServiceError):
+    """A table with a column whose name the answer needs, or uses already."""
+
+    status = 400
+
+    def __init__(self, column: str) -> None:
+        super().__init__(f"body: the answer would have two columns {column[:100]!r}; rename or leave out one of them.")
+        self.column = column
+
+
+class TableUnwritable(ServiceError):
+    """A table with columns that cannot be given back."""
+
+    status = 400
+
+    def __init__(self, media: str, *, why: str) -> None:
+        super().__init__(f"Accept: {media} cannot hold the columns that were sent along: {why[:300]}")
+        self.media, self.why = media, why
 
 
 class LineTooLong(ServiceError):

@@ -48,7 +48,8 @@ async def predict(request: Request) -> Response:
             max_bytes=UNPACKED_TIMES * settings.door.max_body_bytes,
         )
         column = request.query_params.get("column")
-        values, encoded = take_values(table, lane.spec, column), column or lane.spec.column
+        values = await asyncio.to_thread(take_values, table, lane.spec, column)
+        encoded = column or lane.spec.column
         found = await predict_rows(request, lane.tag, [{lane.spec.column: value} for value in values])
         if answer == JSON:
             return answer_json(found)

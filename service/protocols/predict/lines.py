@@ -1,7 +1,8 @@
 """Lines of JSON in, lines of JSON out: rows are answered while others are still being sent.
 
 Each line is a row, as in `rows` of a JSON body; its answer is a line, in the same order. A bad line has an error line
-in its place. Some WINDOW_ROWS rows are in hand: from a sender who does not read his answers nothing more is read.
+in its place. Some WINDOW_ROWS rows, or WINDOW_BYTES, are in hand: from a sender who does not read his answers nothing
+more is read, and one who reads none for long has gone.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from service.serving import serving_of
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-WINDOW_ROWS = 64
+WINDOW_ROWS, WINDOW_BYTES = 64, 1 << 20
 BOM = b"\xef\xbb\xbf"
 #: What stands in the queue behind the last line.
 END = object()
@@ -46,18 +47,19 @@ class Incoming:
     """The lines of one body as they come, read in a task of their own.
 
     Attributes:
-        lines: rows, BadLines, and at last END.
+        lines: rows, BadLines, and at last END, each with its size.
         ended: why there are no more, where it is not the body's end.
         gone: its sender has closed the connection.
     """
 
     def __init__(self, request: Request, stream: Stream, *, silent_s: float, max_bytes: int) -> None:
-        self.lines: asyncio.Queue[Any] = asyncio.Queue()
+        self.lines: asyncio.Queue[tuple[Any, int]] = asyncio.Queue()
         self.ended: ServiceError | None = None
         self.gone = asyncio.Event()
-        self._room = asyncio.Semaphore(WINDOW_ROWS)
+        self.silent_s = silent_s
+        self._room, self._held_bytes, self._taken = asyncio.Semaphore(WINDOW_ROWS), 0, asyncio.Event()
         self._request, self._stream = request, stream
-        self._silent_s, self._max_bytes = silent_s, max_bytes
+        self._max_bytes = max_bytes
         self._reading = asyncio.create_task(self._read())
 
     def end(self, why: str) -> None:
@@ -73,52 +75,60 @@ class Incoming:
         found = [await self.lines.get()]
         while len(found) < WINDOW_ROWS and not self.lines.empty():
             found.append(self.lines.get_nowait())
-        for _ in found:
+        for _, size in found:
             self._room.release()
-        return found
+            self._held_bytes -= size
+        self._taken.set()
+        return [row for row, _ in found]
 
     async def _read(self) -> None:
         try:
             async for line in self._whole_lines():
                 await self._room.acquire()
-                self.lines.put_nowait(read_line(line))
+                while self._held_bytes and self._held_bytes + len(line) > WINDOW_BYTES:
+                    self._taken.clear()
+                    await self._taken.wait()
+                self._held_bytes += len(line)
+                self.lines.put_nowait((read_line(line), len(line)))
                 self._stream.progress()
         except ServiceError as error:
             self.ended = error
         except ClientDisconnect:
             self.gone.set()
         finally:
-            self.lines.put_nowait(END)
+            self.lines.put_nowait((END, 0))
         if not self.gone.is_set():
             await self._request.receive()  # behind the body comes only that the sender has left
             self.gone.set()
 
     async def _whole_lines(self) -> AsyncIterator[bytes]:
         """The lines that hold anything, without their ends and the file's mark."""
-        rest, is_first = b"", True
+        rest, is_first = bytearray(), True
         async for piece in self._pieces():
-            *whole, rest = (rest + piece).split(b"\n")
-            for line in whole:
+            begun, *others = piece.split(b"\n")
+            rest += begun
+            if len(rest) > self._max_bytes:
+                raise LineTooLong(self._max_bytes)
+            for other in others:
+                line, rest = bytes(rest), bytearray(other)
                 line, is_first = line.removeprefix(BOM) if is_first else line, False
                 if line.strip():
                     yield line
-            if len(rest) > self._max_bytes:
-                raise LineTooLong(self._max_bytes)
-        rest = rest.removeprefix(BOM) if is_first else rest
-        if rest.strip():
-            yield rest
+        line = bytes(rest).removeprefix(BOM) if is_first else bytes(rest)
+        if line.strip():
+            yield line
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         """The body as it comes. The door is told what is no longer held: a stream may be longer than a body."""
         body, pieces = self._request.scope.get("tandem.body"), aiter(self._request.stream())
         while True:
             try:
-                async with asyncio.timeout(self._silent_s):
+                async with asyncio.timeout(self.silent_s):
                     piece = await anext(pieces)
             except StopAsyncIteration:
                 return
             except TimeoutError:
-                raise StreamEnded(f"nothing came for {self._silent_s:g} s (TANDEM_STREAM_SILENT_S).") from None
+                raise StreamEnded(f"nothing came for {self.silent_s:g} s (TANDEM_STREAM_SILENT_S).") from None
             if body is not None:
                 body.let_go(len(piece))
             yield piece
@@ -140,11 +150,12 @@ class LinesResponse(Response):
         try:
             await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
-                sending.result()
+                with contextlib.suppress(TimeoutError):
+                    sending.result()
         finally:
             for task in (sending, leaving):
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, OSError):
+                with contextlib.suppress(asyncio.CancelledError, OSError):  # a TimeoutError is one, too
                     await task
             self._incoming.close()
 
@@ -152,7 +163,8 @@ class LinesResponse(Response):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         async for answer in self._answers:
             line = json.dumps(answer).encode() + b"\n"
-            await send({"type": "http.response.body", "body": line, "more_body": True})
+            async with asyncio.timeout(self._incoming.silent_s):  # for one who does not read
+                await send({"type": "http.response.body", "body": line, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

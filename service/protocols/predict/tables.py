@@ -17,8 +17,9 @@ from models.claims.pages import PageWatch, TooWide
 from models.spec import ModelSpec
 from service.errors import TooManyRows
 from service.protocols.predict.arrow_claims import unpacked_bytes
-from service.protocols.predict.errors import ColumnMissing, TableTooLarge, TableUnreadable
+from service.protocols.predict.errors import ColumnMissing, ColumnTwice, TableTooLarge, TableUnreadable, TableUnwritable
 from service.protocols.predict.media import ARROW_FILE, ARROW_STREAM, PARQUET
+from service.protocols.predict.weigh import spelled_bytes
 from service.schemas import Answer
 
 #: So many times a body's limit its rows may unpack to: text packs to a fifth or so, columns of one value to nothing.
@@ -40,8 +41,12 @@ def read_table(body: bytes, media: str, *, max_rows: int, max_bytes: int) -> pa.
     """
     try:
         if media == PARQUET:
-            return read_parquet(body, max_rows=max_rows, max_bytes=max_bytes)
-        return read_arrow(body, media, max_rows=max_rows, max_bytes=max_bytes)
+            table = read_parquet(body, max_rows=max_rows, max_bytes=max_bytes)
+        else:
+            table = read_arrow(body, media, max_rows=max_rows, max_bytes=max_bytes)
+        if (spelled := spelled_bytes(table)) > max_bytes:
+            raise TableTooLarge(size_bytes=spelled, limit_bytes=max_bytes)
+        return table
     except FalseClaim as error:
         raise TableUnreadable(media, why=str(error)) from None
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
@@ -135,10 +140,14 @@ def take_values(table: pa.Table, spec: ModelSpec, column: str | None) -> list[An
 
     Raises:
         ColumnMissing: there is none of that name, or there are several.
+        ColumnTwice: the answer would have two columns of one name.
     """
     name = column or spec.column
     if table.schema.names.count(name) != 1:
         raise ColumnMissing(name, found=table.schema.names, asked=column is not None)
+    written = [written_name(found, spec) for found in table.schema.names if found != name]
+    if twice := [found for found in written if written.count(found) > 1]:
+        raise ColumnTwice(twice[0])
     values: list[Any] = table.column(name).to_pylist()
     # Pictures as Hugging Face datasets keep them; a path that stands beside the bytes is not followed.
     return [value["bytes"] if isinstance(value, dict) and value.get("bytes") else value for value in values]
@@ -153,14 +162,17 @@ def join_answers(table: pa.Table | None, encoded: str, answers: Sequence[Answer]
     predictions = pa.Table.from_pylist([spell_out(answer, fields) for answer in answers], schema=pa.schema(fields))
     if table is None:
         return predictions
-    taken = {field.name for field in fields}
     for place in range(table.num_columns - 1, -1, -1):
         field = table.schema.field(place)
         if field.name == encoded:
             continue
-        name = f"input_{field.name}" if field.name in taken else field.name
-        predictions = predictions.add_column(0, field.with_name(name), table.column(place))
+        predictions = predictions.add_column(0, field.with_name(written_name(field.name, spec)), table.column(place))
     return predictions
+
+
+def written_name(name: str, spec: ModelSpec) -> str:
+    """What a column of the input is called in the answer."""
+    return f"input_{name}" if name in {field.name for field in spec.output_fields} else name
 
 
 def spell_out(answer: Answer, fields: Sequence[pa.Field]) -> Mapping[str, Any]:
@@ -173,12 +185,19 @@ def spell_out(answer: Answer, fields: Sequence[pa.Field]) -> Mapping[str, Any]:
 
 
 def write_table(table: pa.Table, media: str) -> bytes:
-    """A table as the bytes of one of the media types."""
+    """A table as the bytes of one of the media types.
+
+    Raises:
+        TableUnwritable: a column of the input has a type that it does not hold.
+    """
     sink = pa.BufferOutputStream()
-    if media == PARQUET:
-        pq.write_table(table, sink, compression="zstd")
-    else:
-        open_writer = pa.ipc.new_stream if media == ARROW_STREAM else pa.ipc.new_file
-        with open_writer(sink, table.schema) as writer:
-            writer.write_table(table)
+    try:
+        if media == PARQUET:
+            pq.write_table(table, sink, compression="zstd")
+        else:
+            open_writer = pa.ipc.new_stream if media == ARROW_STREAM else pa.ipc.new_file
+            with open_writer(sink, table.schema) as writer:
+                writer.write_table(table)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise TableUnwritable(media, why=(str(error).strip().splitlines() or ["no reason"])[0]) from None
     return bytes(sink.getvalue())

@@ -1,0 +1,246 @@
+"""POST /predict beyond JSON: tables of Parquet and Arrow in and out, and lines of JSON while they come."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import duckdb
+import httpx
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from service.protocols.predict.errors import TableTooLarge, TableUnreadable
+from service.protocols.predict.media import ARROW_FILE, ARROW_STREAM, JSON, LINES, PARQUET, TABLES
+from service.protocols.predict.tables import read_table, write_table
+from tests.service.models import EmbeddingModel, LetterModel
+from tests.service.server import Server, serving
+
+LETTERS, COUNTS = "tests.service.models:LetterModel", "tests.service.models:EmbeddingModel"
+MIB = 1 << 20
+TABLE = pa.table({"id": [7, 8, 9], "text": ["apple", None, "zebra"], "score": ["a", "b", "c"]})
+LINE_LIMIT = MIB
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    settings = {"TANDEM_MODELS": f"{LETTERS},{COUNTS},fashion-resnet", "TANDEM_MAX_BODY_MB": "1"}
+    settings |= {"TANDEM_MAX_STREAMS": "2", "TANDEM_STREAM_SILENT_S": "3"}
+    with serving(tmp_path_factory.mktemp("bodies") / "home", settings) as found:
+        yield found
+
+
+def post(
+    server: Server, body: bytes | Iterator[bytes], kind: str, accept: str = "*/*", query: str = "model=letters"
+) -> httpx.Response:
+    headers = {"Content-Type": kind, "Accept": accept}
+    return httpx.post(f"http://127.0.0.1:{server.port}/predict?{query}", content=body, headers=headers, timeout=30)
+
+
+def read(body: bytes, media: str) -> pa.Table:
+    if media == PARQUET:
+        return pq.read_table(io.BytesIO(body))
+    return (pa.ipc.open_stream if media == ARROW_STREAM else pa.ipc.open_file)(body).read_all()
+
+
+@pytest.mark.parametrize("given", TABLES)
+@pytest.mark.parametrize("wanted", TABLES)
+def test_a_table_comes_back_with_its_other_columns_and_the_predictions(server: Server, given: str, wanted: str) -> None:
+    reply = post(server, write_table(TABLE, given), given, wanted)
+    assert (reply.status_code, reply.headers["content-type"]) == (200, wanted)
+    assert reply.headers["x-tandem-model"] == "letters:1"
+    found = read(reply.content, wanted)
+    assert found.schema.names == ["id", "input_score", "label", "score", "scores", "truncated", "error"]
+    assert [found.schema.field(field.name).type for field in LetterModel.spec.output_fields] == [
+        field.type for field in LetterModel.spec.output_fields
+    ]
+    assert found["label"].to_pylist() == ["early", None, "late"]
+    assert [error and error["class"] for error in found["error"].to_pylist()] == [None, "NullValue", None]
+    assert found["input_score"].to_pylist() == ["a", "b", "c"]
+
+
+def test_pandas_and_duckdb_read_what_comes_back(server: Server) -> None:
+    reply = post(server, write_table(TABLE, PARQUET), PARQUET, query="model=counts")
+    assert reply.headers["content-type"] == PARQUET  # as it was sent
+    frame = pd.read_parquet(io.BytesIO(reply.content))
+    assert frame["embedding"][0] == pytest.approx(np.array([1, 0, 0, 0]) / 3)
+    answered = read(reply.content, PARQUET)
+    assert answered.schema.field("embedding").type == EmbeddingModel.spec.output_fields[0].type
+    assert duckdb.sql("select count(*) from answered where error.class = 'NullValue'").fetchall() == [(1,)]
+
+
+def test_json_and_tables_are_answered_in_each_other(server: Server) -> None:
+    rows = json.dumps({"rows": ["apple", "zebra"]}).encode()
+    assert read(post(server, rows, JSON, ARROW_FILE).content, ARROW_FILE)["label"].to_pylist() == ["early", "late"]
+    said = post(server, write_table(TABLE, ARROW_STREAM), ARROW_STREAM, JSON).json()
+    assert [entry.get("label") for entry in said["predictions"]] == ["early", None, "late"]
+
+
+def test_the_model_s_column_may_have_another_name(server: Server) -> None:
+    renamed = write_table(TABLE.rename_columns(["id", "body", "score"]), PARQUET)
+    reply = post(server, renamed, PARQUET, JSON)
+    assert reply.status_code == 400
+    assert "lacks the column 'text'; it has id, body, score" in reply.json()["error"]
+    assert post(server, renamed, PARQUET, JSON, "model=letters&column=body").status_code == 200
+
+
+def test_kinds_that_are_not_read_or_not_given_are_named(server: Server) -> None:
+    reply = post(server, b"a,b", "text/csv")
+    assert reply.status_code == 415
+    assert all(reply.json()["error"].count(media) == 1 for media in (JSON, *TABLES, LINES))
+    assert post(server, b'{"rows": []}', JSON, "text/html").status_code == 406
+
+
+def test_a_table_whose_answer_would_name_two_columns_alike_is_refused(server: Server) -> None:
+    table = pa.table({"text": ["a"], "label": ["b"], "input_label": ["c"]})
+    reply = post(server, write_table(table, PARQUET), PARQUET)
+    assert (reply.status_code, "two columns 'input_label'" in reply.json()["error"]) == (400, True)
+
+
+@pytest.mark.parametrize("media", TABLES)
+def test_a_table_that_is_cut_off_or_damaged_is_one_line(server: Server, media: str) -> None:
+    whole = write_table(TABLE, media)
+    for body in (b"", whole[:40], whole[: len(whole) // 2], whole[:-5], bytes(len(whole)), whole[:50] * 3):
+        reply = post(server, body, media)
+        assert reply.status_code in {400, 413}, (body, reply.text)
+        assert "\n" not in reply.json()["error"]
+
+
+def bomb(column: pa.Array) -> Callable[[str], bytes]:
+    return lambda media: write_table(pa.table({"text": column}), media)
+
+
+BOMBS = {
+    "a word of a dictionary again and again": bomb(
+        pa.DictionaryArray.from_arrays(pa.array([0] * 900, pa.int32()), pa.array(["x" * 20_000]))
+    ),
+    "nulls without bytes in a list": bomb(pa.ListArray.from_arrays(pa.array([0, 10**9], pa.int32()), pa.nulls(10**9))),
+    "nulls without bytes in a vector": bomb(pa.FixedSizeListArray.from_arrays(pa.nulls(10**9), 10**9)),
+    "one list seen again and again": bomb(
+        pa.ListViewArray.from_arrays(
+            pa.array([0] * 900, pa.int32()), pa.array([10_000] * 900, pa.int32()), pa.array([0] * 10_000, pa.int8())
+        )
+    ),
+    "one value over many rows": bomb(
+        pa.RunEndEncodedArray.from_arrays(pa.array([900], pa.int32()), pa.array(["x" * 20_000]))
+    ),
+}
+
+
+@pytest.mark.parametrize("made", BOMBS.values(), ids=BOMBS.keys())
+def test_a_few_bytes_that_stand_for_many_are_refused_before_they_are_spelled_out(made: Callable[[str], bytes]) -> None:
+    body = made(ARROW_STREAM)
+    with pytest.raises((TableTooLarge, TableUnreadable)):
+        read_table(body, ARROW_STREAM, max_rows=1000, max_bytes=8 * MIB)
+
+
+def test_a_packed_buffer_that_unpacks_to_more_is_refused() -> None:
+    sink = pa.BufferOutputStream()
+    table = pa.table({"text": ["x" * (16 * MIB)]})
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+    body = bytes(sink.getvalue())
+    assert len(body) < 100_000
+    with pytest.raises(TableTooLarge):
+        read_table(body, ARROW_STREAM, max_rows=1000, max_bytes=8 * MIB)
+    with pytest.raises(TableUnreadable, match="bomb"):
+        read_table(write_table(table, PARQUET), PARQUET, max_rows=1000, max_bytes=8 * MIB)
+
+
+class Talk:
+    """One request of lines over a socket: lines are put in while answers are read."""
+
+    def __init__(self, server: Server) -> None:
+        self.port = server.port
+
+    async def __aenter__(self) -> Talk:
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port, limit=4 * MIB)
+        head = "POST /predict?model=letters HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson"
+        self.writer.write(f"{head}\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        self.writer.close()
+
+    def say(self, data: bytes) -> None:
+        self.writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+    def end(self) -> None:
+        self.writer.write(b"0\r\n\r\n")
+
+    async def hear(self) -> Any:
+        """The next line of the answer; None behind the last."""
+        while not (line := await asyncio.wait_for(self.reader.readline(), 20)).startswith((b"{", b"0\r\n")):
+            assert line, "the connection was closed"
+        return None if line.startswith(b"0") else json.loads(line)
+
+
+def talk(check: Callable[[], Any]) -> None:
+    asyncio.run(asyncio.wait_for(check(), 60))
+
+
+def test_lines_are_answered_while_the_body_still_comes(server: Server) -> None:
+    async def check() -> None:
+        async with Talk(server) as stream:
+            stream.say(b'\xef\xbb\xbf"apple"\r\n')
+            assert (await stream.hear())["label"] == "early"
+            stream.say(b'\n{"text": "ze')
+            stream.say(b'bra"}\n')
+            assert (await stream.hear())["label"] == "late"
+            stream.say(b'{nonsense\r\n{"text": null}\n')
+            assert [(await stream.hear())["error"]["class"] for _ in range(2)] == ["BadLine", "NullValue"]
+            stream.say(b'"apple"')  # the last line needs no end
+            stream.end()
+            assert (await stream.hear())["label"] == "early"
+            assert await stream.hear() is None
+
+    talk(check)
+
+
+def test_a_stream_may_be_longer_than_a_body(server: Server) -> None:
+    lines = (b'"apple' + b"x" * 40_000 + b'"\n') * 60
+    assert len(lines) > 2 * MIB
+    for body in (lines, iter((lines,))):  # announced, and in pieces
+        reply = post(server, body, LINES)
+        assert (reply.status_code, reply.text.count("\n")) == (200, 60)
+        assert "error" not in reply.text
+
+
+def test_a_line_without_an_end_ends_its_stream_with_a_word(server: Server) -> None:
+    async def check() -> None:
+        async with Talk(server) as stream:
+            stream.say(b'"apple"\n"')
+            assert (await stream.hear())["label"] == "early"
+            for _ in range(LINE_LIMIT // 65536 + 1):
+                stream.say(b"x" * 65536)
+            assert "a line is longer than 1 MiB" in (await stream.hear())["error"]
+            assert await stream.hear() is None
+
+    talk(check)
+
+
+def test_who_leaves_frees_his_place_at_once(server: Server) -> None:
+    """Only two may be open."""
+
+    async def check() -> None:
+        for _ in range(8):
+            async with Talk(server) as stream:
+                stream.say(b'"apple"\n')
+                assert (await stream.hear())["label"] == "early"
+
+    talk(check)
+
+
+def test_a_stream_whose_sender_is_silent_is_ended_with_a_word(server: Server) -> None:
+    async def check() -> None:
+        async with Talk(server) as stream:
+            stream.say(b'"unfinished')
+            assert "nothing came for 3 s" in (await stream.hear())["error"]
+
+    talk(check)
