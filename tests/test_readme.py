@@ -82,6 +82,7 @@ def test_the_request_is_answered_as_it_stands(tmp_path: Path) -> None:
     clients = [block for block in blocks("sh") if block.startswith("python - <<")]
     (our_client,) = [block for block in blocks("python") if "service.client" in block]
     (changes,) = [block for block in blocks("sh") if block.startswith("models=")]
+    (seeing,) = [block for block in blocks("sh") if block.startswith("server=")]
     models = "bbc-bert,tests.service.models:EmbeddingModel"
     settings = {"TANDEM_MODELS": models, "TANDEM_JOBS_PRIORITY": "equal"}
     shell = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
@@ -95,6 +96,9 @@ def test_the_request_is_answered_as_it_stands(tmp_path: Path) -> None:
         )
         ours = run([sys.executable, "-c", our_client.replace(":3000", f":{server.port}")], ROOT, shell)
         changed = run(["bash", "-euo", "pipefail", "-c", changes.replace(":3000", f":{server.port}")], tmp_path, shell)
+        seen = run(["bash", "-euo", "pipefail", "-c", seeing.replace(":3000", f":{server.port}")], tmp_path, shell)
+    assert "from-the-readme" in seen
+    assert 'tandem_lane_up{model="bbc-bert:' in seen
     assert "b'sports'" in triton
     assert "WrongType" in triton
     assert ours.startswith("sports 0.9")
