@@ -41,8 +41,8 @@ class StoredKey(BaseModel):
     rate: str | None = None
     max_body_mb: int | None = Field(default=None, ge=1, le=1024)
     max_rows: int | None = Field(default=None, ge=1)
-    created: AwareDatetime | None = Field(default=None, strict=False)
-    expires: AwareDatetime | None = Field(default=None, strict=False)
+    created: AwareDatetime | None = None
+    expires: AwareDatetime | None = None
 
     @field_validator("scopes")
     @classmethod
@@ -57,6 +57,13 @@ class StoredKey(BaseModel):
         if rate is not None:
             read_rate(rate)
         return rate
+
+    @field_validator("created", "expires", mode="before")
+    @classmethod
+    def check_moment(cls, moment: object) -> object:
+        if isinstance(moment, str) and "T" not in moment:  # pydantic takes "2030" for seconds of 1970
+            raise ValueError("expected a moment, such as 2030-01-31T12:00:00Z")
+        return moment
 
     def as_key(self) -> Key:
         return Key(

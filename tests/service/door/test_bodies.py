@@ -37,6 +37,15 @@ def test_a_body_at_the_limit_is_read_and_one_beyond_is_413_announced_or_streamed
     assert door.bodies.held_bytes == 0
 
 
+def test_a_body_that_is_announced_as_too_large_is_not_read() -> None:
+    async def never() -> AsyncIterator[bytes]:
+        raise AssertionError("it was read")
+        yield b""
+
+    header = {"Content-Length": str(MIB + 1)}
+    assert ask(make_door(max_body_bytes=MIB), "POST", "/predict", content=never(), headers=header).status_code == 413
+
+
 def test_a_key_has_a_limit_of_its_own_below_or_above_that_of_others(tmp_path: Path) -> None:
     keys = tmp_path / "keys.json"
     small, large = add_key(keys, "ann", "predict", max_body_mb=1), add_key(keys, "bob", "predict", max_body_mb=3)

@@ -122,6 +122,7 @@ def test_keys_count_from_the_next_look_on_and_a_broken_file_changes_nothing(
         ('{"keys": [{"name": "a", "sha256": "%s", "scopes": ["fly"]}]}' % ("0" * 64), "expected ACTION"),
         ('{"keys": [{"name": "a", "sha256": "%s", "scopes": ["jobs"], "expires": "x"}]}' % ("0" * 64), "expires"),
         ('{"keys": [{"name": "a", "sha256": "%s", "scopes": ["jobs"], "expires": "2030"}]}' % ("0" * 64), "expires"),
+        ('{"keys": [{"name": "a", "sha256": "%s", "scopes": ["jobs"], "expires": 9e9}]}' % ("0" * 64), "expires"),
     ],
 )  # fmt: skip
 def test_a_broken_file_is_refused_and_says_where(path: Path, text: str, said: str) -> None:
