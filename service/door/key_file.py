@@ -41,8 +41,8 @@ class StoredKey(BaseModel):
     rate: str | None = None
     max_body_mb: int | None = Field(default=None, ge=1, le=1024)
     max_rows: int | None = Field(default=None, ge=1)
-    created: AwareDatetime | None = None
-    expires: AwareDatetime | None = None
+    created: AwareDatetime | None = Field(default=None, strict=False)
+    expires: AwareDatetime | None = Field(default=None, strict=False)
 
     @field_validator("scopes")
     @classmethod
@@ -61,7 +61,8 @@ class StoredKey(BaseModel):
     @field_validator("created", "expires", mode="before")
     @classmethod
     def check_moment(cls, moment: object) -> object:
-        if isinstance(moment, str) and "T" not in moment:  # pydantic takes "2030" for seconds of 1970
+        # pydantic takes numbers, and "2030", for seconds since 1970.
+        if not (moment is None or isinstance(moment, datetime) or (isinstance(moment, str) and "T" in moment)):
             raise ValueError("expected a moment, such as 2030-01-31T12:00:00Z")
         return moment
 
