@@ -22,8 +22,24 @@ NAME = "tandem-slot-"
 
 def make_slots(settings: Settings, *, timeout_s: int) -> list[Any]:
     """The services; none where models are not isolated."""
-    many = len(settings.models) + settings.isolated.spare if settings.isolated.on else 0
-    return [make_slot(number, timeout_s) for number in range(1, many + 1)]
+    if not settings.isolated.on:
+        return []
+    let_bentos_lack_slots()
+    return [make_slot(number, timeout_s) for number in range(1, len(settings.models) + settings.isolated.spare + 1)]
+
+
+def let_bentos_lack_slots() -> None:
+    """A bento lists the services that it was built with; how many slots there are is said when it is served.
+
+    BentoML looks each service up in that list, for models of the Hugging Face hub, of which ours have none.
+    """
+    from _bentoml_sdk import Service
+
+    def on_load_bento(service: Any, bento: Any) -> None:
+        for each in service.all_services().values():
+            each.bento = bento
+
+    Service.on_load_bento = on_load_bento
 
 
 def make_slot(number: int, timeout_s: int) -> Any:

@@ -104,11 +104,15 @@ def test_the_bento_serves_the_models_that_it_was_built_with(bento: Bento, server
 
 
 def test_a_bento_that_holds_the_models_itself_serves_them_as_in_a_container(bento: Bento, tmp_path: Path) -> None:
-    """`bentoml containerize` puts the models into the bento, and leaves BENTOML_HOME without any."""
+    """`bentoml containerize` puts the models into the bento, and leaves BENTOML_HOME without any.
+
+    Here in processes of their own, of which a bento that was built without knows nothing.
+    """
     contained = tmp_path / "bento"
     shutil.copytree(bento.folder, contained)
     shutil.copytree(bento.home / "models", contained / "models")
-    with serving(tmp_path / "empty", {}, target=(str(contained),), folder=tmp_path) as running:
+    isolated = {"TANDEM_ISOLATED": "1", "TANDEM_SPARE_PROCESSES": "0"}
+    with serving(tmp_path / "empty", isolated, target=(str(contained),), folder=tmp_path) as running:
         reply = predict(running.port, MODEL, [TEXTS[0]])
         assert reply.content["model"] == running.get("/models").content["models"][0]["model"]
         assert "error" not in reply.predictions[0]
