@@ -29,16 +29,20 @@ class SettingType(click.ParamType[str]):
         return value
 
 
+class SettingOption(click.Option):
+    """A flag made of a setting."""
+
+
 def setting_options(settings: Iterable[Setting[Any]]) -> list[click.Parameter]:
     """An option for each setting."""
     return [make_option(setting) for setting in settings]
 
 
-def make_option(setting: Setting[Any]) -> click.Option:
+def make_option(setting: Setting[Any]) -> SettingOption:
     help_text = f"{setting.help} [{setting.variable}]"
     if not setting.metavar:
-        return click.Option([setting.flag], is_flag=True, default=None, help=help_text)
-    return click.Option([setting.flag], type=SettingType(setting), metavar=setting.metavar, help=help_text)
+        return SettingOption([setting.flag], is_flag=True, default=None, help=help_text)
+    return SettingOption([setting.flag], type=SettingType(setting), metavar=setting.metavar, help=help_text)
 
 
 def store_setting(setting: Setting[Any], said: str | bool | None, environ: MutableMapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import shutil
@@ -12,10 +13,11 @@ from typing import Any
 
 import click
 
+from models.errors import MissingExtra
 from service.bento import ROOT, models_of_bento
 from service.cli.announce import announce_when_ready
 from service.cli.listen import check_certificate, check_free, read_host
-from service.cli.options import setting_options, store_setting
+from service.cli.options import SettingOption, setting_options, store_setting
 from service.door.bind import refuse_public
 from service.errors import ServiceError
 from service.settings import ALL_SETTINGS, MODELS, read_settings
@@ -68,6 +70,8 @@ def serve(
     \b
     Exit codes: 0 it was told to end; 2 usage, settings, or an address that cannot be had; 3 a model cannot be served.
     """
+    if importlib.util.find_spec("bentoml") is None:
+        raise MissingExtra("tandem serve", package="bentoml", extra="serve")
     if models and more_models:
         raise click.UsageError("--models: the models are named once, as arguments or by this flag.")
     address = read_host(host)
@@ -85,6 +89,10 @@ def serve(
     prepare(os.environ)
     announce_when_ready(address, port, tls=bool(tls))
     run_server(address, port, tls)
+
+
+# In --help what is its own comes first: where it listens.
+serve.params.sort(key=lambda each: isinstance(each, SettingOption))
 
 
 def prepare(environ: MutableMapping[str, str]) -> None:

@@ -17,6 +17,7 @@ import pytest
 from models.locate import zoo_folders
 from service.cli.listen import check_certificate
 from service.cli.serve import serve
+from service.settings import ALL_SETTINGS
 from tests.service.client import Connection, predict, predict_body
 from tests.service.processes import is_gone, listening_ports, processes_of, wait_until
 from tests.service.server import ROOT, Server, environment, serving, tandem_command
@@ -92,6 +93,12 @@ def test_what_cannot_be_followed_is_named_by_its_flag_and_ends_with_2(
         serve.main([*arguments, "--port", "54321"], standalone_mode=False)
     assert refused.value.format_message().startswith(said)
     assert refused.value.exit_code == 2
+
+
+def test_every_setting_is_a_flag_and_where_it_listens_comes_first() -> None:
+    flags = [name for parameter in serve.params for name in parameter.opts if name.startswith("--")]
+    assert {setting.flag for setting in ALL_SETTINGS} <= set(flags)
+    assert flags[:3] == ["--models", "--host", "--port"]
 
 
 def test_files_that_are_no_certificate_are_refused(tmp_path: Path) -> None:
