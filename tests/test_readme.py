@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -83,7 +84,8 @@ def test_the_request_is_answered_as_it_stands(tmp_path: Path) -> None:
     (our_client,) = [block for block in blocks("python") if "service.client" in block]
     (changes,) = [block for block in blocks("sh") if block.startswith("models=")]
     (seeing,) = [block for block in blocks("sh") if block.startswith("server=")]
-    models = "bbc-bert,tests.service.models:EmbeddingModel"
+    (tables,) = [block for block in blocks("sh") if block.startswith("predict=")]
+    models = "bbc-bert,vowels-bilstm,tests.service.models:EmbeddingModel"
     settings = {"TANDEM_MODELS": models, "TANDEM_JOBS_PRIORITY": "equal"}
     shell = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     with serving(tmp_path / "home", settings) as server:
@@ -94,6 +96,8 @@ def test_the_request_is_answered_as_it_stands(tmp_path: Path) -> None:
             run(["bash", "-c", client.replace(":3000", f":{server.port}").replace("minilm", "counts")], tmp_path, shell)
             for client in clients
         )
+        tables = tables.replace(":3000", f":{server.port}").replace("@models/", f"@{ROOT}/models/")
+        lines = run(["bash", "-euo", "pipefail", "-c", tables], tmp_path, shell)
         ours = run([sys.executable, "-c", our_client.replace(":3000", f":{server.port}")], ROOT, shell)
         changed = run(["bash", "-euo", "pipefail", "-c", changes.replace(":3000", f":{server.port}")], tmp_path, shell)
         seen = run(["bash", "-euo", "pipefail", "-c", seeing.replace(":3000", f":{server.port}")], tmp_path, shell)
@@ -101,6 +105,8 @@ def test_the_request_is_answered_as_it_stands(tmp_path: Path) -> None:
     assert 'tandem_lane_up{model="bbc-bert:' in seen
     assert "b'sports'" in triton
     assert "WrongType" in triton
+    assert ['"sports"' in line for line in lines.splitlines()] == [True, False]
+    assert pq.read_table(tmp_path / "predicted.parquet").column_names[:3] == ["id", "speaker", "label"]
     assert ours.startswith("sports 0.9")
     assert "null" in ours
     assert "2 vectors of 4 by counts:1" in embeddings
