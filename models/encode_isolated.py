@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from models.errors import ModelError, PredictionMismatch, is_interrupt
+from models.errors import ContractBroken, ModelError, PredictionMismatch, is_interrupt
 from models.halves import find_raising
 from models.model import Encoded, Model, RowFault, Values
 
@@ -72,13 +72,18 @@ def encode_around(model: Model, values: Values, faults: Mapping[int, RowFault]) 
     """Encode all rows but some.
 
     Raises:
-        PredictionMismatch: the model encoded another number of rows than it was given.
+        ContractBroken: the model answered with something else than an Encoded.
+        PredictionMismatch: it encoded another number of rows than it was given.
     """
     kept = np.setdiff1d(np.arange(len(values)), list(faults))
     if len(kept) or not faults:
         others = model.encode(take_values(values, kept.tolist()) if faults else values)
     else:
         others = encode_none(model, values)
+    found: object = others  # an operator's class may return anything
+    if not isinstance(found, Encoded):
+        promise = "encode answers with an Encoded"
+        raise ContractBroken(model.tag, promise=promise, found=f"an object of type {type(found).__name__}")
     if others.rows != len(kept):
         raise PredictionMismatch(model.tag, given=len(kept), got=others.rows)
     if not faults:

@@ -8,14 +8,28 @@ ServiceError
 ├── ModelFailed         500         the model broke down over a window; none of its callers has an answer
 ├── CallerGone          499         the caller closed the connection; nobody reads this
 ├── LaneClosed          503         the server is stopping
-└── QueueFull           503         the lane's queue is full; Retry-After says for how long
+├── QueueFull           503         the lane's queue is full; Retry-After says for how long
+├── WaitTooLong         503         the latency goal cannot be met now; Retry-After says for how long
+├── DeadlineUnmeetable  503         the caller's own deadline cannot be met
+├── DeadlinePassed      504         the caller's own deadline passed while his rows waited
+└── LaneHangs           504         the model has not answered for far longer than it ever should
 A row that cannot be answered is no error of the request: it is an entry `{"error": ...}` among the predictions.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+#: Something like a place on this machine: what a caller is not told.
+PLACE = re.compile(r"(?<![\w/])/[^\s:;,'\"()]*/([^\s:;,'\"()/]+)")
+
+
+def hide_places(text: str) -> str:
+    """A message without the folders that it names."""
+    return PLACE.sub(r"\1", text)
 
 
 class ServiceError(Exception):
@@ -75,11 +89,16 @@ class TooManyRows(ServiceError):
 
 
 class ModelFailed(ServiceError):
-    """The model raised where no row could be singled out."""
+    """The model raised where no row could be singled out.
 
-    def __init__(self, model: str, *, rows: int, cause: BaseException) -> None:
-        super().__init__(f"{model} failed over a window of {rows} rows: {type(cause).__name__}: {str(cause)[:300]}")
-        self.model, self.rows, self.cause = model, rows, cause
+    Args:
+        step: in which it did: encode, forward, decode; empty where that is not known.
+    """
+
+    def __init__(self, model: str, *, rows: int, cause: BaseException, step: str = "") -> None:
+        said = hide_places(f"{type(cause).__name__}: {cause}")[:400]
+        super().__init__(f"{model} failed{f' in {step}' if step else ''} over {rows} rows: {said}")
+        self.model, self.rows, self.cause, self.step = model, rows, cause, step
 
 
 class CallerGone(ServiceError):
@@ -120,3 +139,62 @@ class QueueFull(ServiceError):
     @property
     def headers(self) -> Mapping[str, str]:
         return {"Retry-After": str(self.retry_after_s)}
+
+
+class WaitTooLong(ServiceError):
+    """A request that would not be answered within the latency goal, or within the longest wait of a large one."""
+
+    status = 503
+
+    def __init__(self, model: str, *, wait_s: float, limit_s: float) -> None:
+        self.retry_after_s = max(1, math.ceil(wait_s - limit_s))
+        super().__init__(
+            f"{model} is busy: these rows would be answered in {wait_s:.2f} s, the lane lets in what takes "
+            f"{limit_s:.2f} s. Try again in {self.retry_after_s} s."
+        )
+        self.model, self.wait_s, self.limit_s = model, wait_s, limit_s
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": str(self.retry_after_s)}
+
+
+class DeadlineUnmeetable(ServiceError):
+    """A caller's deadline that cannot be met; nothing was computed."""
+
+    status = 503
+
+    def __init__(self, model: str, *, wait_s: float, timeout_s: float) -> None:
+        self.retry_after_s = max(1, math.ceil(wait_s - timeout_s))
+        super().__init__(
+            f"{model} cannot answer within {timeout_s:g} s (X-Request-Timeout): it would take about {wait_s:.2f} s. "
+            f"Try again in {self.retry_after_s} s, or allow more."
+        )
+        self.model, self.wait_s, self.timeout_s = model, wait_s, timeout_s
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": str(self.retry_after_s)}
+
+
+class DeadlinePassed(ServiceError):
+    """A caller's deadline passed before he had all his answers; what was not begun is never computed."""
+
+    status = 504
+
+    def __init__(self, model: str, *, timeout_s: float) -> None:
+        super().__init__(f"{model} has not answered within the {timeout_s:g} s of X-Request-Timeout.")
+        self.model, self.timeout_s = model, timeout_s
+
+
+class LaneHangs(ServiceError):
+    """Nobody named a deadline, and the model has not answered for far longer than foreseen."""
+
+    status = 504
+
+    def __init__(self, model: str, *, waited_s: float) -> None:
+        super().__init__(
+            f"{model} has not answered for {waited_s:.0f} s, far longer than foreseen: its worker may hang, or "
+            "interactive requests leave no time for background ones. GET /lanes says which."
+        )
+        self.model, self.waited_s = model, waited_s

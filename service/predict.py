@@ -14,9 +14,25 @@ from service.disconnect import while_connected
 from service.door.access import charge_rows, require_model, unknown_model
 from service.door.fetch.rows import fetch_rows
 from service.errors import RequestInvalid, UnknownModel
-from service.lanes.contract import Lane, Priority
+from service.lanes.contract import Lane
+from service.lanes.request import Priority
+from service.operations import Parameter
 from service.schemas import Answer, merge_answers, read_rows
 from service.serving import serving_of
+
+#: The headers that every operation takes which answers rows.
+HEADERS = (
+    Parameter(
+        name="X-Request-Timeout", place="header", schema={"type": "number", "exclusiveMinimum": 0},
+        description="Seconds that the caller waits: refused at once (503) where they cannot be met, 504 once they are "
+        "over.",
+    ),
+    Parameter(
+        name="X-Request-Priority", place="header",
+        schema={"type": "string", "enum": ["interactive", "background"], "default": "interactive"},
+        description="background rows are answered when nothing interactive waits.",
+    ),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

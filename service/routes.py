@@ -16,6 +16,7 @@ from starlette.routing import Match, Route
 from service import docs
 from service.errors import ServiceError
 from service.jobs import operations as jobs
+from service.lanes import handlers as lanes
 from service.observe import health, metrics
 from service.observe.seen import seen_of
 from service.openapi import describe
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 OPERATIONS: tuple[Operation, ...] = (
     *predict.OPERATIONS,
     *models_json.OPERATIONS,
+    *lanes.OPERATIONS,
     *jobs.OPERATIONS,
     *v2.OPERATIONS,
     *openai.OPERATIONS,

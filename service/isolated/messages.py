@@ -6,6 +6,7 @@ a folder that only its user may enter.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ class Loaded:
     pid: int
     variant: str
     max_rows: int
+    samples: Sequence[Any]
     known: Known
 
 

@@ -93,6 +93,10 @@ class RemoteWorker:
         return self._loaded.max_rows
 
     @property
+    def samples(self) -> Sequence[Any]:
+        return self._loaded.samples
+
+    @property
     def costs(self) -> Costs:
         return self._costs
 

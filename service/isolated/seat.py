@@ -59,7 +59,13 @@ class Seat:
         elif (found := verify_digest(described.folder)) != described.digest:
             raise DigestMismatch(described.tag, file="digest.json", expected=described.digest, found=found)
         self._worker = worker = open_local_worker(described, load.settings)
-        return Loaded(pid=os.getpid(), variant=worker.variant, max_rows=worker.max_rows, known=self._know(worker))
+        return Loaded(
+            pid=os.getpid(),
+            variant=worker.variant,
+            max_rows=worker.max_rows,
+            samples=worker.samples,
+            known=self._know(worker),
+        )
 
     def _leave(self) -> Left:
         worker, self._worker = self._worker, None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from models.spec import ModelSpec
+from service.lanes.load import LaneLoad
+from service.lanes.request import Priority
 from service.observe.lane_metrics import LaneMetrics
 from service.schemas import Answer, ModelCard
-
-Priority = Literal["interactive", "background"]
 
 
 class Lane(Protocol):
@@ -48,6 +48,9 @@ class Lane(Protocol):
 
     def card(self) -> ModelCard:
         """What GET /models says of it."""
+
+    def load(self) -> LaneLoad:
+        """What GET /lanes says of it."""
 
     async def submit(
         self, values: list[Any], *, priority: Priority = "interactive", timeout_s: float | None = None

@@ -10,13 +10,9 @@ ServiceError
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-from service.errors import ServiceError
-
-#: Something like a place on this machine: what a caller is not told.
-PLACE = re.compile(r"(?<![\w/])/[^\s:;,'\"()]*/([^\s:;,'\"()/]+)")
+from service.errors import ServiceError, hide_places
 
 
 class NameNotLoadable(ServiceError):
@@ -61,7 +57,7 @@ class ModelNotServable(ServiceError):
     status = 422
 
     def __init__(self, name: str, *, why: str) -> None:
-        said = PLACE.sub(r"\1", why)[:500]
+        said = hide_places(why)[:500]
         super().__init__(f"{name} was not loaded: {said} What was served before still is.")
         self.name, self.why = name, why
 

@@ -1,201 +1,324 @@
-"""The rows that wait for a lane, and which of them go into its next window."""
+"""The rows that wait for a lane: who is let in, and what goes into the next window."""
 
 from __future__ import annotations
 
-import asyncio
+import math
 import threading
 import time
+from bisect import insort
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from service.observe.spans import RequestSpan, current_span
-from service.schemas import Answer
+from service.lanes.forecast import Forecast
+from service.lanes.request import Request, Slice, Window
 
-#: What the newest window weighs among those of like size when the rate is measured.
-NEWEST = 0.5
+#: What is promised, as a part of the latency goal: the rest is for what no forecast knows, so that the slowest of a
+#: hundred stays inside, too.
+PROMISE = 0.85
+#: What a window may take, as parts of the goal: at least, at most, and where it holds only what is not promised.
+WINDOW_LEAST, WINDOW_MOST, SPARE_WINDOW = 0.1, 0.25, 0.1
+#: What of the time is left for large requests while any waits: newcomers are promised so much less.
+RESERVE = 0.2
 
-
-@dataclass(slots=True, eq=False)
-class Request:
-    """One caller's rows, what they are expected to cost, and the answers that they have so far."""
-
-    values: list[Any]
-    future: asyncio.Future[list[Answer]]
-    size: int
-    arrived: float = field(default_factory=time.monotonic)
-    taken: int = 0
-    answers: list[Answer] = field(default_factory=list)
-    span: RequestSpan | None = field(default_factory=current_span)
-
-    @property
-    def answered(self) -> bool:
-        return len(self.answers) == len(self.values)
+Reason = Literal["queue_full", "predicted_wait", "deadline"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """Consecutive rows of one request, from `start` up to and without `stop`."""
+class Refusal:
+    """Why a request is not let in.
 
-    request: Request
-    start: int
-    stop: int
+    Attributes:
+        reason: a word for it.
+        wait_s: when it would have been answered.
+        limit_s: when it would have had to be.
+    """
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """The rows that go through the model together; `size` is what they are expected to cost."""
-
-    slices: Sequence[Slice]
-    size: int
-
-    @property
-    def values(self) -> list[Any]:
-        return [value for part in self.slices for value in part.request.values[part.start : part.stop]]
-
-    @property
-    def begun(self) -> list[Request]:
-        """The requests whose first row is in this window."""
-        return [part.request for part in self.slices if part.start == 0]
-
-    def settle(self, answers: list[Answer], failure: Exception | None) -> None:
-        """Give every caller what is his; runs in the event loop. A caller who has gone is passed over."""
-        start = 0
-        for part in self.slices:
-            request, rows = part.request, part.stop - part.start
-            if not request.future.done():
-                if failure is not None:
-                    request.future.set_exception(failure)
-                else:
-                    request.answers.extend(answers[start : start + rows])
-                    if request.answered:
-                        request.future.set_result(request.answers)
-            start += rows
+    reason: Reason
+    wait_s: float
+    limit_s: float
 
 
 class LaneQueue:
-    """Requests in the order of their arrival, between the event loop that puts and the thread that takes.
+    """Requests between the event loop that puts and the thread that takes.
 
-    It knows nothing of models but the rate at which windows were answered: predicted seconds are
-    expected size / measured rate, where the size of a row is its characters, its steps, or 1 for an image.
+    Three kinds wait. Those that can be answered within the latency goal are **promised** it, and are taken by earliest
+    due time; a newcomer who would be late is refused, and nobody is let in whom a promise given before would be broken
+    for. **Large** ones, whose rows alone take longer than what is promised, take turns in the time that promises leave,
+    and RESERVE of it is left to them. **Background** rows are taken when nothing else waits. No window of the latter
+    two is longer than SPARE_WINDOW of the goal, which is the longest that they hold up a newcomer.
+
+    Args:
+        forecast: says what rows take.
+        slo_s: the latency goal.
+        max_rows: rows that may wait.
+        max_wait_s: predicted seconds of a large request, beyond which it is refused.
+        max_window_rows: rows of a window.
     """
 
-    def __init__(self, *, kind: Literal["text", "image", "sequence"], max_rows: int, max_seconds: float) -> None:
-        self._kind, self._max_rows, self._max_seconds = kind, max_rows, max_seconds
-        self._arriving: deque[Request] = deque()
-        self._requests: deque[Request] = deque()
+    def __init__(
+        self, forecast: Forecast, *, slo_s: float, max_rows: int, max_wait_s: float, max_window_rows: int
+    ) -> None:
+        self._forecast, self.slo_s, self.max_rows = forecast, slo_s, max_rows
+        self._max_wait_s, self._max_window_rows = max_wait_s, max_window_rows
+        self._promised: list[Request] = []
+        self._promised_s = 0.0
+        self._large: deque[Request] = deque()
+        self._background: deque[Request] = deque()
         self._changed = threading.Condition()
-        self._rates: dict[int, float] = {}
-        self._in_flight_size = 0
-        self._waiting_size = 0
+        self._running: tuple[Window, float] | None = None
+        self.gathering = False
         self.rows = 0
         self.closed = False
 
-    def put(self, request: Request) -> None:
-        """Let a request wait; windows take it once it is released."""
-        with self._changed:
-            self._arriving.append(request)
-            self.rows += len(request.values)
-            self._waiting_size += request.size
-
-    def release(self) -> None:
-        """Give the next window what has arrived."""
-        with self._changed:
-            self._requests.extend(self._arriving)
-            self._arriving.clear()
-            self._changed.notify()
+    @property
+    def running_rows(self) -> int:
+        """Rows of the window that is being answered."""
+        running = self._running
+        return running[0].rows if running else 0
 
     @property
-    def arriving(self) -> int:
-        """Requests that have not been released."""
-        return len(self._arriving)
+    def window_s(self) -> float:
+        """What a window of promised rows may take: two good micro-batches, within bounds."""
+        return min(max(2 * self._forecast.good_s, WINDOW_LEAST * self.slo_s), WINDOW_MOST * self.slo_s)
+
+    @property
+    def promise_s(self) -> float:
+        """What a newcomer is promised: less than the goal, by what the event loop is late twice."""
+        return max(PROMISE * self.slo_s - 2 * self._forecast.lag_s, 0.3 * self.slo_s)
+
+    def put(self, request: Request) -> Refusal | None:
+        """Let a request wait, or say why not; its `due` is set to what it is promised. Takes microseconds.
+
+        The thread does not take from an idle queue before `release`: `gathering` says that it is being awaited.
+        """
+        with self._changed:
+            refusal = self._admit(request)
+            if refusal is not None:
+                return refusal
+            if request.priority == "background":
+                self._background.append(request)
+            elif request.due == math.inf:
+                self._large.append(request)
+            else:
+                insort(self._promised, request, key=due_of)
+                self._promised_s += request.left_s
+            self.rows += len(request.values)
+            self.gathering = self.gathering or self._running is None
+            return None
+
+    def release(self) -> None:
+        """Let the thread take what has come."""
+        with self._changed:
+            self.gathering = False
+            self._changed.notify()
 
     def drop(self, request: Request) -> int:
         """Forget what is left of a request; the number of rows that were never taken."""
         with self._changed:
-            for place in (self._arriving, self._requests):
-                if request in place:
-                    place.remove(request)
-                    left = request.values[request.taken :]
-                    self.rows -= len(left)
-                    self._waiting_size -= self.size_of(left)
-                    return len(left)
-            return 0
+            return request.rows_left if self._remove(request) else 0
 
     def close(self) -> None:
         with self._changed:
-            self.closed = True
+            self.closed, self.gathering = True, False
             self._changed.notify()
 
     def take(self) -> Window | None:
-        """Wait for rows, then take the next window; None once the queue is closed and empty.
-
-        Every waiting request gets an equal share before anybody gets more, and one that could not be taken whole goes
-        behind the others: ten thousand rows do not hold up a single one.
-        """
+        """Wait for rows, then take the next window; None once the queue is closed and empty."""
         with self._changed:
-            while not self._requests:
+            self._running = None
+            while True:
+                now = time.monotonic()
+                self._forget_late(now)
+                if not self.gathering and (self._promised or self._large or self._background):
+                    break
                 if self.closed:
                     return None
                 self._changed.wait()
-            window = self._cut()
-            for part in window.slices:
-                self._requests.remove(part.request)
-                if part.stop < len(part.request.values):
-                    self._requests.append(part.request)
-            self.rows -= sum(part.stop - part.start for part in window.slices)
-            self._waiting_size -= window.size
-            self._in_flight_size = window.size
+            window = self._cut(now)
+            self._running = window, now
             return window
 
-    def done(self, window: Window, *, seconds: float, computed: int) -> None:
-        """Learn the rate from an answered window, of whose rows `computed` went through the model."""
-        with self._changed:
-            self._in_flight_size = 0
-            if computed:
-                rows = len(window.values)
-                rate = window.size * min(computed / rows, 1.0) / max(seconds, 1e-6)
-                known = self._rates.get(rows.bit_length(), rate)
-                self._rates[rows.bit_length()] = NEWEST * rate + (1 - NEWEST) * known
-
     def predicted_wait_s(self) -> float:
-        """Seconds until everything that is here now is answered; 0 before anything was measured."""
+        """Seconds until everything that is here now is answered, background rows left out."""
         with self._changed:
-            rate = self._rate()
-            return (self._waiting_size + self._in_flight_size) / rate if rate else 0.0
+            return self._running_left_s(time.monotonic()) + self._windows_s(
+                self._promised_s + sum(request.left_s for request in self._large)
+            )
 
-    def size_of(self, values: Iterable[Any]) -> int:
-        """What rows are expected to cost."""
-        return sum(map(self._size, values))
+    def _admit(self, request: Request) -> Refusal | None:
+        """Refuse a request, or set what it is promised."""
+        now, timeout_s = request.arrived, request.deadline - request.arrived
+        if self.rows + len(request.values) > self.max_rows:
+            return Refusal(reason="queue_full", wait_s=self._all_s(now), limit_s=0.0)
+        own_s = request.left_s
+        # Rows are answered when their whole window is: later than their own turn by what a window takes.
+        limit_s = max(self.promise_s - self.window_s, 0.0)
+        if request.priority == "background" or (len(request.values) > 1 and own_s + self._forecast.call_s > limit_s):
+            wait_s = self._all_s(now) + own_s
+            if timeout_s < wait_s:
+                return self._refuse_deadline(wait_s, timeout_s)
+            if request.priority == "interactive" and wait_s > self._max_wait_s and not self._is_idle:
+                return Refusal(reason="predicted_wait", wait_s=wait_s, limit_s=self._max_wait_s)
+            return None
+        request.due = now + min(self.promise_s, timeout_s)
+        before_s = self._promised_s
+        is_last = not self._promised or self._promised[-1].due <= request.due
+        if not is_last:
+            before_s = sum(one.left_s for one in self._promised if one.due <= request.due)
+        if self._large:
+            before_s /= 1 - RESERVE
+        wait_s = self._running_left_s(now) + self._windows_s(before_s + own_s)
+        if timeout_s < wait_s:
+            return self._refuse_deadline(wait_s, timeout_s)
+        if wait_s > limit_s and not self._is_idle:
+            return Refusal(reason="predicted_wait", wait_s=wait_s, limit_s=limit_s)
+        if not is_last and self._least_slack_s(now, after=request.due) < own_s:
+            return Refusal(reason="predicted_wait", wait_s=wait_s, limit_s=limit_s)
+        return None
 
-    def _rate(self) -> float:
-        """Size a second, of the windows whose number of rows goes fastest: a queue that is long is answered in those.
+    @property
+    def _is_idle(self) -> bool:
+        """Whether there is nothing interactive but a newcomer: he is let in however long his rows take."""
+        if self._promised or self._large:
+            return False
+        return self._running is None or all(part.request.priority == "background" for part in self._running[0].slices)
 
-        Rates are kept by number of rows, since lone rows, each paying for a whole call, say nothing of full windows.
+    def _refuse_deadline(self, wait_s: float, timeout_s: float) -> Refusal:
+        if self._is_idle:
+            self._forecast.doubt()
+        return Refusal(reason="deadline", wait_s=wait_s, limit_s=timeout_s)
+
+    def _cut(self, now: float) -> Window:
+        """Choose the rows of a window, at least one; the lock is held."""
+        cut = Cut(room=self._max_window_rows)
+        if self._promised:
+            self._cut_promised(cut, now)
+        if self._large:
+            room_s = SPARE_WINDOW * self.slo_s
+            if cut.taken:
+                room_s = min(room_s, cut.due - now - cut.seconds, self._least_slack_s(now) - cut.seconds)
+            self._take_turns(self._large, cut, until_s=cut.seconds + room_s)
+        if self._background and not cut.taken:
+            self._take_turns(self._background, cut, until_s=SPARE_WINDOW * self.slo_s)
+        self.rows -= sum(cut.taken.values())
+        return cut.window(self._forecast.call_s)
+
+    def _cut_promised(self, cut: Cut, now: float) -> None:
+        """Take promised rows, the earliest due first; equal shares of all, where all are in time anyhow."""
+        first_s = self._promised[0].due - now
+        until_s = min(max(first_s, self._forecast.good_s), self.window_s)
+        if self._windows_s(self._promised_s) <= first_s:
+            share = len(self._promised)
+            for request in self._promised:
+                cut.take(request, until_s=until_s, share_s=until_s / share, share=max(cut.most // share, 1))
+        for request in self._promised:
+            if not cut.take(request, until_s=until_s):
+                break
+        self._promised = [request for request in self._promised if request.rows_left]
+        self._forget_promise(cut.seconds)
+
+    def _take_turns(self, waiting: deque[Request], cut: Cut, *, until_s: float) -> None:
+        """Take rows of each in turn; the one of whom rows were taken last comes last the next time."""
+        for _ in range(len(waiting)):
+            request = waiting[0]
+            took_all = cut.take(request, until_s=until_s, share_s=max(until_s - cut.seconds, 0.0) / len(waiting))
+            if request in cut.taken:
+                waiting.popleft()
+                if request.rows_left:
+                    waiting.append(request)
+            if not took_all and cut.is_full(until_s):
+                return
+
+    def _forget_late(self, now: float) -> None:
+        """Leave those uncomputed whose deadline has passed; the event loop tells them."""
+        late = [one for one in (*self._promised, *self._large, *self._background) if one.deadline <= now]
+        for request in late:
+            self._remove(request)
+
+    def _remove(self, request: Request) -> bool:
+        """Forget what is left of a request; False where nothing of it waits."""
+        for place in (self._promised, self._large, self._background):
+            if request in place:
+                place.remove(request)
+                if place is self._promised:
+                    self._forget_promise(request.left_s)
+                self.rows -= request.rows_left
+                return True
+        return False
+
+    def _forget_promise(self, seconds: float) -> None:
+        self._promised_s = max(self._promised_s - seconds, 0.0) if self._promised else 0.0
+
+    def _running_left_s(self, now: float) -> float:
+        """What the window that is being answered takes on; one that is late is taken to be late as long again."""
+        if self._running is None:
+            return 0.0
+        window, begun = self._running
+        return abs(window.seconds - (now - begun))
+
+    def _windows_s(self, seconds: float) -> float:
+        """What rows of so many seconds take, cut into windows."""
+        return seconds + self._forecast.call_s * math.ceil(seconds / max(self.window_s, 1e-6))
+
+    def _all_s(self, now: float) -> float:
+        """Until everything is answered."""
+        waiting = (*self._large, *self._background)
+        return self._running_left_s(now) + self._windows_s(self._promised_s + sum(one.left_s for one in waiting))
+
+    def _least_slack_s(self, now: float, *, after: float = -math.inf) -> float:
+        """By how much everything promised could begin later, as far as it is due after a time."""
+        before_s, least = self._running_left_s(now), math.inf
+        for request in self._promised:
+            before_s += request.left_s
+            if request.due > after:
+                least = min(least, request.due - now - self._windows_s(before_s))
+        return least
+
+
+class Cut:
+    """A window in the making."""
+
+    def __init__(self, *, room: int) -> None:
+        self.most = self.room = room
+        self.seconds, self.due = 0.0, math.inf
+        self.taken: dict[Request, int] = {}
+
+    def take(self, request: Request, *, until_s: float, share_s: float = math.inf, share: int | None = None) -> bool:
+        """Take rows of a request as far as there is room, time, and its share of both, but one row if there are none.
+
+        Returns:
+            Whether none of its rows is left.
         """
-        return max(self._rates.values(), default=0.0)
+        stop = min(len(request.values), request.taken + min(self.room, self.room if share is None else share))
+        at, taken_s = request.taken, 0.0
+        while at < stop:
+            row_s = request.row_s[at]
+            is_first = not self.taken and not taken_s  # a window holds one row at least, and a share too
+            is_long = self.seconds + taken_s + row_s > until_s or (taken_s > 0 and taken_s + row_s > share_s)
+            if is_long and not is_first:
+                break
+            taken_s += row_s
+            at += 1
+        if at > request.taken:
+            rows = at - request.taken
+            self.taken[request] = self.taken.get(request, 0) + rows
+            self.room -= rows
+            self.seconds += taken_s
+            self.due = min(self.due, request.due)
+            request.taken, request.left_s = at, max(request.left_s - taken_s, 0.0)
+        return request.rows_left == 0
 
-    def _cut(self) -> Window:
-        """Choose the rows of a window, at least one."""
-        requests = list(self._requests)[: self._max_rows]
-        stops = [request.taken for request in requests]
-        room, size = self._max_rows, 0
-        max_size = self._rate() * self._max_seconds or float("inf")
-        for share in (max(self._max_rows // len(requests), 1), self._max_rows):
-            for i, request in enumerate(requests):
-                until = min(len(request.values), stops[i] + share, stops[i] + room)
-                while stops[i] < until and (size == 0 or size < max_size):
-                    size += self._size(request.values[stops[i]])
-                    stops[i] += 1
-                    room -= 1
-        slices = []
-        for request, stop in zip(requests, stops, strict=True):
-            if stop > request.taken:
-                slices.append(Slice(request=request, start=request.taken, stop=stop))
-                request.taken = stop
-        return Window(slices=slices, size=size)
+    def is_full(self, until_s: float) -> bool:
+        return not self.room or self.seconds >= until_s
 
-    def _size(self, value: Any) -> int:
-        """What a row is expected to cost, as far as can be told before it is encoded; 16 for what every row costs."""
-        return 1 if self._kind == "image" else 16 + (min(len(value), 2048) if isinstance(value, str | list) else 0)
+    def window(self, call_s: float) -> Window:
+        slices = [
+            Slice(request=request, start=request.taken - rows, stop=request.taken)
+            for request, rows in self.taken.items()
+        ]
+        return Window(slices=slices, seconds=self.seconds + call_s)
+
+
+def due_of(request: Request) -> float:
+    return request.due

@@ -12,7 +12,7 @@ from models.model import Model
 from service.errors import SettingsInvalid, UnknownModel
 from service.lanes.contract import Lane
 from service.lanes.lane import Lane as ThreadLane
-from service.lanes.warm_up import warm_up
+from service.lanes.warm_up import sample_rows, warm_up
 from service.lanes.worker import LocalWorker, Worker
 from service.schemas import ModelCard
 from service.settings import Settings
@@ -154,13 +154,19 @@ def open_lanes(settings: Settings, open_worker: OpenWorker) -> Lanes:
 
 
 def open_lane(described: Described, settings: Settings, *, open_worker: OpenWorker) -> Lane:
-    """Load a model, let it answer a row, and open its lane.
+    """Load a model, learn what its rows take here, and open its lane.
 
     Raises:
         ModelError: a model that cannot run here.
     """
     worker = open_worker(described, settings)
-    return ThreadLane(worker, max_queue_rows=settings.lanes.max_queue_rows, max_wait_s=settings.lanes.max_wait_s)
+    lanes = settings.lanes
+    return ThreadLane(
+        worker,
+        slo_s=lanes.latency_slo.of(worker.tag),
+        max_queue_rows=lanes.max_queue_rows,
+        max_wait_s=lanes.max_wait_s,
+    )
 
 
 def open_local_worker(described: Described, settings: Settings) -> Worker:
@@ -174,7 +180,7 @@ def open_local_worker(described: Described, settings: Settings) -> Worker:
     answer = warm_up(model)
     log.info("model ready: %s %s %s in %.1f s (first row: %s)", model.tag, model.variant, model.digest[:12],
              time.monotonic() - begun, answer)  # fmt: skip
-    return LocalWorker(model)
+    return LocalWorker(model, samples=sample_rows(model))
 
 
 def load_described(described: Described, settings: Settings) -> Model:

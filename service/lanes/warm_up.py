@@ -1,52 +1,55 @@
-"""One row through a model before anybody waits for it."""
+"""What a model's rows take here, measured before anybody waits for one."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
+import logging
 from typing import Any
 
-from models.errors import PredictionMismatch
+from models.decode_isolated import decode_isolated
+from models.encode_isolated import encode_isolated
+from models.errors import ModelError
+from models.measure_costs import measure_costs
 from models.model import Model
+from models.samples import default_samples
+from models.window import run_window
 from service.schemas import answers_of
 
-#: The widest step of a sequence that is tried.
-MAX_STEP_NUMBERS = 512
+log = logging.getLogger("bentoml.tandem")
+
+#: The longest that shapes are timed for; the first calls of a runtime compile and allocate, too.
+MEASURE_S = 1.5
 
 
 def warm_up(model: Model) -> str:
-    """Let the model answer one row of its kind; the first call of a runtime allocates and plans, and is slow.
+    """Let the model answer rows of its kind, and fit its costs unless this host knows them already.
+
+    The first calls of a runtime allocate and plan, and are slow: nobody should be the one who waits for them.
 
     Returns:
-        `answered`, or the class of the error row where none of the tried values was one that the model takes.
+        `answered`, or the class of the first error row where none of the sample was answered.
 
     Raises:
-        PredictionMismatch: the model returned another number of answers than rows.
+        Exception: the model breaks down over whatever it is given.
     """
-    kind = ""
-    for value in sample_values(model.spec.inputs[0].kind):
-        faults = model.encode([value]).faults
-        if faults:
-            kind = kind or faults[0].kind
-            continue
-        answers = answers_of(model.predict_values([value]))
-        if len(answers) != 1:
-            raise PredictionMismatch(model.tag, given=1, got=len(answers))
-        return str(answers[0]["error"]["class"]) if "error" in answers[0] else "answered"
-    return kind
+    values = default_samples(model)
+    encoded = encode_isolated(model, values)
+    if len(encoded.piece_rows) and not model.costs.calls:
+        try:
+            model.costs = measure_costs(model, seconds=MEASURE_S)
+        except (ModelError, MemoryError):
+            raise
+        except Exception as error:  # a row of ours that the model cannot take is no reason not to serve its own
+            log.warning("costs of %s are not known before its first rows: %s", model.tag, error)
+    answers = answers_of(decode_isolated(model, run_window(model, encoded).outputs, encoded))
+    errors = [str(answer["error"]["class"]) for answer in answers if "error" in answer]
+    if len(errors) < len(answers):
+        return "answered"
+    model.predict_values(values[:1])  # raises where it is the model that does, and not these rows
+    return errors[0]
 
 
-def sample_values(kind: str) -> Iterator[Any]:
-    """Values of a kind; several where the spec does not say which shape the model takes."""
-    if kind == "text":
-        yield "One row of words, before anybody waits."
-    elif kind == "image":
-        from PIL import Image
-
-        buffer = io.BytesIO()
-        Image.new("RGB", (64, 64), (128, 128, 128)).save(buffer, format="PNG")
-        yield buffer.getvalue()
-    else:
-        yield [0.0, 0.0, 0.0]
-        for numbers in range(1, MAX_STEP_NUMBERS):
-            yield [[0.0] * numbers] * 3
+def sample_rows(model: Model) -> list[Any]:
+    """The sample's rows that the model takes, those that a window is tried with before requests come."""
+    values = default_samples(model)
+    faults = encode_isolated(model, values).faults
+    return [value for row, value in enumerate(values) if row not in faults]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,6 +26,19 @@ class WorkerDied(Exception):
     The lane tries the rows of the window again, in halves down to single requests: a caller is told only where his rows
     alone end a process twice.
     """
+
+
+class StepFailed(Exception):
+    """A step of the model raised, and no row could be singled out.
+
+    Attributes:
+        step: encode, forward or decode.
+        cause: what was raised.
+    """
+
+    def __init__(self, *, step: str, cause: BaseException) -> None:
+        super().__init__(f"{step}: {type(cause).__name__}: {cause}")
+        self.step, self.cause = step, cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +70,7 @@ class Worker(Protocol):
         max_rows: rows that the model takes together at most.
         costs: what its micro-batches take here; the worker keeps it as it learns. Read from other threads, too.
         alive: whether it can answer; one that is being replaced can.
+        samples: rows that it takes, from which the lane learns what windows take before requests come.
     """
 
     @property
@@ -79,6 +94,9 @@ class Worker(Protocol):
     @property
     def alive(self) -> bool: ...
 
+    @property
+    def samples(self) -> Sequence[Any]: ...
+
     def card(self) -> ModelCard:
         """What GET /models says of the model."""
 
@@ -87,7 +105,8 @@ class Worker(Protocol):
 
         Raises:
             WorkerDied: a process ended over them.
-            Exception: the model broke down and no row could be singled out; the lane bisects by requests.
+            StepFailed: the model broke down and no row could be singled out; the lane bisects by requests.
+            Exception: the same, where no step is known.
         """
 
     def close(self) -> None:
@@ -99,8 +118,8 @@ class LocalWorker:
 
     alive = True
 
-    def __init__(self, model: Model) -> None:
-        self.model = model
+    def __init__(self, model: Model, *, samples: Sequence[Any] = ()) -> None:
+        self.model, self.samples = model, samples
 
     @property
     def spec(self) -> ModelSpec:
@@ -130,19 +149,17 @@ class LocalWorker:
         return card_of(self.model)
 
     def answer(self, values: list[Any]) -> Answered:
-        """As Worker.answer says.
-
-        Raises:
-            PredictionMismatch: a step of the model returned another number of rows than it was given.
-            ModelError: the model cannot answer, whatever the row.
-        """
+        """As Worker.answer says."""
         begun = time.perf_counter()
-        encoded = encode_isolated(self.model, values)
+        with step("encode"):
+            encoded = encode_isolated(self.model, values)
         encoded_at = time.perf_counter()
         micro_batch_rows: list[int] = []
-        result = run_window(self.model, encoded, told=lambda batch: micro_batch_rows.append(batch.rows))
+        with step("forward"):
+            result = run_window(self.model, encoded, told=lambda batch: micro_batch_rows.append(batch.rows))
         computed_at = time.perf_counter()
-        answers = answers_of(decode_isolated(self.model, result.outputs, encoded))
+        with step("decode"):
+            answers = answers_of(decode_isolated(self.model, result.outputs, encoded))
         lengths = np.bincount(encoded.piece_rows, weights=encoded.lengths, minlength=len(values)).astype(np.int64)
         return Answered(
             answers=answers,
@@ -156,3 +173,12 @@ class LocalWorker:
 
     def close(self) -> None:
         keep_costs(self.model)
+
+
+@contextlib.contextmanager
+def step(name: str) -> Iterator[None]:
+    """What raises in here raises as StepFailed."""
+    try:
+        yield
+    except BaseException as error:
+        raise StepFailed(step=name, cause=error) from error

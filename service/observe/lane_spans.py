@@ -10,7 +10,7 @@ from service.observe.spans import epoch_ns
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-    from service.lanes.queue import Slice
+    from service.lanes.request import Slice
     from service.lanes.worker import Answered
     from service.observe.spans import RequestSpan
 

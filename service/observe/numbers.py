@@ -97,6 +97,12 @@ class Numbers:
                 return sum(spread.counts)
             return self._counted.get((name, labels), 0.0)
 
+    def total(self, name: str, *labels: str) -> float:
+        """The sum of what a histogram was given."""
+        with self._lock:
+            spread = self._spread.get((name, labels))
+            return spread.total if spread else 0.0
+
     def by_label(self, name: str) -> dict[str, float]:
         """The counts of a family by its last label."""
         with self._lock:

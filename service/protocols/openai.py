@@ -16,7 +16,7 @@ from models.spec import ModelSpec, first_problem
 from service.door.access import may_see
 from service.lanes.contract import Lane
 from service.operations import Answered, Operation, Parameter
-from service.predict import find_lane, predict_values
+from service.predict import HEADERS, find_lane, predict_values
 from service.protocols.count_tokens import count_tokens
 from service.protocols.openai_errors import InputRefused, NotAnEmbeddingModel, NoTexts, OpenAIErrorResponse, RowFailed
 from service.schemas import Answer
@@ -220,6 +220,7 @@ OPERATIONS = (
         action="predict",
         summary="Embed texts",
         tag=TAG,
+        parameters=HEADERS,
         body={"application/json": EmbeddingsRequest},
         example=EXAMPLE,
         answers={
@@ -230,6 +231,7 @@ OPERATIONS = (
             422: Answered(description="The model breaks down over one of the texts", content=REFUSED),
             500: Answered(description="The model broke down; no text could be singled out", content=REFUSED),
             503: Answered(description="Too much waits; see Retry-After", content=REFUSED, headers={"Retry-After": "s"}),
+            504: Answered(description="The caller's own deadline passed", content=REFUSED),
         },
     ),
     Operation(

@@ -30,6 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, gate: Path) -> Iterator[Ser
     settings = {
         "TANDEM_MODELS": ",".join(f"tests.service.models:{name}" for name in MODELS),
         "TANDEM_MAX_QUEUE_ROWS": str(QUEUE_ROWS),
+        "TANDEM_LATENCY_SLO": "gated=60s",
         "TANDEM_TEST_GATE": str(gate),
     }
     with serving(tmp_path_factory.mktemp("serve") / "home", settings) as running:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from service.operations import BYTES, Answered, Operation, Parameter
-from service.predict import Predicted, find_lane, predict_rows
+from service.predict import HEADERS, Predicted, find_lane, predict_rows
 from service.protocols.predict.json_body import BodyInvalid, read_request
 from service.protocols.predict.lines import predict_lines
 from service.protocols.predict.media import JSON, LINES, TABLES, choose_answer, read_content_type
@@ -98,6 +98,7 @@ OPERATIONS = (
                       schema={"type": "string", "minLength": 1}),
             Parameter(name="column", place="query", description="What a table calls the model's input column",
                       schema={"type": "string"}),
+            *HEADERS,
         ),
         answers={
             200: Answered(description="One answer a row, in order",

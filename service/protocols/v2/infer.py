@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.errors import RequestInvalid
-from service.lanes.contract import Priority
+from service.lanes.request import Priority
 from service.predict import find_lane, predict_values
 from service.protocols.v2.models import name_in_path
 from service.protocols.v2.read_request import LENGTH_HEADER, read_inputs, read_request

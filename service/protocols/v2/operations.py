@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.operations import BYTES, Action, Answered, Handler, Operation, Parameter, Schema
+from service.predict import HEADERS
 from service.protocols.v2 import infer, models, repository
 from service.protocols.v2.read_request import LENGTH_HEADER
 from service.protocols.v2.schemas import (
@@ -74,7 +75,7 @@ def of_model(path: str, *, handle: Handler, summary: str, schema: Schema, **more
 def infer_at(path: str) -> Operation:
     return Operation(
         method="POST", path=path, handle=infer.infer, action="predict", summary="Answer rows that come as tensors",
-        tag=TAG, parameters=(*parameters_of(path), JSON_LENGTH), example=EXAMPLE,
+        tag=TAG, parameters=(*parameters_of(path), JSON_LENGTH, *HEADERS), example=EXAMPLE,
         body={"application/json": InferRequest, "application/octet-stream": BYTES},
         answers={
             200: Answered(
@@ -86,6 +87,7 @@ def infer_at(path: str) -> Operation:
             413: TOO_LARGE,
             500: Answered(description="The model broke down; no row could be singled out", content=REFUSED),
             503: Answered(description="Too much waits; see Retry-After", content=REFUSED, headers={"Retry-After": "s"}),
+            504: Answered(description="The caller's own deadline passed", content=REFUSED),
         },
     )  # fmt: skip
 

@@ -1,0 +1,176 @@
+"""Forecast: what rows that wait will take, before anybody has encoded them."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from models.costs import LENGTH_KNOTS, ROW_KNOTS
+from service.lanes.worker import Answered, Worker
+
+#: Of a text, until some was seen.
+TOKENS_PER_LETTER = 0.3
+#: What a window leaves of everything that was measured before it; one of many seconds leaves less.
+FADE, FADE_S = 0.93, 1.5
+#: A micro-batch is good where a row costs at most so much more than in the best one.
+GOOD = 1.1
+#: Costs are looked up anew at most so often.
+REFRESH_S = 0.2
+#: No further window of sample rows is begun after so long.
+PRIME_S = 2.0
+
+
+class Rate:
+    """What was measured over what was expected, the newest counting most."""
+
+    def __init__(self, expected: float, *, measured: float) -> None:
+        self._measured, self._expected = measured, expected
+
+    @property
+    def value(self) -> float:
+        return self._measured / self._expected
+
+    def learn(self, measured: float, expected: float, *, seconds: float) -> None:
+        if expected <= 0:
+            return
+        fade = min(FADE, np.exp(-seconds / FADE_S))
+        self._measured = self._measured * fade + measured
+        self._expected = self._expected * fade + expected
+
+    def lower(self) -> None:
+        self._measured *= 0.9
+
+    def rescale(self, expected: float) -> None:
+        """What is expected is this many times of what it was before: what was learnt of it goes with it."""
+        self._expected *= expected
+
+
+class Forecast:
+    """Seconds of rows in a lane, from the measured costs of their lengths and what windows really took.
+
+    A row takes `ratio * share of a good micro-batch of its length + encode * size + rest`: costs are the model's own,
+    as the planner uses them; what they leave out (encoding, naming answers, and whoever else is on these cores) is
+    learnt from every window that was answered. A row's length is known once it was encoded; until then that of a text
+    is told by its letters, with a ratio that is learnt too. Costs about a microsecond a row.
+
+    Any thread may ask; only the lane's thread teaches.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._kind = worker.spec.inputs[0].kind
+        self._most = worker.spec.max_length or int(LENGTH_KNOTS[-1])
+        # A little expected beforehand, so that the first windows do not decide alone.
+        self._ratio = Rate(1e-3, measured=1e-3)
+        self._encode = Rate(1.0, measured=1e-6)
+        self._rest = Rate(1.0, measured=5e-5)
+        self._tokens = Rate(100.0, measured=100.0 * TOKENS_PER_LETTER)
+        self._length = Rate(1.0, measured=1.0 if self._kind == "image" else 16.0)
+        self._lag = Rate(1.0, measured=0.001)
+        self._looked_up = 0.0
+        self._look_up()
+
+    @property
+    def call_s(self) -> float:
+        """What a window takes beyond its rows' shares."""
+        return self._ratio.value * self._at(self._call, self._length.value)
+
+    @property
+    def good_s(self) -> float:
+        """What a micro-batch takes that is large enough to be good."""
+        return self._ratio.value * self._at(self._good, self._length.value)
+
+    @property
+    def lag_s(self) -> float:
+        """How late the event loop comes to what it is given."""
+        return self._lag.value
+
+    def foresee(self, values: Sequence[Any]) -> list[float]:
+        """Seconds of each row, in a window with others."""
+        ratio, encode, rest, tokens = (one.value for one in (self._ratio, self._encode, self._rest, self._tokens))
+        found = []
+        for value in values:
+            size = self._size(value)
+            length: float = size
+            if self._kind == "image":
+                length = 1
+            elif self._kind == "text":
+                length = min(tokens * size, self._most)
+            found.append(ratio * self._at(self._share, length) + encode * size + rest)
+        return found
+
+    def learn(self, values: Sequence[Any], answered: Answered) -> None:
+        """Learn from a window that was answered."""
+        lengths = [length for length in answered.lengths if length]
+        sizes = [self._size(value) for value in values]
+        seconds, rows = answered.seconds, len(values)
+        self._encode.learn(answered.encode_s, sum(sizes), seconds=seconds)
+        self._rest.learn(max(seconds - answered.encode_s - answered.compute_s, 0.0), rows, seconds=seconds)
+        if lengths:
+            expected = sum(self._at(self._share, length) for length in lengths)
+            # Rows that had an equal one beside them were not computed, and say nothing of those that come.
+            expected *= answered.stats.rows / max(answered.stats.rows + answered.stats.repeated, 1)
+            expected += self._at(self._call, sum(lengths) / len(lengths))
+            self._ratio.learn(answered.compute_s, expected, seconds=seconds)
+            self._length.learn(sum(lengths), len(lengths), seconds=seconds)
+        if self._kind == "text":
+            whole = [(length, size) for length, size in zip(answered.lengths, sizes, strict=True)
+                     if 0 < length < self._most]  # fmt: skip
+            self._tokens.learn(sum(length for length, _ in whole), sum(size for _, size in whole), seconds=seconds)
+
+    def prime(self, values: Sequence[Any]) -> None:
+        """Learn from windows of sample rows, one, some and all of them together, before anybody waits."""
+        ends = time.monotonic() + PRIME_S
+        for rows in (1, max(len(values) // 2, 1), len(values), len(values)):
+            self.learn(values[:rows], self._worker.answer(list(values[:rows])))
+            if time.monotonic() > ends:
+                break
+        self._looked_up = 0.0
+        self.renew()
+
+    def renew(self) -> None:
+        """Look the costs up that the model has learnt since; what they have taken in is no longer left to the ratio."""
+        if time.monotonic() - self._looked_up < REFRESH_S:
+            return
+        before = self._at(self._good, self._length.value)
+        self._look_up()
+        self._ratio.rescale(self._at(self._good, self._length.value) / before)
+
+    def learn_lag(self, seconds: float) -> None:
+        """The event loop came so late to a window's answers."""
+        self._lag.learn(seconds, 1.0, seconds=0.0)
+
+    def doubt(self) -> None:
+        """Somebody was refused though nothing else was to do: what was measured may be wrong, and is tried again."""
+        self._ratio.lower()
+
+    def _size(self, value: Any) -> int:
+        """What can be told of a row before it is encoded: letters, steps, bytes; 1 of what is none of these."""
+        return max(len(value), 1) if isinstance(value, str | bytes | list | tuple) else 1
+
+    def _look_up(self) -> None:
+        """Seconds by length of a row in a good micro-batch, of such a micro-batch, and of a call beyond its rows."""
+        most = max(min(self._worker.max_rows, int(ROW_KNOTS[-1])), 1)
+        rows = np.unique(np.append(ROW_KNOTS[most >= ROW_KNOTS], most))
+        seconds = self._worker.costs.seconds(rows[:, None], LENGTH_KNOTS[None, :])
+        shares = seconds / rows[:, None]
+        best = shares.min(axis=0)
+        good = np.argmax(shares <= GOOD * best, axis=0)
+        self._share: list[float] = best.tolist()
+        self._good: list[float] = seconds[good, np.arange(len(LENGTH_KNOTS))].tolist()
+        self._call: list[float] = np.maximum(seconds[0] - best, 0.0).tolist()
+        self._looked_up = time.monotonic()
+
+    def _at(self, table: list[float], length: float) -> float:
+        """A table over LENGTH_KNOTS, between which it is interpolated."""
+        right = bisect_left(KNOTS, length, 1, len(KNOTS) - 1)
+        left_knot, right_knot = KNOTS[right - 1], KNOTS[right]
+        part = min(max((length - left_knot) / (right_knot - left_knot), 0.0), 1.0)
+        return table[right - 1] * (1 - part) + table[right] * part
+
+
+KNOTS: list[float] = LENGTH_KNOTS.tolist()
