@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zlib
@@ -54,6 +55,9 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         for named in (case.body, case.path_parameters):
             if isinstance(named, dict) and str(named.get("model")).startswith("letters"):
                 named["model"] = "poison:1"
+    with contextlib.suppress(KeyError, ValueError):
+        if 0 < float(case.headers["X-Request-Timeout"]) < 30:
+            case.headers["X-Request-Timeout"] = "30"  # less is not met, as it should be
 
 
 @schemathesis.hook  # type: ignore[untyped-decorator]
