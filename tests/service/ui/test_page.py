@@ -13,7 +13,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from tests.batch.browser import CHROMIUM
-from tests.service.client import ask
+from tests.service.client import ask, predict_body
 from tests.service.door.ask import add_key
 from tests.service.server import ROOT, Server, serving
 from tests.service.ui.browser import DRIVER, MISSING, Browser, browsing
@@ -48,6 +48,11 @@ class Place:
         reply = ask(self.server.port, "GET", path, headers=[f"Authorization: Bearer {self.operator}"])
         assert reply.status == 200, reply.body
         return reply.content
+
+    def predict(self, model: str, rows: list[Any]) -> None:
+        headers = [f"Authorization: Bearer {self.operator}"]
+        reply = ask(self.server.port, "POST", "/predict", predict_body(model, rows), headers)
+        assert reply.status == 200, reply.body
 
     def tag(self, model: str) -> str:
         return next(str(card["model"]) for card in self.get("/models")["models"] if card["name"] == model)
@@ -286,6 +291,29 @@ def start_job(browser: Browser, place: Place, name: str) -> None:
         found.send_keys(value)
     browser.click("#job-form button[type=submit]")
     browser.until("!document.querySelector('#job-form button[type=submit]').disabled")
+
+
+def test_the_load_is_live_and_says_since_when_nothing_answers(browser: Browser, place: Place) -> None:
+    browser.click("nav a[href='#load']")
+    lane = f".lane[data-model='{place.tag('bbc-bert')}']"
+    before = int(browser.find(f"{lane} [data-tile=answered]").text.split()[0].replace(",", ""))
+    for number in range(12):
+        place.predict("bbc-bert", [f"The match number {number} was lost.", "Shares fell."])
+    browser.until(f'parseInt(document.querySelector("{lane} [data-tile=answered]").innerText) === {before + 12}')
+    browser.until(f'document.querySelector("{lane} .chart path.line-1")')
+    browser.until(f"document.querySelector(\"{lane} .chart\").ariaLabel.startsWith('latency: p50 ')")
+    browser.picture(PICTURES / "load.png")
+    browser.offline(True)
+    browser.says("#load-said", "No answer since ")
+    browser.says("#health", "no answer since ")
+    browser.offline(False)
+    browser.until("document.querySelector('#load-said').innerText === ''")
+    browser.says("#health", "ready")
+    browser.click("#load-pause")
+    browser.says("#load-said", "Paused at ")
+    assert browser.find("#load-pause").get_attribute("aria-pressed") == "true"
+    browser.click("#load-pause")
+    browser.until("document.querySelector('#load-said').innerText === ''")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
