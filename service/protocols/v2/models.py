@@ -8,6 +8,7 @@ from importlib.metadata import version
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from service.door.access import may_see
 from service.lanes.contract import Lane
 from service.predict import find_lane
 from service.protocols.v2.schemas import (
@@ -16,13 +17,15 @@ from service.protocols.v2.schemas import (
     ModelConfig,
     ModelMetadata,
     ModelReady,
+    ModelStatistics,
     Ready,
     ServerMetadata,
+    Statistics,
 )
 from service.protocols.v2.signature import input_of, outputs_of
 from service.serving import serving_of
 
-EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository"]
+EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
 #: What the protocol calls the runtimes.
 PLATFORMS = {"onnx": "onnxruntime_onnx", "openvino": "openvino_ir", "torch": "pytorch_eager"}
 
@@ -86,6 +89,22 @@ async def model_config(request: Request) -> Response:
         parameters={name: ConfigValue(string_value=value) for name, value in said.items()},
     )
     return JSONResponse(found.model_dump())
+
+
+async def statistics(request: Request) -> Response:
+    """What a model, or each that the caller may know of, has answered since it was loaded."""
+    if "model" in request.path_params:
+        lanes = [find_lane(request, name_in_path(request))]
+    else:
+        lanes = [lane for lane in serving_of(request).models if may_see(request, "predict", lane.tag)]
+    found = [statistics_of(lane) for lane in lanes]
+    return JSONResponse(Statistics(model_stats=found).model_dump())
+
+
+def statistics_of(lane: Lane) -> ModelStatistics:
+    name, _, version = lane.tag.partition(":")
+    load = lane.load()
+    return ModelStatistics(name=name, version=version, inference_count=load.rows, execution_count=load.micro_batches)
 
 
 def platform_of(lane: Lane) -> str:

@@ -22,6 +22,7 @@ from service.protocols.v2.schemas import (
     RepositoryModel,
     RepositoryRequest,
     ServerMetadata,
+    Statistics,
 )
 from service.schemas import ErrorResponse
 
@@ -113,6 +114,8 @@ OPERATIONS: tuple[Operation, ...] = (
         _503=answered("It does not", ModelReady),
     ),
     *of_model("/config", handle=models.model_config, summary="The model's configuration", schema=ModelConfig),
+    *of_model("/stats", handle=models.statistics, summary="What the model has answered", schema=Statistics),
+    get("/v2/models/stats", models.statistics, "predict", "What the models have answered", Statistics),
     infer_at("/v2/models/{model}/infer"),
     infer_at("/v2/models/{model}/versions/{version}/infer"),
     Operation(

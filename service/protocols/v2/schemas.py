@@ -161,6 +161,21 @@ class ModelConfig(BaseModel):
     parameters: dict[str, ConfigValue]
 
 
+class ModelStatistics(BaseModel):
+    """What a model has answered since it was loaded."""
+
+    name: str
+    version: str
+    inference_count: int = Field(description="rows answered, those at fault included")
+    execution_count: int = Field(description="micro-batches that went through the model")
+
+
+class Statistics(BaseModel):
+    """What the models have answered."""
+
+    model_stats: list[ModelStatistics]
+
+
 class Live(BaseModel):
     """Whether the server is there."""
 

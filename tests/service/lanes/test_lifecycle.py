@@ -185,9 +185,12 @@ def test_callers_of_the_bare_name_are_answered_by_one_version_or_the_other_while
         clients = [asyncio.create_task(client(i)) for i in range(8)]
         async with Connection(server.port) as admin:
             for _ in range(3):
-                for path, model in (("load", SECOND), ("unload", "letters:2")):
+                for path, model, version in (("load", SECOND, "letters:2"), ("unload", "letters:2", "letters:1")):
                     body = json.dumps({"model": model}).encode()
                     assert (await admin.ask("POST", f"/models/{path}", body)).status == 200
+                    reply = await admin.ask("POST", "/predict", predict_body("letters", ["zebra"]))
+                    seen.add((reply.status, reply.content["model"]))
+                    assert reply.content["model"] == version
         done.set()
         await asyncio.gather(*clients)
         return seen

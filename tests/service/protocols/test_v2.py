@@ -202,6 +202,15 @@ def test_health_metadata_and_configuration_are_true(server: Server, client: Any)
         assert [-1, *array.shape[1:]] == tensor["shape"]
 
 
+def test_statistics_count_the_rows_that_were_answered(client: Any) -> None:
+    (before,) = client.get_inference_statistics("nan")["model_stats"]
+    client.infer("nan", [text_input(["one", "two", "three"])])
+    (after,) = client.get_inference_statistics("nan", before["version"])["model_stats"]
+    assert after["inference_count"] - before["inference_count"] == 3
+    assert after["execution_count"] - before["execution_count"] >= 1
+    assert {"bbc-bert", "nan"} <= {model["name"] for model in client.get_inference_statistics()["model_stats"]}
+
+
 def test_models_are_listed_loaded_and_unloaded_as_tritons_are(server: Server, client: Any) -> None:
     index = {(model["name"], model["state"]) for model in client.get_model_repository_index()}
     assert {("bbc-bert", "READY"), ("nan", "READY"), ("language-bigru", "UNAVAILABLE")} <= index
