@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,9 +45,20 @@ class Rate:
     def lower(self) -> None:
         self._measured *= 0.9
 
-    def rescale(self, expected: float) -> None:
-        """What is expected is this many times of what it was before: what was learnt of it goes with it."""
-        self._expected *= expected
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Seconds over LENGTH_KNOTS, as the model's costs were when they were looked up.
+
+    Attributes:
+        share: of a row in a micro-batch of the best size.
+        good: of the smallest micro-batch in which rows are nearly as cheap.
+        call: of a call beyond its rows' shares.
+    """
+
+    share: Sequence[float]
+    good: Sequence[float]
+    call: Sequence[float]
 
 
 class Forecast:
@@ -71,18 +83,18 @@ class Forecast:
         self._tokens = Rate(100.0, measured=100.0 * TOKENS_PER_LETTER)
         self._length = Rate(1.0, measured=1.0 if self._kind == "image" else 16.0)
         self._lag = Rate(1.0, measured=0.001)
-        self._looked_up = 0.0
-        self._look_up()
+        self._tables = look_up(worker)
+        self._looked_up = time.monotonic()
 
     @property
     def call_s(self) -> float:
         """What a window takes beyond its rows' shares."""
-        return self._ratio.value * self._at(self._call, self._length.value)
+        return self._ratio.value * at(self._tables.call, self._length.value)
 
     @property
     def good_s(self) -> float:
         """What a micro-batch takes that is large enough to be good."""
-        return self._ratio.value * self._at(self._good, self._length.value)
+        return self._ratio.value * at(self._tables.good, self._length.value)
 
     @property
     def lag_s(self) -> float:
@@ -92,7 +104,7 @@ class Forecast:
     def foresee(self, values: Sequence[Any]) -> list[float]:
         """Seconds of each row, in a window with others."""
         ratio, encode, rest, tokens = (one.value for one in (self._ratio, self._encode, self._rest, self._tokens))
-        found = []
+        share, found = self._tables.share, []
         for value in values:
             size = self._size(value)
             length: float = size
@@ -100,7 +112,7 @@ class Forecast:
                 length = 1
             elif self._kind == "text":
                 length = min(tokens * size, self._most)
-            found.append(ratio * self._at(self._share, length) + encode * size + rest)
+            found.append(ratio * at(share, length) + encode * size + rest)
         return found
 
     def learn(self, values: Sequence[Any], answered: Answered) -> None:
@@ -111,10 +123,10 @@ class Forecast:
         self._encode.learn(answered.encode_s, sum(sizes), seconds=seconds)
         self._rest.learn(max(seconds - answered.encode_s - answered.compute_s, 0.0), rows, seconds=seconds)
         if lengths:
-            expected = sum(self._at(self._share, length) for length in lengths)
+            expected = sum(at(self._tables.share, length) for length in lengths)
             # Rows that had an equal one beside them were not computed, and say nothing of those that come.
             expected *= answered.stats.rows / max(answered.stats.rows + answered.stats.repeated, 1)
-            expected += self._at(self._call, sum(lengths) / len(lengths))
+            expected += at(self._tables.call, sum(lengths) / len(lengths))
             self._ratio.learn(answered.compute_s, expected, seconds=seconds)
             self._length.learn(sum(lengths), len(lengths), seconds=seconds)
         if self._kind == "text":
@@ -136,9 +148,13 @@ class Forecast:
         """Look the costs up that the model has learnt since; what they have taken in is no longer left to the ratio."""
         if time.monotonic() - self._looked_up < REFRESH_S:
             return
-        before = self._at(self._good, self._length.value)
-        self._look_up()
-        self._ratio.rescale(self._at(self._good, self._length.value) / before)
+        tables, length = look_up(self._worker), self._length.value
+        scale = at(self._tables.good, length) / at(tables.good, length)
+        # In one step: others ask in the meantime.
+        self._tables = Tables(
+            *([scale * number for number in table] for table in (tables.share, tables.good, tables.call))
+        )
+        self._looked_up = time.monotonic()
 
     def learn_lag(self, seconds: float) -> None:
         """The event loop came so late to a window's answers."""
@@ -152,25 +168,24 @@ class Forecast:
         """What can be told of a row before it is encoded: letters, steps, bytes; 1 of what is none of these."""
         return max(len(value), 1) if isinstance(value, str | bytes | list | tuple) else 1
 
-    def _look_up(self) -> None:
-        """Seconds by length of a row in a good micro-batch, of such a micro-batch, and of a call beyond its rows."""
-        most = max(min(self._worker.max_rows, int(ROW_KNOTS[-1])), 1)
-        rows = np.unique(np.append(ROW_KNOTS[most >= ROW_KNOTS], most))
-        seconds = self._worker.costs.seconds(rows[:, None], LENGTH_KNOTS[None, :])
-        shares = seconds / rows[:, None]
-        best = shares.min(axis=0)
-        good = np.argmax(shares <= GOOD * best, axis=0)
-        self._share: list[float] = best.tolist()
-        self._good: list[float] = seconds[good, np.arange(len(LENGTH_KNOTS))].tolist()
-        self._call: list[float] = np.maximum(seconds[0] - best, 0.0).tolist()
-        self._looked_up = time.monotonic()
 
-    def _at(self, table: list[float], length: float) -> float:
-        """A table over LENGTH_KNOTS, between which it is interpolated."""
-        right = bisect_left(KNOTS, length, 1, len(KNOTS) - 1)
-        left_knot, right_knot = KNOTS[right - 1], KNOTS[right]
-        part = min(max((length - left_knot) / (right_knot - left_knot), 0.0), 1.0)
-        return table[right - 1] * (1 - part) + table[right] * part
+def look_up(worker: Worker) -> Tables:
+    """What the model's costs say now."""
+    most = max(min(worker.max_rows, int(ROW_KNOTS[-1])), 1)
+    rows = np.unique(np.append(ROW_KNOTS[most >= ROW_KNOTS], most))
+    seconds = worker.costs.seconds(rows[:, None], LENGTH_KNOTS[None, :])
+    shares = seconds / rows[:, None]
+    best = shares.min(axis=0)
+    good = seconds[np.argmax(shares <= GOOD * best, axis=0), np.arange(len(LENGTH_KNOTS))]
+    return Tables(best.tolist(), good.tolist(), np.maximum(seconds[0] - best, 0.0).tolist())
+
+
+def at(table: Sequence[float], length: float) -> float:
+    """A table over LENGTH_KNOTS, between which it is interpolated."""
+    right = bisect_left(KNOTS, length, 1, len(KNOTS) - 1)
+    left_knot, right_knot = KNOTS[right - 1], KNOTS[right]
+    part = min(max((length - left_knot) / (right_knot - left_knot), 0.0), 1.0)
+    return table[right - 1] * (1 - part) + table[right] * part
 
 
 KNOTS: list[float] = LENGTH_KNOTS.tolist()

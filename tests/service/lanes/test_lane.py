@@ -111,6 +111,7 @@ def test_a_lone_caller_waits_for_nobody_even_right_after_a_burst() -> None:
     """Counted in turns of the event loop until the row is taken: no measured wait is ever imposed on a later caller."""
 
     async def turns_until_taken(lane: Lane, model: HeldModel) -> int:
+        await until(lambda: lane.queue.running_rows == 0)
         model.busy.clear()
         model.go.clear()
         task = asyncio.create_task(lane.submit([f"lone {time.monotonic()}"]))

@@ -82,7 +82,7 @@ def test_a_failure_is_in_the_servers_log_under_its_id(server: Server) -> None:
     assert named(server, "POST", "/predict", "why-did-it", predict_body("dropping", ["drop"])).status == 500
     said = [line for line in server.log.read_text().splitlines() if "why-did-it" in line]
     assert len(said) == 1
-    assert "dropping:1 failed over" in said[0]
+    assert "dropping:1 failed in forward over" in said[0]
 
 
 def test_the_access_log_has_a_line_for_each_request_with_its_rows_and_model(server: Server, log: Path) -> None:
