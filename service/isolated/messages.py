@@ -48,8 +48,8 @@ class Loaded:
     pid: int
     variant: str
     max_rows: int
-    samples: Sequence[Any]
     known: Known
+    samples: Sequence[Any] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +79,17 @@ class Left:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Raised:
-    """What was asked raised; `is_model_error` where it is one of models/errors.py: the model cannot be served."""
+    """What was asked raised.
+
+    Attributes:
+        is_model_error: it is one of models/errors.py: the model cannot be served.
+        step: of the model in which it did; empty where that is not known.
+    """
 
     kind: str
     message: str
     is_model_error: bool
+    step: str = ""
 
 
 Question = Load | Ask | Leave

@@ -21,7 +21,7 @@ from service.isolated.errors import ModelRaised, SlotEnded, SlotHung, SlotNotBac
 from service.isolated.messages import Ask, Known, Leave, Load, Loaded, Question, Raised, Reply, Said
 from service.isolated.pool import Pool
 from service.isolated.slot import Slot
-from service.lanes.worker import Answered
+from service.lanes.worker import Answered, StepFailed
 from service.schemas import Answer, ModelCard
 from service.settings import Settings
 
@@ -181,7 +181,8 @@ class RemoteWorker:
     def _say(self, question: Question, patience_s: float) -> Said:
         said = self._slot.ask(question, patience_s=patience_s)
         if isinstance(said, Raised):
-            raise ModelError(said.message) if said.is_model_error else ModelRaised.of(said.kind, said.message)
+            error = ModelError(said.message) if said.is_model_error else ModelRaised.of(said.kind, said.message)
+            raise StepFailed(step=said.step, cause=error) if said.step else error
         return said
 
     def _load_first(self) -> Loaded:

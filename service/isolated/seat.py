@@ -12,7 +12,7 @@ from models.errors import DigestMismatch, ModelError
 from models.load import describe_model
 from service.isolated.messages import Ask, Hello, Known, Leave, Left, Load, Loaded, Question, Raised, Reply, Said
 from service.lanes.repository import open_local_worker
-from service.lanes.worker import Worker
+from service.lanes.worker import StepFailed, Worker
 
 #: How often what was learnt of the costs is told.
 TELL_S = 1.0
@@ -49,7 +49,10 @@ class Seat:
                 case Leave():
                     return self._leave()
         except BaseException as error:
-            return Raised(kind=type(error).__name__, message=str(error), is_model_error=isinstance(error, ModelError))
+            step, cause = (error.step, error.cause) if isinstance(error, StepFailed) else ("", error)
+            return Raised(
+                kind=type(cause).__name__, message=str(cause), is_model_error=isinstance(cause, ModelError), step=step
+            )
 
     def _load(self, load: Load) -> Loaded:
         self._leave()

@@ -19,7 +19,11 @@ from tests.service.processes import is_gone, listening_ports, processes_of, wait
 from tests.service.server import Server, serving, tandem_command
 
 DEADLY = "tests.service.isolated.models:DeadlyModel"
-SETTINGS = {"TANDEM_MODELS": f"{DEADLY},tests.service.models:LetterModel", "TANDEM_PATIENCE_S": "2"}
+SETTINGS = {
+    "TANDEM_MODELS": f"{DEADLY},tests.service.models:LetterModel",
+    "TANDEM_PATIENCE_S": "2",
+    "TANDEM_LATENCY_SLO": "60s",  # nobody is refused for the seconds in which a process is replaced
+}
 CLIENTS, REQUESTS, KILLS = 64, 1600, 3
 
 

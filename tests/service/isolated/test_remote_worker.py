@@ -18,7 +18,7 @@ from service.isolated.messages import Ask, Hello, Known, Leave, Left, Load, Load
 from service.isolated.pool import Pool
 from service.isolated.remote_worker import RemoteWorker
 from service.isolated.slot import Slot
-from service.lanes.worker import Answered
+from service.lanes.worker import Answered, StepFailed
 from service.schemas import card_of
 from service.settings import read_settings
 from tests.service.models import LetterModel
@@ -177,3 +177,12 @@ def test_a_model_without_a_free_process_is_refused_and_one_that_leaves_makes_roo
         pool.take("other:1", within_s=0)
     worker.close()
     assert pool.take("other:1", within_s=0) is slot
+
+
+def test_what_the_models_own_code_raised_is_told_with_the_step_in_which_it_did() -> None:
+    worker, _ = worker_on()
+    said = Raised(kind="KeyError", message="'poison'", is_model_error=False, step="encode")
+    worker.slot.ask = lambda *_, **__: said  # type: ignore[method-assign]
+    with pytest.raises(StepFailed) as raised:
+        worker.answer(["a"])
+    assert (raised.value.step, type(raised.value.cause).__name__) == ("encode", "KeyError")
