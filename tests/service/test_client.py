@@ -108,6 +108,12 @@ def test_models_and_lanes_are_typed(client: Client) -> None:
     assert client.model("letters") == cards[0]
     assert cards[0].input == {"name": "text", "kind": "text"}
     assert client.default("letters:1").default
+    client.predict("letters", ["apple"])
+    load = client.lanes()[0]
+    assert (load.model, load.alive, load.queue_rows) == ("letters:1", True, 0)
+    assert load.requests > 0
+    assert load.latency_s is not None
+    assert 0 < load.latency_s.p50 <= load.latency_s.p99
     with pytest.raises(NotFound):
         client.load("no-such-model:1")
     with pytest.raises(NotFound):
