@@ -48,8 +48,8 @@ async def submit(request: Request) -> Response:
     jobs = serving_of(request).jobs
     spec, asked = await read_spec(request)
     key = request.headers.get("idempotency-key")
-    if key is not None and not (0 < len(key) <= MOST_KEY and key.isascii() and key.isprintable()):
-        raise RequestInvalid(f"Idempotency-Key: expected 1 to {MOST_KEY} printable characters.")
+    if key is not None and not (0 < len(key) <= MOST_KEY and all("!" <= one <= "~" for one in key)):
+        raise RequestInvalid(f"Idempotency-Key: expected 1 to {MOST_KEY} letters, digits or signs, and no blank.")
     if not jobs.settings.at_once:
         raise JobForbidden("This server takes no jobs (--jobs-at-once 0).")
     spec = check_spec(spec)
