@@ -25,8 +25,9 @@ async def post(port: int, body: dict[str, Any], *, timeout_s: float = 60) -> Rep
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
                 sent = json.dumps(body).encode()
-                head = "POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json"
-                writer.write(f"{head}\r\nContent-Length: {len(sent)}\r\n\r\n".encode() + sent)
+                head = ["POST /predict HTTP/1.1", "Host: 127.0.0.1", "Connection: close"]
+                head += ["Content-Type: application/json", f"Content-Length: {len(sent)}", "", ""]
+                writer.write("\r\n".join(head).encode() + sent)
                 answer = await reader.read()
             finally:
                 writer.close()

@@ -2,7 +2,7 @@
 
     python -m benchmarks.lanes
 
-Both are given one second: the dispatcher as max_latency_ms, the lane as TANDEM_MAX_WAIT_S. Prints a Markdown table.
+Both are given one second: the dispatcher as max_latency_ms, the lane as TANDEM_LATENCY_SLO. Prints a Markdown table.
 Takes about two minutes.
 """
 
@@ -52,7 +52,7 @@ def serving(target: str) -> Iterator[int]:
             "BENTOML_HOME": home,
             "BENTOML_DO_NOT_TRACK": "True",
             "TANDEM_MODELS": "benchmarks.steady_model:SteadyModel",
-            "TANDEM_MAX_WAIT_S": "1",
+            "TANDEM_LATENCY_SLO": "1s",
         }
         command = [str(Path(sys.executable).with_name("bentoml")), "serve", target, "--host", "127.0.0.1"]
         with (Path(home) / "log").open("wb") as log:

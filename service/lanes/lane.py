@@ -235,7 +235,10 @@ class Lane:
         while (window := self.queue.take()) is not None:
             now = time.monotonic()
             self.metrics.window_begun(window.rows, [now - request.arrived for request in window.begun])
-            self._answer(window.slices)
+            try:
+                self._answer(window.slices)
+            except BaseException as error:  # a fault of ours costs its own window, as a model's does
+                self._fail(window.slices, error, rows=window.rows, seconds=time.monotonic() - now)
             self.recent.busy(time.monotonic() - now)
 
     def _answer(self, slices: Sequence[Slice], *, is_second: bool = False) -> None:
@@ -287,8 +290,9 @@ class Lane:
         at = time.monotonic()
 
         def deliver() -> None:
-            self.forecast.learn_lag(time.monotonic() - at)
+            lag_s = time.monotonic() - at
             settle(slices, answers, failure)
+            self.forecast.learn_lag(lag_s)
 
         try:
             slices[0].request.future.get_loop().call_soon_threadsafe(deliver)

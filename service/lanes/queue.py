@@ -7,6 +7,7 @@ import threading
 import time
 from bisect import insort
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,11 +55,20 @@ class LaneQueue:
         max_rows: rows that may wait.
         max_wait_s: predicted seconds of a large request, beyond which it is refused.
         max_window_rows: rows of a window.
+        clock: that of the requests' times.
     """
 
     def __init__(
-        self, forecast: Forecast, *, slo_s: float, max_rows: int, max_wait_s: float, max_window_rows: int
+        self,
+        forecast: Forecast,
+        *,
+        slo_s: float,
+        max_rows: int,
+        max_wait_s: float,
+        max_window_rows: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._forecast, self.slo_s, self.max_rows = forecast, slo_s, max_rows
         self._max_wait_s, self._max_window_rows = max_wait_s, max_window_rows
         self._promised: list[Request] = []
@@ -128,7 +138,7 @@ class LaneQueue:
         with self._changed:
             self._running = None
             while True:
-                now = time.monotonic()
+                now = self._clock()
                 self._forget_late(now)
                 if not self.gathering and (self._promised or self._large or self._background):
                     break
@@ -142,7 +152,7 @@ class LaneQueue:
     def predicted_wait_s(self) -> float:
         """Seconds until everything that is here now is answered, background rows left out."""
         with self._changed:
-            return self._running_left_s(time.monotonic()) + self._windows_s(
+            return self._running_left_s(self._clock()) + self._windows_s(
                 self._promised_s + sum(request.left_s for request in self._large)
             )
 
