@@ -83,6 +83,7 @@ def test_the_request_is_answered_as_it_stands(tmp_path: Path) -> None:
     clients = [block for block in blocks("sh") if block.startswith("python - <<")]
     (our_client,) = [block for block in blocks("python") if "service.client" in block]
     (changes,) = [block for block in blocks("sh") if block.startswith("models=")]
+    (goal,) = [block for block in blocks("sh") if block.startswith("lanes=")]
     (seeing,) = [block for block in blocks("sh") if block.startswith("server=")]
     (tables,) = [block for block in blocks("sh") if block.startswith("predict=")]
     models = "bbc-bert,vowels-bilstm,tests.service.models:EmbeddingModel"
@@ -100,7 +101,10 @@ def test_the_request_is_answered_as_it_stands(tmp_path: Path) -> None:
         lines = run(["bash", "-euo", "pipefail", "-c", tables], tmp_path, shell)
         ours = run([sys.executable, "-c", our_client.replace(":3000", f":{server.port}")], ROOT, shell)
         changed = run(["bash", "-euo", "pipefail", "-c", changes.replace(":3000", f":{server.port}")], tmp_path, shell)
+        load = run(["bash", "-euo", "pipefail", "-c", goal.replace(":3000", f":{server.port}")], tmp_path, shell)
         seen = run(["bash", "-euo", "pipefail", "-c", seeing.replace(":3000", f":{server.port}")], tmp_path, shell)
+    assert '"label":"business"' in load
+    assert '"slo_s":0.5' in load
     assert "from-the-readme" in seen
     assert 'tandem_lane_up{model="bbc-bert:' in seen
     assert "b'sports'" in triton

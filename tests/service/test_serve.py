@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from service.schemas import answers_of
-from tests.service.client import Connection, Reply, predict, predict_body, predict_together
+from tests.service.client import Connection, Reply, ask, predict, predict_body, predict_together
 from tests.service.models import LetterModel
 from tests.service.server import Server, serving
 
@@ -189,3 +189,46 @@ async def until(condition: Any) -> None:
     while not await asyncio.to_thread(condition):
         assert time.monotonic() < ends, "the condition never came true"
         await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        ("X-Request-Timeout: soon", "X-Request-Timeout: found 'soon'"),
+        ("X-Request-Timeout: 0", "X-Request-Timeout: found '0'"),
+        ("X-Request-Priority: urgent", "X-Request-Priority: found 'urgent'"),
+    ],
+)
+def test_a_deadline_or_priority_that_is_none_is_400(server: Server, header: str, found: str) -> None:
+    reply = ask(server.port, "POST", "/predict", predict_body("letters", ["ape"]), [header])
+    assert reply.status == 400
+    assert found in reply.content["error"]
+
+
+def test_a_deadline_that_cannot_be_met_is_refused_and_one_that_passes_is_told(server: Server, gate: Path) -> None:
+    rows = [f"hurried {i}" for i in range(64)]  # 64 rows of SlowModel take half a second
+    reply = ask(server.port, "POST", "/predict", predict_body("slow", rows), ["X-Request-Timeout: 0.05"])
+    assert reply.status == 503
+    assert int(reply.headers["retry-after"]) >= 1
+    assert "slow:1 cannot answer within 0.05 s" in reply.content["error"]
+    gate.touch()
+    try:
+        reply = ask(server.port, "POST", "/predict", predict_body("gated", ["held"]), ["X-Request-Timeout: 0.3"])
+    finally:
+        gate.unlink()
+    assert reply.status == 504
+    assert "gated:1 has not answered within the 0.3 s" in reply.content["error"]
+
+
+def test_get_lanes_says_what_waits_and_what_was_done(server: Server) -> None:
+    background = ["X-Request-Priority: background"]
+    assert len(ask(server.port, "POST", "/predict", predict_body("nan", ["ape", "nan"]), background).predictions) == 2
+    found = {lane["model"]: lane for lane in server.get("/lanes").content["lanes"]}
+    assert list(found) == ["letters:1", "poison:1", "dropping:1", "slow:1", "gated:1", "nan:1"]
+    assert [found[tag]["slo_s"] for tag in ("nan:1", "gated:1")] == [0.5, 60.0]
+    lane = found["nan:1"]
+    assert (lane["alive"], lane["queue_rows"], lane["queue_limit_rows"]) == (True, 0, QUEUE_ROWS)
+    assert lane["requests"] >= 1
+    assert lane["error_rows"] >= 1
+    assert lane["latency_s"]["p50"] <= lane["latency_s"]["p99"]
+    assert set(lane["shed"]) == {"queue_full", "too_many_rows", "predicted_wait", "deadline", "closed", "left"}

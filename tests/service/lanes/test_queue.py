@@ -45,6 +45,12 @@ def test_a_large_request_breaks_no_promise_that_was_given_before_it_came() -> No
     assert promised == 0
 
 
+def test_background_rows_are_in_no_window_with_interactive_ones() -> None:
+    queue = make_queue(row_s=0.001, slo_s=0.5)
+    background, interactive = put(queue, priority="background")[0], put(queue)[0]
+    assert [[part.request for part in window.slices] for window in take_all(queue)] == [[interactive], [background]]
+
+
 def test_a_window_of_rows_that_nothing_was_promised_is_short() -> None:
     queue = make_queue(row_s=0.004, slo_s=0.5)
     put(queue, rows=150)
@@ -52,6 +58,7 @@ def test_a_window_of_rows_that_nothing_was_promised_is_short() -> None:
     windows = take_all(queue)
     assert max(window.seconds for window in windows) <= 0.05 + 1e-9
     assert sum(window.rows for window in windows) == 300
+    assert all(len({part.request.priority for part in window.slices}) == 1 for window in windows)
     priorities = [window.slices[0].request.priority for window in windows]
     assert priorities == sorted(priorities, reverse=True)
 
