@@ -87,7 +87,7 @@ def test_the_request_is_answered_as_it_stands(tmp_path: Path) -> None:
     (seeing,) = [block for block in blocks("sh") if block.startswith("server=")]
     (tables,) = [block for block in blocks("sh") if block.startswith("predict=")]
     models = "bbc-bert,vowels-bilstm,tests.service.models:EmbeddingModel"
-    settings = {"TANDEM_MODELS": models, "TANDEM_JOBS_PRIORITY": "equal"}
+    settings = {"TANDEM_MODELS": models, "TANDEM_LATENCY_SLO": "500ms"}
     shell = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     with serving(tmp_path / "home", settings) as server:
         answer = run(["bash", "-c", block.replace(":3000", f":{server.port}")], tmp_path, dict(os.environ))

@@ -22,7 +22,6 @@ DEADLY = "tests.service.isolated.models:DeadlyModel"
 SETTINGS = {
     "TANDEM_MODELS": f"{DEADLY},tests.service.models:LetterModel",
     "TANDEM_PATIENCE_S": "2",
-    "TANDEM_LATENCY_SLO": "60s",  # nobody is refused for the seconds in which a process is replaced
 }
 CLIENTS, REQUESTS, KILLS = 64, 1600, 3
 
