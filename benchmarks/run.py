@@ -17,26 +17,13 @@ import importlib
 import sys
 import time
 
-from benchmarks.page import write_page
+from benchmarks.page import ORDER, write_page
 from benchmarks.prepare import prepare_models
 from benchmarks.results_file import describe_host, save
 from models.errors import ModelError
 
 #: In the order of the page.
-SECTIONS = (
-    "text",
-    "mixes",
-    "classify",
-    "images",
-    "sequences",
-    "ray",
-    "null",
-    "start",
-    "scaling",
-    "rows",
-    "estimates",
-    "online",
-)
+SECTIONS = ORDER
 QUICK = ("text", "mixes", "classify", "sequences", "null", "start")
 ROUNDS, QUICK_ROUNDS = 5, 2
 

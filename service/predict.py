@@ -15,7 +15,7 @@ from service.disconnect import while_connected
 from service.door.access import charge_rows, require_model, unknown_model
 from service.door.fetch.rows import fetch_rows
 from service.errors import RequestInvalid, UnknownModel
-from service.lanes.contract import Lane
+from service.lanes.lane import Lane
 from service.lanes.request import Priority
 from service.operations import Parameter
 from service.schemas import Answer, merge_answers, read_rows

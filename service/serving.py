@@ -11,7 +11,7 @@ from models.load import Described
 from service.door.fetch.fetcher import Fetcher
 from service.isolated.open_workers import open_remote_workers
 from service.jobs.jobs import Jobs
-from service.lanes.contract import Lane
+from service.lanes.lane import Lane
 from service.lanes.lifecycle import Lifecycle
 from service.lanes.repository import Lanes, open_lane, open_lanes, open_local_worker
 from service.lanes.room import check_room

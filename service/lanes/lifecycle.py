@@ -12,8 +12,8 @@ from models.errors import ModelError, ModelNotFound
 from models.load import Described, describe_model, describe_tag, is_class_name
 from models.locate import TAG_PART
 from service.errors import ServiceError, UnknownModel
-from service.lanes.contract import Lane
 from service.lanes.errors import ModelNotServable, NameNotLoadable, SeveralVersions, UnknownTag
+from service.lanes.lane import Lane
 from service.lanes.repository import Lanes
 from service.lanes.try_lane import try_lane
 from service.settings import Settings

@@ -10,8 +10,7 @@ from pathlib import Path
 from models.load import Described, describe_model, load_model
 from models.model import Model
 from service.errors import SettingsInvalid, UnknownModel
-from service.lanes.contract import Lane
-from service.lanes.lane import Lane as ThreadLane
+from service.lanes.lane import Lane
 from service.lanes.warm_up import sample_rows, warm_up
 from service.lanes.worker import LocalWorker, Worker
 from service.schemas import ModelCard
@@ -161,7 +160,7 @@ def open_lane(described: Described, settings: Settings, *, open_worker: OpenWork
     """
     worker = open_worker(described, settings)
     lanes = settings.lanes
-    return ThreadLane(
+    return Lane(
         worker,
         slo_s=lanes.latency_slo.of(worker.tag),
         max_queue_rows=lanes.max_queue_rows,

@@ -6,8 +6,8 @@ import io
 from typing import Any
 
 from service.errors import ServiceError
-from service.lanes.contract import Lane
 from service.lanes.errors import ModelNotServable
+from service.lanes.lane import Lane
 
 #: Faults of a row itself: our sample may not be what the model takes, which is no fault of the model's.
 FAULTS_OF_ROWS = frozenset({"WrongType", "WrongShape", "EmptySequence", "TooLong", "UndecodableImage"})

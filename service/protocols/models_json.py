@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from service.door.access import may_see, require_model, unknown_model
-from service.lanes.contract import Lane
 from service.lanes.errors import ModelNotServable, UnknownTag
+from service.lanes.lane import Lane
 from service.operations import Answered, Operation, Parameter
 from service.predict import find_lane
 from service.refusals import wrong_shape

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from models.spec import ModelSpec, first_problem
 from service.door.access import may_see
-from service.lanes.contract import Lane
+from service.lanes.lane import Lane
 from service.operations import Answered, Operation, Parameter
 from service.predict import HEADERS, find_lane, predict_values
 from service.protocols.count_tokens import count_tokens

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from models.model import RowFault
 from service.door.access import charge_rows
 from service.errors import ServiceError
-from service.lanes.contract import Lane
+from service.lanes.lane import Lane
 from service.predict import find_lane, submit_values
 from service.protocols.predict.errors import LineTooLong, StreamEnded
 from service.protocols.predict.media import LINES

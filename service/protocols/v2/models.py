@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from service.door.access import may_see
-from service.lanes.contract import Lane
+from service.lanes.lane import Lane
 from service.predict import find_lane
 from service.protocols.v2.schemas import (
     ConfigValue,
