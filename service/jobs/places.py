@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models.uris import path_of
-from service.errors import RequestInvalid
-from service.jobs.errors import JobForbidden
+from service.jobs.errors import JobForbidden, JobRefused
 
 #: Settings of a job that name places.
 PLACES = ("input", "output")
@@ -23,7 +22,7 @@ def settle_places(spec: dict[str, Any], allowed: Sequence[str]) -> dict[str, Any
     checked. A column of URIs may name the whole bucket or folder of the input besides, as in every job.
 
     Raises:
-        RequestInvalid: it is no place.
+        JobRefused: it is no place.
         JobForbidden: it is none that callers of this server may name.
     """
     found: dict[str, Any] = {name: settle_place(name, spec[name], allowed) for name in PLACES}
@@ -35,7 +34,7 @@ def settle_places(spec: dict[str, Any], allowed: Sequence[str]) -> dict[str, Any
 def settle_place(name: str, place: str, allowed: Sequence[str]) -> str:
     """One place in full."""
     if ".." in place.replace("\\", "/").split("/"):
-        raise RequestInvalid(f"{name}: {place[:200]!r} has '..' in it; write the place itself.")
+        raise JobRefused(f"{name}: {place[:200]!r} has '..' in it; write the place itself.")
     if not place.startswith("s3://"):
         place = local_place(name, place)
     if not any(is_below(place, prefix) for prefix in allowed):
@@ -52,13 +51,13 @@ def local_place(name: str, place: str) -> str:
     try:
         path = path_of(place) if place.startswith("file://") else place
     except ValueError as error:
-        raise RequestInvalid(f"{name}: {place[:200]!r} is no local place: {error}.") from None
+        raise JobRefused(f"{name}: {place[:200]!r} is no local place: {error}.") from None
     if "://" in path:
-        raise RequestInvalid(f"{name}: expected s3://bucket/prefix/ or a local folder, found {place[:200]!r}.")
+        raise JobRefused(f"{name}: expected s3://bucket/prefix/ or a local folder, found {place[:200]!r}.")
     try:
         return os.path.realpath(Path(path).expanduser()) + ("/" if path.endswith("/") else "")
     except (OSError, RuntimeError, ValueError):
-        raise RequestInvalid(f"{name}: {place[:200]!r} is no place that can be read.") from None
+        raise JobRefused(f"{name}: {place[:200]!r} is no place that can be read.") from None
 
 
 def is_below(place: str, prefix: str) -> bool:

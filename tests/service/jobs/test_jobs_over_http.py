@@ -278,8 +278,9 @@ def kill_server(server: Server) -> None:
     main = psutil.Process(server.process.pid)
     own = [main, *main.children(recursive=True)]
     for each in own:
-        if not {"launch.py", "batch.cli.main"} & {Path(word).name for word in each.cmdline()}:
-            each.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended with the one before
+            if not {"launch.py", "batch.cli.main"} & {Path(word).name for word in each.cmdline()}:
+                each.kill()
     server.process.wait(10)
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import RequestInvalid
-from service.jobs.errors import JobForbidden
+from service.jobs.errors import JobForbidden, JobRefused
 from service.jobs.places import ANYWHERE, settle_places
 
 
@@ -41,7 +40,7 @@ def test_all_of_s3_is_no_folder() -> None:
 
 @pytest.mark.parametrize("place", ["s3://b/a/../c", "/tmp/a/../../etc", "in/../..", "file:///a/%2e%2e/..", "*/../x"])
 def test_a_place_with_dots_in_it_is_none(place: str) -> None:
-    with pytest.raises(RequestInvalid, match=r"^input: .* has '\.\.' in it"):
+    with pytest.raises(JobRefused, match=r"^input: .* has '\.\.' in it"):
         settle(place, *ANYWHERE)
 
 
@@ -57,7 +56,7 @@ def test_a_link_out_of_an_allowed_folder_is_seen_through(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("place", ["file://host/a", "https://a/b", "gs://a/b", "\x00", "a\x00b"])
 def test_what_is_no_place_is_said_to_be_none(place: str) -> None:
-    with pytest.raises(RequestInvalid, match=r"^input: "):
+    with pytest.raises(JobRefused, match=r"^input: "):
         settle(place, *ANYWHERE)
 
 
