@@ -21,6 +21,8 @@ FADE, FADE_S = 0.93, 1.5
 GOOD = 1.1
 #: Costs are looked up anew at most so often.
 REFRESH_S = 0.2
+#: Each doubt takes off so much of what was measured, one in DOUBT_S at most, down to LEAST_TRUST until the next window.
+DOUBT, DOUBT_S, LEAST_TRUST = 0.9, 0.2, 0.5
 #: No further window of sample rows is begun after so long.
 PRIME_S = 2.0
 
@@ -29,21 +31,19 @@ class Rate:
     """What was measured over what was expected, the newest counting most."""
 
     def __init__(self, expected: float, *, measured: float) -> None:
-        self._measured, self._expected = measured, expected
+        self._known = measured, expected  # exchanged in one step: others ask in the meantime
 
     @property
     def value(self) -> float:
-        return self._measured / self._expected
+        measured, expected = self._known
+        return measured / expected
 
     def learn(self, measured: float, expected: float, *, seconds: float) -> None:
         if expected <= 0:
             return
         fade = min(FADE, np.exp(-seconds / FADE_S))
-        self._measured = self._measured * fade + measured
-        self._expected = self._expected * fade + expected
-
-    def lower(self) -> None:
-        self._measured *= 0.9
+        before, expected_before = self._known
+        self._known = before * fade + measured, expected_before * fade + expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +85,22 @@ class Forecast:
         self._lag = Rate(1.0, measured=0.001)
         self._tables = look_up(worker)
         self._looked_up = time.monotonic()
+        self._trust, self._doubted = 1.0, -DOUBT_S
+
+    @property
+    def ratio(self) -> float:
+        """What windows took over what their costs say."""
+        return self._trust * self._ratio.value
 
     @property
     def call_s(self) -> float:
         """What a window takes beyond its rows' shares."""
-        return self._ratio.value * at(self._tables.call, self._length.value)
+        return self.ratio * at(self._tables.call, self._length.value)
 
     @property
     def good_s(self) -> float:
         """What a micro-batch takes that is large enough to be good."""
-        return self._ratio.value * at(self._tables.good, self._length.value)
+        return self.ratio * at(self._tables.good, self._length.value)
 
     @property
     def lag_s(self) -> float:
@@ -103,7 +109,7 @@ class Forecast:
 
     def foresee(self, values: Sequence[Any]) -> list[float]:
         """Seconds of each row, in a window with others."""
-        ratio, encode, rest, tokens = (one.value for one in (self._ratio, self._encode, self._rest, self._tokens))
+        ratio, encode, rest, tokens = self.ratio, self._encode.value, self._rest.value, self._tokens.value
         share, found = self._tables.share, []
         for value in values:
             size = self._size(value)
@@ -120,6 +126,7 @@ class Forecast:
         lengths = [length for length in answered.lengths if length]
         sizes = [self._size(value) for value in values]
         seconds, rows = answered.seconds, len(values)
+        self._trust = 1.0
         self._encode.learn(answered.encode_s, sum(sizes), seconds=seconds)
         self._rest.learn(max(seconds - answered.encode_s - answered.compute_s, 0.0), rows, seconds=seconds)
         if lengths:
@@ -162,7 +169,8 @@ class Forecast:
 
     def doubt(self) -> None:
         """Somebody was refused though nothing else was to do: what was measured may be wrong, and is tried again."""
-        self._ratio.lower()
+        if (now := time.monotonic()) - self._doubted >= DOUBT_S:
+            self._trust, self._doubted = max(DOUBT * self._trust, LEAST_TRUST), now
 
     def _size(self, value: Any) -> int:
         """What can be told of a row before it is encoded: letters, steps, bytes; 1 of what is none of these."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from models.errors import PredictionMismatch
@@ -39,6 +40,8 @@ log = logging.getLogger("bentoml.tandem")
 QUIET_TURNS = 4
 #: How long an idle lane lets the event loop read requests that keep arriving.
 MAX_GATHER_S = 0.01
+#: Rows that wait when a lane is closed are answered, for so long at least, and at most.
+CLOSE_S, MOST_CLOSE_S = 10.0, 120.0
 #: A caller who names no deadline is told after so long that the model hangs, or after so many times what was foreseen.
 HANGS_S, HANGS_TIMES = 600.0, 3.0
 
@@ -174,9 +177,15 @@ class Lane:
         self.recent.answered(seconds)
         return answers
 
-    def close(self, *, timeout_s: float = 10.0) -> None:
-        """Take no more rows, answer those that wait, end the thread, and close the worker."""
+    def close(self, *, timeout_s: float | None = None) -> None:
+        """Take no more rows, answer those that wait, end the thread, and close the worker.
+
+        Args:
+            timeout_s: after which rows that still wait are given up; None: far later than they are expected to take.
+        """
         self.queue.close()
+        if timeout_s is None:
+            timeout_s = min(max(CLOSE_S, HANGS_TIMES * self.predicted_wait_s), MOST_CLOSE_S)
         self._thread.join(timeout_s)
         self.worker.close()
 
@@ -234,12 +243,13 @@ class Lane:
     def _work(self) -> None:
         while (window := self.queue.take()) is not None:
             now = time.monotonic()
-            self.metrics.window_begun(window.rows, [now - request.arrived for request in window.begun])
             try:
+                self.metrics.window_begun(window.rows, [now - request.arrived for request in window.begun])
                 self._answer(window.slices)
+                self.recent.busy(time.monotonic() - now)
             except BaseException as error:  # a fault of ours costs its own window, as a model's does
                 self._fail(window.slices, error, rows=window.rows, seconds=time.monotonic() - now)
-            self.recent.busy(time.monotonic() - now)
+            del window  # its rows are not held until the next one comes
 
     def _answer(self, slices: Sequence[Slice], *, is_second: bool = False) -> None:
         """Answer a window, or what is left of it in halves where the model breaks down; whatever happens, no more."""
@@ -252,6 +262,9 @@ class Lane:
             answered = self.worker.answer(values)
             if len(answered.answers) != len(values):
                 raise PredictionMismatch(self.tag, given=len(values), got=len(answered.answers))
+        except ServiceError as error:  # the worker's own word for callers: that it was closed
+            self._deliver(slices, [], error)
+            return
         except BaseException as error:  # whatever the model's own code raises: the lane goes on
             if len(slices) > 1:
                 log.warning("window failed, tried in halves: %s", self.tag, exc_info=error)
@@ -264,11 +277,21 @@ class Lane:
                 self._fail(slices, error, rows=len(values), seconds=time.monotonic() - begun)
                 tell_window(self.tag, slices, begun=begun, ended=time.monotonic(), answered=None)
             return
-        self.forecast.learn(values, answered)
+        with self._costing_nobody():  # before its callers hear of it: who asks again at once is foreseen rightly
+            self.forecast.learn(values, answered)
         self._deliver(slices, answered.answers, None)
-        self._count(answered)
-        tell_window(self.tag, slices, begun=begun, ended=time.monotonic(), answered=answered)
-        self.forecast.renew()
+        with self._costing_nobody():
+            self._count(answered)
+            tell_window(self.tag, slices, begun=begun, ended=time.monotonic(), answered=answered)
+            self.forecast.renew()
+
+    @contextlib.contextmanager
+    def _costing_nobody(self) -> Iterator[None]:
+        """What goes wrong in here is a fault of ours, and leaves every caller his answer."""
+        try:
+            yield
+        except Exception as error:
+            log.error("window not counted: %s", self.tag, exc_info=error)
 
     def _count(self, answered: Answered) -> None:
         for rows in answered.micro_batch_rows:

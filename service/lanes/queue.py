@@ -195,7 +195,7 @@ class LaneQueue:
         return self._running is None or all(part.request.priority == "background" for part in self._running[0].slices)
 
     def _refuse_deadline(self, wait_s: float, timeout_s: float) -> Refusal:
-        if self._is_idle:
+        if self._is_idle and timeout_s >= self._forecast.call_s:  # else no forecast would have let him in
             self._forecast.doubt()
         return Refusal(reason="deadline", wait_s=wait_s, limit_s=timeout_s)
 

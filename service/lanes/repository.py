@@ -10,7 +10,7 @@ from pathlib import Path
 from models.load import Described, describe_model, load_model
 from models.model import Model
 from service.errors import SettingsInvalid, UnknownModel
-from service.lanes.lane import Lane
+from service.lanes.lane import CLOSE_S, Lane
 from service.lanes.warm_up import sample_rows, warm_up
 from service.lanes.worker import LocalWorker, Worker
 from service.schemas import ModelCard
@@ -123,7 +123,7 @@ class Lanes:
 
     def close(self) -> None:
         for lane in self._by_tag.values():
-            lane.close()
+            lane.close(timeout_s=CLOSE_S)  # the server's own bound goes on besides
 
 
 def name_of(tag: str) -> str:

@@ -12,9 +12,10 @@ import pytest
 
 from models.errors import PredictionMismatch
 from models.model import Model
-from service.errors import LaneClosed, ModelFailed, QueueFull, TooManyRows, WaitTooLong
+from service.errors import DeadlineUnmeetable, LaneClosed, ModelFailed, QueueFull, TooManyRows, WaitTooLong
+from service.lanes.forecast import LEAST_TRUST
 from service.lanes.lane import QUIET_TURNS, Lane
-from service.lanes.worker import LocalWorker
+from service.lanes.worker import Answered, LocalWorker
 from service.schemas import answers_of
 from tests.service.models import (
     BrokenModel,
@@ -332,5 +333,51 @@ def test_a_closed_lane_answers_those_inside_and_refuses_the_next() -> None:
         assert not lane.alive
         with pytest.raises(LaneClosed, match="being stopped"):
             await lane.submit(["late"])
+
+    run(check)
+
+
+def test_doubts_take_off_no_more_than_half_of_what_was_measured_and_none_for_what_nobody_could_meet() -> None:
+    async def check() -> None:
+        model = LetterModel()
+        async with running_lane(model) as lane:
+            await lane.submit(["so that it is known what a row takes"] * 8)
+            measured = lane.forecast.good_s
+            for _ in range(400):
+                with pytest.raises(DeadlineUnmeetable):
+                    await lane.submit(["nobody can be as fast as that"], timeout_s=1e-9)
+            assert lane.forecast.good_s == measured
+            lane.forecast._doubted = -1.0
+            for _ in range(100):
+                lane.forecast.doubt()
+                lane.forecast._doubted -= 1
+            assert lane.forecast.good_s == pytest.approx(measured * LEAST_TRUST)
+
+    run(check)
+
+
+class ClosingWorker(LocalWorker):
+    """A worker that is closed while it is asked."""
+
+    def answer(self, values: list[Any]) -> Answered:
+        raise LaneClosed(self.tag)
+
+
+def test_a_worker_that_was_closed_is_no_model_that_failed() -> None:
+    async def check() -> None:
+        lane = Lane(ClosingWorker(LetterModel()), slo_s=60.0, max_queue_rows=8, max_wait_s=30.0)
+        with pytest.raises(LaneClosed):
+            await lane.submit(["abc"])
+        lane.close()
+
+    run(check)
+
+
+def test_what_goes_wrong_behind_an_answer_costs_nobody_his_answer() -> None:
+    async def check() -> None:
+        async with running_lane(LetterModel()) as lane:
+            lane.forecast.learn = lambda *_: 1 / 0  # type: ignore[method-assign]
+            for _ in range(2):
+                assert "label" in (await lane.submit(["abc"]))[0]
 
     run(check)
