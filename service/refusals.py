@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
@@ -21,6 +22,13 @@ log = logging.getLogger("bentoml.tandem")
 MOST_SAID = 300
 
 
+class PlainJSON(JSONResponse):
+    """JSON in ASCII: what is quoted of a caller's may hold halves of characters, for which UTF-8 has no bytes."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content).encode("ascii")
+
+
 async def answer_error(request: Request, error: Exception) -> Response:
     """The reply to a ServiceError."""
     assert isinstance(error, ServiceError)
@@ -34,7 +42,7 @@ async def answer_error(request: Request, error: Exception) -> Response:
     said_so = refusal(str(error), status=error.status, path=request.url.path, param=getattr(error, "param", None))
     if isinstance(error, RequestInvalid) and error.detail and "detail" not in said_so:
         said_so["detail"] = error.detail
-    return JSONResponse(said_so, status_code=error.status, headers=dict(error.headers))
+    return PlainJSON(said_so, status_code=error.status, headers=dict(error.headers))
 
 
 async def answer_gone(request: Request, error: Exception) -> Response:

@@ -17,14 +17,15 @@ def owner_of(request: Request) -> str:
     return key_of(request).name
 
 
-def sees_all(request: Request) -> bool:
-    """Whether everybody's jobs are shown to the caller: an admin's key, or no keys at all."""
+def is_admin(request: Request) -> bool:
+    """Whether others' jobs may be shown to the caller: those of models that he administers, or all without keys."""
     return key_of(request).may("admin")
 
 
 def sees_job(request: Request, record: JobRecord) -> bool:
-    """Whether a job is the caller's business: his own, of a model that his key still reaches."""
-    return (sees_all(request) or record.owner == owner_of(request)) and may_see(request, "jobs", record.model)
+    """Whether a job is the caller's business: his own, or of a model that he administers; his key still reaches it."""
+    is_his = record.owner == owner_of(request) or may_see(request, "admin", record.model)
+    return is_his and may_see(request, "jobs", record.model)
 
 
 def allowed_places(request: Request) -> Sequence[str]:

@@ -14,7 +14,7 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 
 from service.errors import RequestInvalid
 from service.jobs.ask_tandem import plan_job, write_report
-from service.jobs.caller import allowed_places, owner_of, sees_all, sees_job
+from service.jobs.caller import allowed_places, is_admin, owner_of, sees_job
 from service.jobs.check_spec import check_spec
 from service.jobs.errors import JobConflict, JobForbidden, JobRefused, JobsBusy, NoReportYet, UnknownJob
 from service.jobs.find_model import find_model
@@ -84,7 +84,7 @@ async def list_jobs(request: Request) -> Response:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:10]) <= MOST_LISTED):
         raise RequestInvalid(f"limit: expected a whole number from 1 to {MOST_LISTED}, found {text[:80]!r}.")
     jobs = serving_of(request).jobs
-    owner = None if sees_all(request) else owner_of(request)
+    owner = None if is_admin(request) else owner_of(request)
     found = await jobs.ask(jobs.book.newest, owner=owner, limit=int(text))
     return JSONResponse({"jobs": [record.to_json() for record in found if sees_job(request, record)]})
 

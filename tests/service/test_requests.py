@@ -51,7 +51,9 @@ def test_a_request_of_the_wrong_shape_is_400_and_names_the_field(server: Server,
     assert [problem["loc"] for problem in reply.content["detail"]] == [[field] for field in fields]
 
 
-@pytest.mark.parametrize("body", [b"{", b"no json", b"[1, 2]", b'"text"', b"\xff\xfe", b"null"])
+@pytest.mark.parametrize(
+    "body", [b"{", b"no json", b"[1, 2]", b'"text"', b"\xff\xfe", b"null", b'{"\\ud800": 1}', b"[" * 100_000]
+)
 def test_a_body_that_is_no_json_object_is_400(server: Server, body: bytes) -> None:
     reply = post(server, body)
     assert reply.status == 400
@@ -214,3 +216,13 @@ def find_references(node: Any) -> Iterator[str]:
     elif isinstance(node, list):
         for value in node:
             yield from find_references(value)
+
+
+@pytest.mark.parametrize(
+    "path", ["/predict", "/jobs", "/models/load", "/v2/repository/index", "/v2/models/letters/infer"]
+)
+@pytest.mark.parametrize("body", [b'{"\\ud800": "\\ud800"}', b"[" * 100_000, b'{"model": "\\udfff", "rows": []}'])
+def test_no_body_is_a_fault_of_ours(server: Server, path: str, body: bytes) -> None:
+    reply = ask(server.port, "POST", path, body)
+    assert 400 <= reply.status < 500, reply.body
+    assert reply.content["error"]

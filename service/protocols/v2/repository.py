@@ -28,8 +28,8 @@ async def read_body(request: Request, shape: type[Body]) -> Body:
     """
     try:
         return shape.model_validate(json.loads(await request.body() or b"{}"))
-    except (ValidationError, ValueError) as error:
-        raise wrong_shape(error) from None
+    except (ValidationError, ValueError, RecursionError) as error:
+        raise wrong_shape(error if isinstance(error, ValueError) else ValueError("nested too deeply")) from None
 
 
 async def index(request: Request) -> Response:
