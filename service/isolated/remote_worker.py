@@ -133,6 +133,8 @@ class RemoteWorker:
             self._slot.ask(Leave(), patience_s=LEAVE_S)
         except SlotEnded:
             log.info("process did not let go of its model: %s", self.tag)
+        finally:
+            self._asking.release()  # a window that comes all the same is told that the worker is closed
         self._pool.give(self._slot)
 
     def _try(self, values: Sequence[Any]) -> list[Answered]:

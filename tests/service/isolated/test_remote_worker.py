@@ -186,3 +186,10 @@ def test_what_the_models_own_code_raised_is_told_with_the_step_in_which_it_did()
     with pytest.raises(StepFailed) as raised:
         worker.answer(["a"])
     assert (raised.value.step, type(raised.value.cause).__name__) == ("encode", "KeyError")
+
+
+def test_a_window_that_comes_behind_the_close_is_told_so_and_does_not_wait() -> None:
+    worker, _ = worker_on()
+    worker.close()
+    with pytest.raises(LaneClosed):
+        worker.answer(["a"])

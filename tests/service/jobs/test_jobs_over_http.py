@@ -39,7 +39,8 @@ class Site:
     Attributes:
         open: lets everybody in; it has its turn at running jobs.
         keyed: asks for keys, and waits for its turn.
-        keys: by name: ann's and bob's may submit jobs, root's everything, eve's jobs of another model.
+        keys: by name: ann's and bob's may submit jobs, root's everything, eve's jobs of another model; amy
+            administers another model.
         gates: the folder of the model's gates.
     """
 
@@ -100,6 +101,7 @@ def site(s3: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         name: add_key(folder / "keys.json", name, *scopes)
         for name, scopes in {
             "ann": ["jobs"], "bob": ["jobs"], "root": ["admin", "jobs"], "eve": ["jobs:other"],
+            "amy": ["jobs", "admin:other"],
         }.items()
     }  # fmt: skip
     with contextlib.ExitStack() as servers:
@@ -254,7 +256,7 @@ def test_a_job_that_fails_says_why_in_its_own_words(site: Site, data: Data) -> N
 
 
 def test_a_key_sees_its_own_jobs_and_an_admins_all(site: Site, data: Data) -> None:
-    ann, bob, root, eve = (site.keys[name] for name in ("ann", "bob", "root", "eve"))
+    ann, bob, root, eve, amy = (site.keys[name] for name in ("ann", "bob", "root", "eve", "amy"))
     spec = data.put("")
     assert refused(post(site.keyed, "/jobs", spec, eve))[0] == 404
     assert refused(post(site.keyed, "/jobs", spec))[0] == 401
@@ -268,7 +270,8 @@ def test_a_key_sees_its_own_jobs_and_an_admins_all(site: Site, data: Data) -> No
         found = ask(site.keyed.port, "GET", "/jobs", headers=key).content["jobs"]
         return [one["id"] for one in found]
 
-    assert (seen(ann), seen(bob), seen(eve)) == ([job], [], [])
+    assert (seen(ann), seen(bob), seen(eve), seen(amy)) == ([job], [], [], [])
+    assert refused(post(site.keyed, f"/jobs/{job}/cancel", headers=amy))[0] == 404
     assert job in seen(root)
     assert len(seen(root)) > 1
 
