@@ -54,8 +54,9 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A window: values of the input column."""
+    """A window: values of the input column of the model that is called so, and of no other."""
 
+    tag: str
     values: list[Any]
 
 
@@ -78,6 +79,11 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotHere:
+    """The process has not the model that was asked: it was started anew, or has another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Raised:
     """What was asked raised.
 
@@ -93,4 +99,4 @@ class Raised:
 
 
 Question = Load | Ask | Leave
-Said = Hello | Loaded | Reply | Left | Raised
+Said = Hello | Loaded | Reply | Left | NotHere | Raised

@@ -29,26 +29,48 @@ class Pool:
             if hello is not None and hello.busy:  # over a window of a gateway that ended before this one
                 slot.kill()
 
-    def take(self, tag: str, *, within_s: float, instead_of: Slot | None = None) -> Slot:
+    def take(self, tag: str, *, within_s: float) -> Slot:
         """A slot whose process answers.
 
         Args:
             tag: whose it will be.
             within_s: until one answers; a process takes seconds to start.
-            instead_of: the taker's own, whose process has ended; free from now on.
 
         Raises:
             NoSlot: every slot has a model.
             SlotNotBack: none answered in time.
         """
-        until = time.monotonic() + within_s
         with self._lock:
-            if instead_of is not None:
-                self._free.append(instead_of)
-            elif self._taken == self._many:
+            if self._taken == self._many:
                 raise NoSlot(tag, slots=self._many)
-            else:
-                self._taken += 1
+            self._taken += 1
+        try:
+            return self._wait(tag, within_s)
+        except SlotNotBack:
+            self.release()
+            raise
+
+    def exchange(self, gone: Slot | None, tag: str, *, within_s: float) -> Slot:
+        """Another slot for a taker whose process has ended. His claim to one stays his, however long that takes.
+
+        Args:
+            gone: his own, free from now on; None where he has given it back already.
+
+        Raises:
+            SlotNotBack: none answered in time; he may ask again, with None.
+        """
+        if gone is not None:
+            with self._lock:
+                self._free.append(gone)
+        return self._wait(tag, within_s)
+
+    def release(self) -> None:
+        """Give up the claim to a slot, having none."""
+        with self._lock:
+            self._taken -= 1
+
+    def _wait(self, tag: str, within_s: float) -> Slot:
+        until = time.monotonic() + within_s
         while True:
             slot = self._next()
             if slot is not None and slot.hello() is not None:
@@ -56,16 +78,13 @@ class Pool:
             if slot is not None:
                 self._put_back(slot)
             if time.monotonic() > until:
-                with self._lock:
-                    self._taken -= 1
                 raise SlotNotBack(tag, within_s=within_s)
             time.sleep(AGAIN_S)
 
     def give(self, slot: Slot) -> None:
         """Take a slot back."""
         self._put_back(slot)
-        with self._lock:
-            self._taken -= 1
+        self.release()
 
     def _put_back(self, slot: Slot) -> None:
         """Behind the others, for it may be one that does not answer."""

@@ -18,7 +18,7 @@ from models.window import WindowStats
 from service.errors import LaneClosed
 from service.isolated.convicted import Convicted
 from service.isolated.errors import ModelRaised, SlotEnded, SlotHung, SlotNotBack
-from service.isolated.messages import Ask, Known, Leave, Load, Loaded, Question, Raised, Reply, Said
+from service.isolated.messages import Ask, Known, Leave, Load, Loaded, NotHere, Question, Raised, Reply, Said
 from service.isolated.pool import Pool
 from service.isolated.slot import Slot
 from service.lanes.worker import Answered, StepFailed
@@ -64,11 +64,12 @@ class RemoteWorker:
         self._pool, self._convicted = pool, Convicted()
         self._asking, self._closing = threading.Lock(), threading.Event()
         self._costs, self._longest_s = Costs(), 0.0
-        self._slot = pool.take(described.tag, within_s=COME_UP_S)
+        # None while none is owned: what was given back may be another model's by now.
+        self._slot: Slot | None = pool.take(described.tag, within_s=COME_UP_S)
         try:
             self._loaded = self._load_first()
         except BaseException:
-            pool.give(self._slot)
+            self._give_back()
             raise
         self.alive = True
 
@@ -103,7 +104,7 @@ class RemoteWorker:
     @property
     def slot(self) -> Slot:
         """Where the model is now."""
-        return self._slot
+        return self._owned
 
     def card(self) -> ModelCard:
         return self._card
@@ -127,15 +128,34 @@ class RemoteWorker:
         """Let go of the model. One that hangs is killed."""
         self._closing.set()
         if not self._asking.acquire(blocking=False):
-            self._slot.end()  # whoever asks it is told so, and finds that nobody waits
+            if (slot := self._slot) is not None:
+                slot.end()  # whoever asks it is told so, and finds that nobody waits
             return
         try:
-            self._slot.ask(Leave(), patience_s=LEAVE_S)
+            self._owned.ask(Leave(), patience_s=LEAVE_S)
         except SlotEnded:
             log.info("process did not let go of its model: %s", self.tag)
         finally:
             self._asking.release()  # a window that comes all the same is told that the worker is closed
-        self._pool.give(self._slot)
+        self._give_back()
+
+    @property
+    def _owned(self) -> Slot:
+        assert self._slot is not None, "asked without a process"
+        return self._slot
+
+    def _give_back(self) -> None:
+        """Give up the slot, or the claim to one."""
+        slot, self._slot = self._slot, None
+        if slot is None:
+            self._pool.release()
+        else:
+            self._pool.give(slot)
+
+    def _exchange(self, *, within_s: float) -> None:
+        """Have another slot for the one whose process has ended; for none, where an earlier try was in vain."""
+        gone, self._slot = self._slot, None
+        self._slot = self._pool.exchange(gone, self.tag, within_s=within_s)
 
     def _try(self, values: Sequence[Any]) -> list[Answered]:
         """A window, as a whole and then, where that ends the process, row by row."""
@@ -173,7 +193,9 @@ class RemoteWorker:
             raise LaneClosed(self.tag)
         begun = time.monotonic()
         patience_s = max(self._patience_s, TIMES_LONGEST * self._longest_s)
-        reply = self._say(Ask(values=list(values)), patience_s)
+        reply = self._say(Ask(tag=self.tag, values=list(values)), patience_s)
+        if isinstance(reply, NotHere):
+            raise SlotEnded(self._loaded.pid, how="was started anew")
         assert isinstance(reply, Reply)
         self._longest_s = max(self._longest_s, time.monotonic() - begun)
         if reply.known is not None:
@@ -181,7 +203,7 @@ class RemoteWorker:
         return reply.answered
 
     def _say(self, question: Question, patience_s: float) -> Said:
-        said = self._slot.ask(question, patience_s=patience_s)
+        said = self._owned.ask(question, patience_s=patience_s)
         if isinstance(said, Raised):
             error = ModelError(said.message) if said.is_model_error else ModelRaised.of(said.kind, said.message)
             raise StepFailed(step=said.step, cause=error) if said.step else error
@@ -196,7 +218,7 @@ class RemoteWorker:
         try:
             return self._load_into()
         except SlotEnded:
-            self._slot = self._pool.take(self.tag, within_s=COME_UP_S, instead_of=self._slot)
+            self._exchange(within_s=COME_UP_S)
         try:
             return self._load_into()
         except SlotEnded as ended:
@@ -206,7 +228,7 @@ class RemoteWorker:
         loaded = self._say(self._load, LOAD_S)
         assert isinstance(loaded, Loaded)
         self._learn(loaded.known)
-        log.info("model in a process of its own: %s in %d (%s)", self.tag, loaded.pid, self._slot.name)
+        log.info("model in a process of its own: %s in %d (%s)", self.tag, loaded.pid, self._owned.name)
         return loaded
 
     def _learn(self, known: Known) -> None:
@@ -222,18 +244,14 @@ class RemoteWorker:
         if not self._closing.is_set():
             log.warning("%s: %s over %d rows; another takes the model", self.tag, ended, rows)
         since, said = time.monotonic(), False
-        gone: Slot | None = self._slot
         while not self._closing.is_set():
             try:
-                self._slot, gone = self._pool.take(self.tag, within_s=AGAIN_S, instead_of=gone), None
+                self._exchange(within_s=AGAIN_S)
                 self._loaded, self.alive = self._load_into(), True
                 return
-            except SlotNotBack:
-                gone = None  # it is the pool's
-            except SlotEnded:
-                gone = self._slot
+            except (SlotNotBack, SlotEnded):
+                pass
             except (ModelError, ModelRaised) as error:
-                gone = self._slot
                 if not said:
                     log.error("model not loaded again: %s: %s", self.tag, error)
                 self.alive, said = False, True
@@ -241,8 +259,7 @@ class RemoteWorker:
             if self.alive and time.monotonic() - since > COME_BACK_S:
                 log.error("no process for %s since %.0f s", self.tag, COME_BACK_S)
                 self.alive = False
-        if gone is not None:
-            self._pool.give(gone)
+        self._give_back()
         raise LaneClosed(self.tag)
 
 

@@ -10,7 +10,20 @@ from concurrent.futures import ThreadPoolExecutor
 from models.artifact import verify_digest
 from models.errors import DigestMismatch, ModelError
 from models.load import describe_model
-from service.isolated.messages import Ask, Hello, Known, Leave, Left, Load, Loaded, Question, Raised, Reply, Said
+from service.isolated.messages import (
+    Ask,
+    Hello,
+    Known,
+    Leave,
+    Left,
+    Load,
+    Loaded,
+    NotHere,
+    Question,
+    Raised,
+    Reply,
+    Said,
+)
 from service.lanes.repository import open_local_worker
 from service.lanes.worker import StepFailed, Worker
 
@@ -43,8 +56,9 @@ class Seat:
             match question:
                 case Load():
                     return self._load(question)
-                case Ask(values=values):
-                    assert self._worker is not None, "asked before a model was loaded"
+                case Ask(tag=tag, values=values):
+                    if self._worker is None or self._worker.tag != tag:
+                        return NotHere()
                     return Reply(answered=self._worker.answer(values), known=self._news())
                 case Leave():
                     return self._leave()

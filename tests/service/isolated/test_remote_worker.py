@@ -14,9 +14,23 @@ from models.window import WindowStats
 from service.errors import LaneClosed
 from service.isolated import remote_worker
 from service.isolated.errors import NoSlot, SlotEnded, SlotHung
-from service.isolated.messages import Ask, Hello, Known, Leave, Left, Load, Loaded, Question, Raised, Reply, Said
+from service.isolated.messages import (
+    Ask,
+    Hello,
+    Known,
+    Leave,
+    Left,
+    Load,
+    Loaded,
+    NotHere,
+    Question,
+    Raised,
+    Reply,
+    Said,
+)
 from service.isolated.pool import Pool
 from service.isolated.remote_worker import RemoteWorker
+from service.isolated.seat import Seat
 from service.isolated.slot import Slot
 from service.lanes.worker import Answered, StepFailed
 from service.schemas import card_of
@@ -193,3 +207,26 @@ def test_a_window_that_comes_behind_the_close_is_told_so_and_does_not_wait() -> 
     worker.close()
     with pytest.raises(LaneClosed):
         worker.answer(["a"])
+
+
+def test_a_worker_without_a_process_keeps_its_claim_and_never_asks_anothers() -> None:
+    slot = ScriptedSlot(deque([SEGFAULT]))
+    pool = Pool([cast(Slot, slot)])
+    model = LetterModel()
+    described = Described(name="letters", spec=model.spec, tag=model.tag, digest=model.digest, folder=None)
+    worker = RemoteWorker(described, read_settings({"TANDEM_MODELS": "letters"}), pool)
+    slot.comes_back = False
+    thread = threading.Thread(target=worker.answer, args=(["a"],), daemon=True)
+    thread.start()
+    wait_until(lambda: worker._slot is None, "the worker has no process")
+    with pytest.raises(NoSlot):  # whoever loads a model now does not get the place that is being waited for
+        pool.take("other:1", within_s=0)
+    slot.comes_back = True
+    thread.join(20)
+    assert not thread.is_alive()
+    assert worker.slot is cast(Slot, slot)
+
+
+def test_a_process_that_has_not_the_model_answers_nothing_for_it() -> None:
+    seat = Seat()
+    assert seat._answer(Ask(tag="letters:1", values=["a"])) == NotHere()
