@@ -9,15 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Ends with its stdin, so that it never outlives the tests.
+# Ends with its stdin, so that it never outlives the tests; at once, for it would wait for every client that keeps its
+# connection open.
 _MOTO = """
+import os
 import sys
 from moto.server import ThreadedMotoServer
 server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
 server.start()
 print(server.get_host_and_port()[1], flush=True)
 sys.stdin.read()
-server.stop()
+os._exit(0)
 """
 
 
