@@ -11,8 +11,9 @@ import errno
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +81,14 @@ class Book:
         with self._reading() as book:
             return next(iter(select(book, "id = ?", job)), None)
 
-    def newest(self, *, owner: str | None, limit: int) -> list[JobRecord]:
-        """The newest jobs first: those of an owner, or with None everybody's."""
+    def newest(
+        self, *, owner: str | None, limit: int, may_see: Callable[[JobRecord], bool] = lambda _: True
+    ) -> list[JobRecord]:
+        """The newest jobs first, of those that may be seen: an owner's, or with None everybody's."""
         with self._reading() as book:
             whose = ("owner = ?", owner) if owner is not None else ("1",)
-            return select(book, f"{whose[0]} ORDER BY id DESC LIMIT {int(limit)}", *whose[1:])
+            found = each(book, f"{whose[0]} ORDER BY id DESC", *whose[1:])
+            return list(islice(filter(may_see, found), limit))
 
     def of_status(self, status: str) -> list[JobRecord]:
         """The oldest first."""
@@ -140,10 +144,13 @@ def find_same(book: sqlite3.Connection, owner: str, key: str | None, asked: str)
 
 
 def select(book: sqlite3.Connection, where: str, *values: Any) -> list[JobRecord]:
-    rows = book.execute(f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE {where}", values).fetchall()
-    return [
-        JobRecord(**{name: from_column(name, value) for name, value in zip(COLUMNS, row, strict=True)}) for row in rows
-    ]
+    return list(each(book, where, *values))
+
+
+def each(book: sqlite3.Connection, where: str, *values: Any) -> Iterator[JobRecord]:
+    """Those that are asked for, read as far as somebody takes them."""
+    for row in book.execute(f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE {where}", values):
+        yield JobRecord(**{name: from_column(name, value) for name, value in zip(COLUMNS, row, strict=True)})
 
 
 def to_column(name: str, value: Any) -> Any:

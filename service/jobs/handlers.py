@@ -85,8 +85,10 @@ async def list_jobs(request: Request) -> Response:
         raise RequestInvalid(f"limit: expected a whole number from 1 to {MOST_LISTED}, found {text[:80]!r}.")
     jobs = serving_of(request).jobs
     owner = None if is_admin(request) else owner_of(request)
-    found = await jobs.ask(jobs.book.newest, owner=owner, limit=int(text))
-    return JSONResponse({"jobs": [record.to_json() for record in found if sees_job(request, record)]})
+    found = await jobs.ask(
+        jobs.book.newest, owner=owner, limit=int(text), may_see=lambda record: sees_job(request, record)
+    )
+    return JSONResponse({"jobs": [record.to_json() for record in found]})
 
 
 async def show(request: Request) -> Response:

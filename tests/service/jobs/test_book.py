@@ -85,6 +85,11 @@ def test_the_newest_are_listed_first_and_each_owner_sees_his(book: Book) -> None
     assert book.of_status("queued") == jobs
 
 
+def test_what_may_not_be_seen_takes_no_place_in_the_list(book: Book) -> None:
+    jobs = [book.add(record(owner=owner, now=float(i)), most_waiting=9)[0] for i, owner in enumerate("abb", 1)]
+    assert book.newest(owner=None, limit=1, may_see=lambda job: job.owner == "a") == [jobs[0]]
+
+
 def test_only_what_has_ended_long_ago_is_forgotten(book: Book) -> None:
     old, new, waits = (book.add(record(), most_waiting=9)[0] for _ in range(3))
     book.change(old.id, status="done", ended=10.0)
