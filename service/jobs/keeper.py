@@ -139,12 +139,12 @@ class Keeper:
             self.folder_of(record.id) / process.LOG, known=record.progress, shards_before=record.shards_before
         )
         account.read()
-        pid = process.running_pid(self.folder_of(record.id))
-        if pid is None:
+        if not process.is_run(self.folder_of(record.id)):
             self._conclude(record, account)
             return
-        log.info("job %s is still run, by process %d, and is taken up", record.id, pid)
-        process.defer_to_us(pid)
+        if (pid := process.running_pid(self.folder_of(record.id))) is not None:
+            process.defer_to_us(pid)
+        log.info("job %s is still run, by process %s, and is taken up", record.id, pid or "(not said yet)")
         self._running[record.id] = Running(record=record, child=None, account=account)
 
     def _tick(self) -> None:
@@ -192,7 +192,7 @@ class Keeper:
         """See whether a job still runs, how far it has come, and whether its end was asked for."""
         record, folder = running.record, self.folder_of(running.record.id)
         is_alive = running.child is not None and running.child.poll() is None
-        if not is_alive and process.running_pid(folder) is None:
+        if not is_alive and not process.is_run(folder):
             self._conclude(self._book.find(record.id) or record, running.account)
             del self._running[record.id]
             return

@@ -37,12 +37,12 @@ def main() -> None:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         sys.exit(HELD_CODE)
+    os.ftruncate(held, 0)  # an earlier run's number may be somebody else's by now
     with contextlib.suppress(FileNotFoundError):
         os.unlink(f"{folder}/{EXIT}")
     before = signal.pthread_sigmask(signal.SIG_BLOCK, DEAF_TO)
     child = os.fork()
     if child == 0:
-        os.ftruncate(held, 0)
         os.write(held, str(os.getpid()).encode())
         os.set_inheritable(held, True)
         give_way(is_idle=priority == "idle")

@@ -15,7 +15,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -86,15 +85,24 @@ def start(folder: Path, spec: Mapping[str, Any], settings: JobsSettings) -> subp
         )
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a process runs the job of a folder, whoever started it."""
+    return lock_held(folder) is not None
+
+
 def running_pid(folder: Path) -> int | None:
-    """The number of the process that runs the job of a folder, whoever started it; None where none does."""
+    """The number of the process that runs the job of a folder; None where none does, or it is not written yet."""
+    held = lock_held(folder)
+    return int(held) if held and held.isdigit() else None
+
+
+def lock_held(folder: Path) -> bytes | None:
+    """What the lock of a job says while somebody holds it; None where nobody does."""
     with contextlib.suppress(FileNotFoundError), (folder / LOCK).open("rb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            while not (text := os.pread(lock.fileno(), 20, 0)).isdigit():  # it is just being written
-                time.sleep(0.001)
-            return int(text)
+            return os.pread(lock.fileno(), 20, 0)
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -12,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from service.jobs import process
-from service.jobs.launch import HELD_CODE
-from service.jobs.process import LAUNCH, exit_code, running_pid
+from service.jobs.launch import HELD_CODE, LOCK
+from service.jobs.process import LAUNCH, exit_code, is_run, running_pid
 from tests.service.jobs.wait import wait_until
 
 Launch = Callable[..., subprocess.Popen[bytes]]
@@ -63,6 +64,25 @@ def test_of_two_one_runs_and_whoever_comes_later_sees_it(launch: Launch, tmp_pat
     process.ask_to_end(pid)
     wait_until(lambda: running_pid(tmp_path) is None)
     assert exit_code(tmp_path) == -signal.SIGTERM
+
+
+def test_an_earlier_runs_number_is_gone_before_there_is_a_new_one(tmp_path: Path) -> None:
+    lock = tmp_path / LOCK
+    lock.write_text("4194304")
+    at_fork = f"import os, runpy; os.fork = lambda: print(repr(open({str(lock)!r}).read()), flush=True) or os._exit(0)"
+    begin = f"{at_fork}; runpy.run_path({str(LAUNCH)!r}, run_name='__main__')"
+    found = subprocess.run(
+        [sys.executable, "-c", begin, str(tmp_path), "idle", "true"], stdout=subprocess.PIPE, check=True, timeout=20
+    )
+    assert found.stdout == b"''\n"
+
+
+def test_nobody_waits_for_a_number_that_is_not_written(tmp_path: Path) -> None:
+    with (tmp_path / LOCK).open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert is_run(tmp_path)
+        assert running_pid(tmp_path) is None
+    assert not is_run(tmp_path)
 
 
 def test_what_ends_the_servers_children_does_not_end_a_job_and_is_no_second_request(
