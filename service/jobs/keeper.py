@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.errors import ServiceError
+from models.say import one_line
+from service.errors import ServiceError, hide_places
 from service.jobs import process
-from service.jobs.account import Account
+from service.jobs.account import MOST_SAID, Account
 from service.jobs.book import Book
 from service.jobs.errors import JobsUnavailable
 from service.jobs.outcome import judge_end
@@ -185,6 +186,12 @@ class Keeper:
             why = JobsUnavailable(error.strerror or type(error).__name__)
             self._book.change(record.id, status="queued", message=str(why), not_before=time.time() + 30)
             raise why from error
+        except Exception as error:  # of this job alone: the others go on
+            log.exception("job %s could not be started", record.id)
+            why_not = hide_places(one_line(f"it could not be started: {type(error).__name__}: {error}"))[:MOST_SAID]
+            self._book.change(record.id, status="failed", ended=time.time(), message=why_not)
+            self._events.job("failed")
+            return
         log.info("job %s runs", record.id)
         self._running[record.id] = Running(record=begun, child=child, account=account)
 
