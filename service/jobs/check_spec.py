@@ -73,7 +73,7 @@ def check_spec(asked: Any) -> dict[str, Any]:
     if isinstance(asked, Mapping) and (own := [name for name in SERVERS_OWN if name in asked]):
         raise RequestInvalid(f"{own[0]}: is the server's to say, not a request's. Leave it out.")
     if isinstance(asked, Mapping) and (strange := [name for name in asked if name not in schema["properties"]]):
-        raise RequestInvalid(f"{strange[0][:100]}: is no setting; there are: {', '.join(schema['properties'])}.")
+        raise RequestInvalid(f"{strange[0][:100]!r} is no setting; there are: {', '.join(schema['properties'])}.")
     if problem := find_fault(asked, schema, ""):
         raise RequestInvalid(problem)
     return dict(asked)
@@ -111,7 +111,7 @@ def find_fault_inside(value: Mapping[str, Any], schema: Mapping[str, Any], where
         inside = schema.get("properties", {}).get(name, schema.get("additionalProperties"))
         at = f"{where}.{name}" if where else name
         if inside is False:
-            return f"{at[:100]}: is no setting."
+            return f"{at[:100]!r} is no setting."
         if isinstance(inside, Mapping) and (fault := find_fault(one, inside, at[:100])):
             return fault
     return None

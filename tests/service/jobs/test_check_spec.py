@@ -58,13 +58,15 @@ def test_every_setting_that_is_not_the_servers_own_may_be_asked_for() -> None:
         ({"column": {"\x00": "a"}}, "column: holds a name that no text can hold."),
         ({"endpoint_url": "http://a"}, "endpoint_url: is the server's to say, not a request's. Leave it out."),
         ({"aws_profile": "a"}, "aws_profile: is the server's to say, not a request's. Leave it out."),
-        ({"outputs": "a"}, "outputs: is no setting; there are: model, input, output"),
+        ({"outputs": "a"}, "'outputs' is no setting; there are: model, input, output"),
+        ({"\ud800": "a"}, "'\\ud800' is no setting; there are: model, input, output"),
     ],
 )
 def test_a_fault_is_told_by_its_setting(change: dict[str, Any], said: str) -> None:
     with pytest.raises(RequestInvalid) as refused:
         check_spec(JOB | change)
     assert str(refused.value).startswith(said)
+    assert str(refused.value).encode(), "it goes out as UTF-8"
 
 
 @pytest.mark.parametrize(
