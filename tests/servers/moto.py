@@ -47,6 +47,7 @@ def serving_moto(folder: Path, **settings: str) -> Iterator[str]:
         assert port, log.read_text()
         yield f"http://127.0.0.1:{port}"
     finally:
-        server.stdin.close()
+        server.kill()  # it keeps nothing, and has once not heard within 20 s that its stdin ended
         server.wait(timeout=20)
+        server.stdin.close()
         server.stdout.close()
