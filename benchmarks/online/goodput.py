@@ -33,6 +33,8 @@ class Step:
 
 
 GOAL_MS = 500.0
+#: What a server may turn away at its capacity.
+MOST_REFUSED = 0.1
 #: The first seconds of a step are the filling of the queue, which no step is judged by.
 SETTLE_S = 2.0
 
@@ -61,5 +63,12 @@ def percentile(ordered: Sequence[float], part: float) -> float:
 
 
 def capacity(steps: Sequence[Step]) -> Step | None:
-    """The step of the most goodput among those that hold the goal; of none that does, None."""
-    return max((step for step in steps if step.holds), key=lambda step: step.goodput, default=None)
+    """The step of the most goodput among those that hold the goal and turn away few; None of no steps.
+
+    Where all that hold it turn away more, the best of those; where none holds it, the best of all: a late answer does
+    not count as goodput. Without the bound on refusals a server that refuses the longest texts would have the more
+    goodput the more it refuses.
+    """
+    holding = [step for step in steps if step.holds]
+    few = [step for step in holding if step.refused + step.failed <= MOST_REFUSED]
+    return max(few or holding or steps, key=lambda step: step.goodput, default=None)

@@ -15,6 +15,7 @@ from benchmarks.online.goodput import GOAL_MS, SETTLE_S, Step, capacity, judge, 
 from benchmarks.online.load import Answered, Load, drive, send
 from benchmarks.online.side import group
 from benchmarks.online.soak import growth
+from benchmarks.sections.online import has_ended
 
 
 class Echo(BaseHTTPRequestHandler):
@@ -58,10 +59,23 @@ def test_goodput_counts_what_was_answered_in_time_after_the_filling_and_nothing_
     assert not found.holds
 
 
-def test_capacity_is_the_best_step_that_holds_the_goal() -> None:
-    steps = [Step(offered=n, goodput=n, p99_ms=ms, refused=0, failed=0) for n, ms in ((10, 90), (20, 400), (30, 700))]
+def step(goodput: float, p99_ms: float, refused: float = 0.0) -> Step:
+    return Step(offered=goodput, goodput=goodput, p99_ms=p99_ms, refused=refused, failed=0)
+
+
+def test_capacity_is_the_best_step_that_holds_the_goal_and_turns_few_away() -> None:
+    steps = [step(10, 90), step(20, 400), step(25, 450, refused=0.3), step(30, 700)]
     assert capacity(steps) is steps[1]
-    assert capacity(steps[2:]) is None
+    assert capacity(steps[2:]) is steps[2], "a peer that has no such step is taken by what it has"
+    assert capacity(steps[3:]) is steps[3]
+    assert capacity([]) is None
+
+
+def test_a_ladder_ends_where_more_load_brings_nothing() -> None:
+    assert not has_ended([step(10, 90), step(20, 700)])
+    assert has_ended([step(10, 90), step(20, 400), step(15, 700)])
+    assert not has_ended([step(20, 400), step(25, 450, refused=0.15)])
+    assert has_ended([step(20, 400), step(25, 450, refused=0.25)])
 
 
 def test_a_percentile_of_nothing_is_without_end_and_the_last_value_is_reached() -> None:

@@ -1,6 +1,11 @@
-"""A stock BentoML service with `batchable=True`: one process, the documented settings for a latency goal."""
+"""A stock BentoML service with `batchable=True`: one process, the documented settings for a latency goal.
+
+Environment: `BENCH_BATCH`, its max_batch_size; and what embed.py takes.
+"""
 
 from __future__ import annotations
+
+import os
 
 import bentoml
 
@@ -17,6 +22,6 @@ class Batchable:
     def __init__(self) -> None:
         self.embedder = Embedder()
 
-    @bentoml.api(batchable=True, max_batch_size=32, max_latency_ms=500)
+    @bentoml.api(batchable=True, max_batch_size=int(os.environ["BENCH_BATCH"]), max_latency_ms=500)
     def embed(self, texts: list[str]) -> list[list[float]]:
         return self.embedder.embed(texts).tolist()  # type: ignore[no-any-return]

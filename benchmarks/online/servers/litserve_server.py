@@ -21,7 +21,9 @@ class EmbedAPI(litserve.LitAPI):  # type: ignore[misc,unused-ignore]
     def batch(self, inputs: list[str]) -> list[str]:
         return inputs
 
-    def predict(self, texts: list[str]) -> Any:
+    def predict(self, texts: list[str] | str) -> Any:
+        if isinstance(texts, str):  # with a max_batch_size of 1 it leaves batch and unbatch out
+            return self.embedder.embed([texts])[0]
         return self.embedder.embed(texts)
 
     def unbatch(self, output: Any) -> Any:

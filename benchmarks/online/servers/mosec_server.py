@@ -14,7 +14,9 @@ class Embed(Worker):  # type: ignore[misc,unused-ignore]
     def __init__(self) -> None:
         self.embedder = Embedder()
 
-    def forward(self, data: list[Any]) -> list[Any]:
+    def forward(self, data: Any) -> Any:
+        if isinstance(data, dict):  # with a max_batch_size of 1 it gives no list
+            return {"embedding": self.embedder.embed([data["text"]])[0].tolist()}
         return [{"embedding": vector.tolist()} for vector in self.embedder.embed([item["text"] for item in data])]
 
 
