@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 from typing import Annotated, Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from models.spec import ModelSpec, first_problem
 from service.door.access import may_see
+from service.json_bodies import JSONAnswer, read_json
 from service.lanes.lane import Lane
 from service.operations import Answered, Operation, Parameter
 from service.predict import HEADERS, find_lane, predict_values
@@ -113,7 +113,7 @@ async def embeddings(request: Request) -> Response:
         for position, answer in enumerate(found.answers)
     ]
     usage = Usage(prompt_tokens=tokens, total_tokens=tokens)
-    return JSONResponse(EmbeddingsResponse(data=data, model=lane.tag, usage=usage).model_dump())
+    return JSONAnswer(EmbeddingsResponse(data=data, model=lane.tag, usage=usage))
 
 
 def read_request(body: bytes) -> EmbeddingsRequest:
@@ -123,7 +123,7 @@ def read_request(body: bytes) -> EmbeddingsRequest:
         InputRefused: it is something else; says what, in the words of this protocol.
     """
     try:
-        content = json.loads(body)
+        content = read_json(body)
     except (ValueError, RecursionError):
         raise InputRefused("body: no JSON.", param=None) from None
     given = content.get("input") if isinstance(content, dict) else None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from service.json_bodies import JSONAnswer
 from service.operations import BYTES, Answered, Operation, Parameter
 from service.predict import HEADERS, Predicted, find_lane, predict_rows
 from service.protocols.predict.json_body import BodyInvalid, read_request
@@ -73,7 +74,7 @@ def named_model(request: Request) -> str:
 def answer_json(found: Predicted) -> Response:
     lane = found.lane
     answer = PredictResponse(model=lane.tag, digest=lane.digest, variant=lane.variant, predictions=found.answers)
-    return JSONResponse(answer.model_dump())
+    return JSONAnswer(answer)
 
 
 def whose(found: Predicted) -> dict[str, str]:

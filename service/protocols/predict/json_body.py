@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from service.errors import RequestInvalid
+from service.json_bodies import read_json
 from service.protocols.predict.errors import ModelsDiffer
 from service.schemas import PredictRequest, Problem
 
@@ -48,7 +48,7 @@ def read_request(body: bytes, *, model: str | None) -> PredictRequest:
         ModelsDiffer: it names another model than the address.
     """
     try:
-        content = json.loads(body)
+        content = read_json(body)
     except (ValueError, RecursionError) as error:
         why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise BodyInvalid([Problem(loc=[], msg=f"no JSON ({why[:100]})")]) from None

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
+from pydantic_core import to_json
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from models.model import RowFault
 from service.door.access import charge_rows
 from service.errors import ServiceError
+from service.json_bodies import read_json
 from service.lanes.lane import Lane
 from service.predict import find_lane, submit_values
 from service.protocols.predict.errors import LineTooLong, StreamEnded
@@ -162,7 +163,7 @@ class LinesResponse(Response):
     async def _send_all(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         async for answer in self._answers:
-            line = json.dumps(answer).encode() + b"\n"
+            line = to_json(answer) + b"\n"
             async with asyncio.timeout(self._incoming.silent_s):  # for one who does not read
                 await send({"type": "http.response.body", "body": line, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -229,7 +230,7 @@ async def answer_window(request: Request, lane: Lane, rows: list[Any]) -> list[A
 def read_line(line: bytes) -> Any:
     """A line as a row, or why it is none."""
     try:
-        return json.loads(line)
+        return read_json(line)
     except (ValueError, RecursionError) as error:
         why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         return BadLine(f"expected one JSON value a line: {why[:200]}")

@@ -6,7 +6,6 @@ is, JSON followed by the bytes of the inputs one after the other, each as many a
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from typing import Any
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 
 from models.values import describe
 from service.errors import RequestInvalid
+from service.json_bodies import read_json
 from service.protocols.v2.datatypes import BYTES, NUMPY
 from service.protocols.v2.schemas import InferRequest, InputTensor
 from service.refusals import wrong_shape
@@ -45,7 +45,7 @@ def read_request(body: bytes, header_length: str | None) -> tuple[InferRequest, 
         if length > len(body):
             raise RequestInvalid(f"{LENGTH_HEADER}: says {length} bytes of JSON, the body has {len(body)} in all.")
     try:
-        return InferRequest.model_validate(json.loads(bytes(view[:length]))), view[length:]
+        return InferRequest.model_validate(read_json(bytes(view[:length]))), view[length:]
     except RecursionError:
         raise RequestInvalid("body: nested too deeply.") from None
     except (ValidationError, ValueError) as error:
@@ -68,7 +68,7 @@ def read_inputs(request: InferRequest, binary: memoryview) -> dict[str, NDArray[
             raise RequestInvalid(f"{where}: shared memory is not answered here; send the data.")
         size = tensor.parameters.binary_data_size
         if size is None:
-            arrays[tensor.name] = read_json(tensor, where)
+            arrays[tensor.name] = read_data(tensor, where)
             continue
         if tensor.data is not None:
             raise RequestInvalid(f"{where}: has both data and binary_data_size; send one of them.")
@@ -123,7 +123,7 @@ def read_byte_strings(data: memoryview, count: int, where: str) -> list[bytes]:
     return found
 
 
-def read_json(tensor: InputTensor, where: str) -> NDArray[Any]:
+def read_data(tensor: InputTensor, where: str) -> NDArray[Any]:
     """An input out of `data`, flat or nested as its shape."""
     if tensor.data is None:
         raise RequestInvalid(f"{where}: has neither data nor binary_data_size.")
