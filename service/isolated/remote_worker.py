@@ -6,7 +6,8 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from models.costs import Costs
@@ -22,7 +23,7 @@ from service.isolated.messages import Ask, Known, Leave, Load, Loaded, NotHere, 
 from service.isolated.pool import Pool
 from service.isolated.slot import Slot
 from service.lanes.worker import Answered, StepFailed
-from service.schemas import Answer, ModelCard
+from service.schemas import Answer, ModelCard, error_answer
 from service.settings import Settings
 
 log = logging.getLogger("bentoml.tandem")
@@ -32,11 +33,12 @@ COME_UP_S, LOAD_S = 60.0, 600.0
 #: Without a process for so long the model counts as one that cannot answer; it is tried for all the same.
 COME_BACK_S = 60.0
 AGAIN_S = 1.0
-#: A window may take so many times the longest before it.
-TIMES_LONGEST = 10
+#: A window may take so many times the longest of so many before it.
+TIMES_LONGEST, RECENT = 10, 200
 #: Times that a process ends, or hangs, over a row until the row is at fault: once it may be somebody else's doing.
 TWICE = 2
 LEAVE_S = 5.0
+NOBODYS = RowFault(kind="CallerGone", message="the process ended over its window, and nobody waits for it any more")
 
 
 class RemoteWorker:
@@ -46,7 +48,8 @@ class RemoteWorker:
     row stands alone that ends it again. A row over which it ended twice alone is answered with an error, WorkerDied,
     which names the signal. A window that is not answered in time is taken for one that hangs: its process is killed,
     and the row over which that happens again is answered with RowHung. Such rows are remembered and not tried again.
-    All others of the window are answered as ever. Each such event is one line of the log.
+    All others of the window are answered as ever, and those whose callers have gone are not tried again. Each such
+    event is one line of the log.
 
     Args:
         described: the model.
@@ -63,7 +66,7 @@ class RemoteWorker:
         self._patience_s = float(settings.isolated.patience_s)
         self._pool, self._convicted = pool, Convicted()
         self._asking, self._closing = threading.Lock(), threading.Event()
-        self._costs, self._longest_s = Costs(), 0.0
+        self._costs, self._took_s = Costs(), deque([0.0], maxlen=RECENT)
         # None while none is owned: what was given back may be another model's by now.
         self._slot: Slot | None = pool.take(described.tag, within_s=COME_UP_S)
         try:
@@ -109,8 +112,8 @@ class RemoteWorker:
     def card(self) -> ModelCard:
         return self._card
 
-    def answer(self, values: list[Any]) -> Answered:
-        """As Worker.answer says; a process that ends is replaced, and no WorkerDied is raised.
+    def answer(self, values: list[Any], is_wanted: Callable[[int], bool] = lambda row: True) -> Answered:
+        """As Worker.answer says; a process that ends is replaced.
 
         Raises:
             ModelRaised: the model's own code raised, and no row could be singled out.
@@ -118,9 +121,9 @@ class RemoteWorker:
         """
         begun = time.monotonic()
         known = [self._convicted.find(value) for value in values]
-        rest = [value for value, answer in zip(values, known, strict=True) if answer is None]
+        rest = [row for row, answer in enumerate(known) if answer is None]
         with self._asking:
-            parts = self._try(rest) if rest else []
+            parts = self._try([(row, values[row]) for row in rest], is_wanted) if rest else []
         answered = join(parts, seconds=time.monotonic() - begun)
         return answered if len(rest) == len(values) else with_errors(answered, known)
 
@@ -157,15 +160,18 @@ class RemoteWorker:
         gone, self._slot = self._slot, None
         self._slot = self._pool.exchange(gone, self.tag, within_s=within_s)
 
-    def _try(self, values: Sequence[Any]) -> list[Answered]:
+    def _try(self, rows: Sequence[tuple[int, Any]], is_wanted: Callable[[int], bool]) -> list[Answered]:
         """A window, as a whole and then, where that ends the process, row by row."""
         try:
-            return [self._ask(values)]
+            return [self._ask([value for _, value in rows])]
         except SlotEnded as ended:
-            self._replace(ended, rows=len(values))
+            self._replace(ended, rows=len(rows))
             hung = int(isinstance(ended, SlotHung))
-            died = int(not hung and len(values) == 1)
-        return [self._try_alone(value, died, hung) for value in values]
+            died = int(not hung and len(rows) == 1)
+        return [
+            self._try_alone(value, died, hung) if is_wanted(row) else one_error(error_answer(NOBODYS))
+            for row, value in rows
+        ]
 
     def _try_alone(self, value: Any, died: int, hung: int) -> Answered:
         """One row; `died` and `hung` times that a process did so over it already."""
@@ -191,13 +197,13 @@ class RemoteWorker:
         """
         if self._closing.is_set():
             raise LaneClosed(self.tag)
-        begun = time.monotonic()
-        patience_s = max(self._patience_s, TIMES_LONGEST * self._longest_s)
-        reply = self._say(Ask(tag=self.tag, values=list(values)), patience_s)
-        if isinstance(reply, NotHere):
-            raise SlotEnded(self._loaded.pid, how="was started anew")
+        patience_s = max(self._patience_s, TIMES_LONGEST * max(self._took_s))
+        question, begun = Ask(tag=self.tag, values=list(values)), time.monotonic()
+        while isinstance(reply := self._say(question, patience_s), NotHere):  # no row's doing: it was not asked
+            self._replace(SlotEnded(self._loaded.pid, how="was started anew"), rows=len(values))
+            begun = time.monotonic()
         assert isinstance(reply, Reply)
-        self._longest_s = max(self._longest_s, time.monotonic() - begun)
+        self._took_s.append(time.monotonic() - begun)
         if reply.known is not None:
             self._learn(reply.known)
         return reply.answered

@@ -29,7 +29,7 @@ from service.lanes.load import LaneLoad, describe_load
 from service.lanes.queue import LaneQueue, Refusal
 from service.lanes.recent import Recent
 from service.lanes.request import Priority, Request, Slice, settle
-from service.lanes.worker import Answered, StepFailed, Worker, WorkerDied
+from service.lanes.worker import Answered, StepFailed, Worker
 from service.observe.lane_metrics import LaneMetrics
 from service.observe.lane_spans import tell_window
 from service.schemas import Answer, ModelCard
@@ -251,15 +251,16 @@ class Lane:
                 self._fail(window.slices, error, rows=window.rows, seconds=time.monotonic() - now)
             del window  # its rows are not held until the next one comes
 
-    def _answer(self, slices: Sequence[Slice], *, is_second: bool = False) -> None:
+    def _answer(self, slices: Sequence[Slice]) -> None:
         """Answer a window, or what is left of it in halves where the model breaks down; whatever happens, no more."""
         slices = [part for part in slices if not part.request.future.done()]
         if not slices:
             return
         values = [value for part in slices for value in part.values]
+        awaited = [part.request.future for part in slices for _ in part.values]
         begun = time.monotonic()
         try:
-            answered = self.worker.answer(values)
+            answered = self.worker.answer(values, lambda row: not awaited[row].done())
             if len(answered.answers) != len(values):
                 raise PredictionMismatch(self.tag, given=len(values), got=len(answered.answers))
         except ServiceError as error:  # the worker's own word for callers: that it was closed
@@ -271,8 +272,6 @@ class Lane:
                 middle = len(slices) // 2
                 self._answer(slices[:middle])
                 self._answer(slices[middle:])
-            elif isinstance(error, WorkerDied) and not is_second:
-                self._answer(slices, is_second=True)
             else:
                 self._fail(slices, error, rows=len(values), seconds=time.monotonic() - begun)
                 tell_window(self.tag, slices, begun=begun, ended=time.monotonic(), answered=None)

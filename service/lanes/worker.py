@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,14 +18,6 @@ from models.model import Model
 from models.spec import ModelSpec
 from models.window import WindowStats, run_window
 from service.schemas import Answer, ModelCard, answers_of, card_of
-
-
-class WorkerDied(Exception):
-    """The process that did the arithmetic ended over a window; another one takes its place.
-
-    The lane tries the rows of the window again, in halves down to single requests: a caller is told only where his rows
-    alone end a process twice.
-    """
 
 
 class StepFailed(Exception):
@@ -100,11 +92,14 @@ class Worker(Protocol):
     def card(self) -> ModelCard:
         """What GET /models says of the model."""
 
-    def answer(self, values: list[Any]) -> Answered:
+    def answer(self, values: list[Any], is_wanted: Callable[[int], bool] = ...) -> Answered:
         """Answer the values of the input column. Blocks. A row at fault costs its own answer only.
 
+        Args:
+            values: the rows.
+            is_wanted: whether somebody still waits for a row, by its place; a second try over others is spared.
+
         Raises:
-            WorkerDied: a process ended over them.
             StepFailed: the model broke down and no row could be singled out; the lane bisects by requests.
             Exception: the same, where no step is known.
         """
@@ -148,7 +143,7 @@ class LocalWorker:
     def card(self) -> ModelCard:
         return card_of(self.model)
 
-    def answer(self, values: list[Any]) -> Answered:
+    def answer(self, values: list[Any], is_wanted: Callable[[int], bool] = lambda row: True) -> Answered:
         """As Worker.answer says."""
         begun = time.perf_counter()
         with step("encode"):

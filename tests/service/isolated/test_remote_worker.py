@@ -10,9 +10,11 @@ from typing import Any, cast
 import pytest
 
 from models.load import Described
+from models.model import RowFault
 from models.window import WindowStats
 from service.errors import LaneClosed
 from service.isolated import remote_worker
+from service.isolated.convicted import KEEP_S, Convicted
 from service.isolated.errors import NoSlot, SlotEnded, SlotHung
 from service.isolated.messages import (
     Ask,
@@ -29,7 +31,7 @@ from service.isolated.messages import (
     Said,
 )
 from service.isolated.pool import Pool
-from service.isolated.remote_worker import RemoteWorker
+from service.isolated.remote_worker import RECENT, TIMES_LONGEST, RemoteWorker
 from service.isolated.seat import Seat
 from service.isolated.slot import Slot
 from service.lanes.worker import Answered, StepFailed
@@ -41,7 +43,7 @@ from tests.service.processes import wait_until
 SEGFAULT = SlotEnded(7, how="ended by SIGSEGV")
 HUNG = SlotHung(7, patience_s=45)
 #: What a process does with the next windows; nothing: it answers.
-Script = deque[Exception | None]
+Script = deque[Exception | NotHere | None]
 
 
 class ScriptedSlot:
@@ -52,6 +54,7 @@ class ScriptedSlot:
 
     def __init__(self, script: Script) -> None:
         self.script, self.asked, self.comes_back = script, [], True  # type: ignore[var-annotated]
+        self.patience_s = 0.0
 
     def hello(self) -> Hello | None:
         return Hello(pid=7, busy=False) if self.comes_back else None
@@ -69,7 +72,10 @@ class ScriptedSlot:
                 return Left()
             case Ask(values=values):
                 self.asked.append(values)
+                self.patience_s = patience_s
                 if self.script and (error := self.script.popleft()) is not None:
+                    if isinstance(error, NotHere):
+                        return error
                     if isinstance(error, SlotEnded):
                         raise error
                     return Raised(kind=type(error).__name__, message=str(error), is_model_error=False)
@@ -83,7 +89,7 @@ class ScriptedSlot:
 MakeWorker = Callable[..., tuple[RemoteWorker, ScriptedSlot]]
 
 
-def worker_on(*script: Exception | None) -> tuple[RemoteWorker, ScriptedSlot]:
+def worker_on(*script: Exception | NotHere | None) -> tuple[RemoteWorker, ScriptedSlot]:
     slot = ScriptedSlot(deque(script))
     model = LetterModel()
     described = Described(name="letters", spec=model.spec, tag=model.tag, digest=model.digest, folder=None)
@@ -137,6 +143,39 @@ def test_a_row_at_fault_is_not_tried_again() -> None:
     assert classes(worker.answer(["a", "poison", "b"])) == [None, "WorkerDied", None]
     assert classes(worker.answer(["poison"])) == ["WorkerDied"]
     assert slot.asked == [["a", "b"]]
+
+
+def test_a_row_that_nobody_waits_for_any_more_is_not_tried_again() -> None:
+    worker, slot = worker_on(SEGFAULT)
+    assert classes(worker.answer(["a", "b", "c"], lambda row: row == 2)) == ["CallerGone", "CallerGone", None]
+    assert slot.asked == [["a", "b", "c"], ["c"]]
+
+
+def test_after_an_hour_a_row_at_fault_is_tried_again() -> None:
+    now = 0.0
+    convicted = Convicted(clock=lambda: now)
+    answer = convicted.add("poison", RowFault(kind="WorkerDied", message="it ended", attempts=2))
+    now = KEEP_S - 1
+    assert convicted.find("poison") == answer
+    now = KEEP_S
+    assert convicted.find("poison") is None
+
+
+def test_one_slow_window_makes_nobody_patient_for_ever() -> None:
+    worker, slot = worker_on()
+    base = worker._patience_s
+    worker._took_s.append(base)
+    worker.answer(["a"])
+    assert slot.patience_s == TIMES_LONGEST * base
+    for _ in range(RECENT):
+        worker.answer(["a"])
+    assert slot.patience_s == base
+
+
+def test_a_process_that_was_started_anew_before_it_was_asked_is_no_rows_fault() -> None:
+    worker, slot = worker_on(NotHere(), SEGFAULT, NotHere())
+    assert classes(worker.answer(["a"])) == [None]
+    assert slot.asked == [["a"]] * 4
 
 
 def test_what_the_model_raises_has_its_name() -> None:

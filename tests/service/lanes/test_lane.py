@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ import pytest
 
 from models.errors import PredictionMismatch
 from models.model import Model
-from service.errors import DeadlineUnmeetable, LaneClosed, ModelFailed, QueueFull, TooManyRows, WaitTooLong
+from service.errors import DeadlineUnmeetable, LaneClosed, LaneHangs, ModelFailed, QueueFull, TooManyRows, WaitTooLong
 from service.lanes.forecast import LEAST_TRUST
 from service.lanes.lane import QUIET_TURNS, Lane
 from service.lanes.worker import Answered, LocalWorker
@@ -359,7 +360,7 @@ def test_doubts_take_off_no_more_than_half_of_what_was_measured_and_none_for_wha
 class ClosingWorker(LocalWorker):
     """A worker that is closed while it is asked."""
 
-    def answer(self, values: list[Any]) -> Answered:
+    def answer(self, values: list[Any], is_wanted: Callable[[int], bool] = bool) -> Answered:
         raise LaneClosed(self.tag)
 
 
@@ -379,5 +380,34 @@ def test_what_goes_wrong_behind_an_answer_costs_nobody_his_answer() -> None:
             lane.forecast.learn = lambda *_: 1 / 0  # type: ignore[method-assign]
             for _ in range(2):
                 assert "label" in (await lane.submit(["abc"]))[0]
+
+    run(check)
+
+
+class StuckWorker(LocalWorker):
+    """A worker that does not return before it is let."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.let = threading.Event()
+
+    def answer(self, values: list[Any], is_wanted: Callable[[int], bool] = bool) -> Answered:
+        self.let.wait(30)
+        return super().answer(values)
+
+
+def test_who_named_no_deadline_is_told_that_the_model_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.lanes.lane.HANGS_S", 0.05)
+    monkeypatch.setattr("service.lanes.lane.HANGS_TIMES", 0.0)
+
+    async def check() -> None:
+        worker = StuckWorker(LetterModel())
+        lane = Lane(worker, slo_s=60.0, max_queue_rows=8, max_wait_s=30.0)
+        with pytest.raises(LaneHangs):
+            await lane.submit(["abc"])
+        worker.let.set()
+        monkeypatch.undo()
+        assert len(await lane.submit(["abc"])) == 1
+        lane.close()
 
     run(check)
