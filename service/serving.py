@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from models.load import Described
 from service.door.fetch.fetcher import Fetcher
+from service.hear_the_end import hear_the_end
 from service.isolated.open_workers import open_remote_workers
 from service.jobs.jobs import Jobs
 from service.lanes.lane import Lane
@@ -57,12 +58,18 @@ class Serving:
 
     async def start(self) -> None:
         """Begin what needs the event loop; before the first request."""
+        hear_the_end(self._end_open_ones)
         await self.jobs.start()
 
     async def stop(self) -> None:
         """End what `start` began; after the last request."""
         await self.jobs.stop()
         await self.lifecycle.stop()
+
+    def _end_open_ones(self) -> None:
+        """Let those go who would stay: the server ends."""
+        self.jobs.end_watching()
+        self.streams.end_all("the server ends.")
 
     def close(self) -> None:
         self.fetcher.close()

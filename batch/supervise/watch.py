@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from batch.supervise.ending import Ending
 from batch.supervise.journal import Journal
+from models.free_memory import free_memory
 
 if TYPE_CHECKING:  # the guardian stays small
     from batch.spec import JobSpec
@@ -21,6 +22,8 @@ COMPILING = 5
 PROBE_S = 10.0
 #: Between two looks no more time than this counts: a supervisor that was stopped, or whose machine was, saw nothing.
 MOST_UNSEEN_S = 1.0
+#: Memory left, and at all, where the kernel does not say.
+UNKNOWN = 1 << 62, 1 << 62
 #: A process that passes its bound by so much is ended: its share, or at least so many bytes.
 SLACK, SLACK_BYTES = 0.05, 32 << 20
 #: Without a bound: when the machine has no more than so much left, its share of all memory or so many bytes, whichever
@@ -96,7 +99,7 @@ class Watch:
             return Ending(
                 kind="OutOfMemory", reason=f"held {held / 1e6:.0f} MB, more than its bound of {bound / 1e6:.0f} MB"
             )
-        left, total = machine_memory()
+        left, total = free_memory() or UNKNOWN
         floor = min(int(FLOOR * total), FLOOR_BYTES)
         if self._calm_bytes is None or left > 2 * floor:
             self._calm_bytes = held
@@ -113,28 +116,3 @@ def resident_bytes(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE
     except (OSError, IndexError, ValueError):
         return 0
-
-
-def machine_memory(root: Path = Path("/")) -> tuple[int, int]:
-    """Bytes that the machine, or the container that this is, has left, and has at all."""
-    try:
-        lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
-        fields = {name: int(rest.split()[0]) * 1024 for name, _, rest in (line.partition(":") for line in lines)}
-        left, total = fields["MemAvailable"], fields["MemTotal"]
-    except (OSError, KeyError, ValueError, IndexError):
-        return 1 << 62, 1 << 62
-    for folder, limit_name, used_name in (
-        ("sys/fs/cgroup", "memory.max", "memory.current"),
-        ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
-    ):
-        try:
-            limit = int((root / folder / limit_name).read_text(encoding="ascii"))  # "max" is no number
-            used = int((root / folder / used_name).read_text(encoding="ascii"))
-            stat = (root / folder / "memory.stat").read_text(encoding="ascii").splitlines()
-        except (OSError, ValueError):
-            continue
-        # What is cached of files is given back when it is asked for.
-        cached = next((int(line.split()[1]) for line in stat if line.startswith("inactive_file ")), 0)
-        if limit < total:
-            left, total = min(left, limit - used + cached), limit
-    return max(left, 0), total

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from types import FrameType
 from typing import Any, TypeVar
 
 from service.errors import ServiceError
@@ -48,7 +46,6 @@ class Jobs:
             await self.ask(self.book.open)
         except ServiceError as error:
             log.error("%s", error)
-        self._hear_of_the_end()
         if self.settings.at_once:
             self.keeper.start()
 
@@ -56,19 +53,11 @@ class Jobs:
         """Have the book asked in a thread of its own: a disk may take its time."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: act(*arguments, **named))
 
-    async def stop(self) -> None:
+    def end_watching(self) -> None:
+        """Let those who watch go: the server ends."""
         self.is_stopping = True
+
+    async def stop(self) -> None:
+        self.end_watching()
         await asyncio.to_thread(self.keeper.stop)
         self._threads.shutdown(wait=False)
-
-    def _hear_of_the_end(self) -> None:
-        """End the watchers as soon as the server is asked to end: it waits for every open connection before `stop`."""
-        before = signal.getsignal(signal.SIGTERM)
-
-        def hear(number: int, frame: FrameType | None) -> None:
-            self.is_stopping = True
-            if callable(before):
-                before(number, frame)
-
-        if callable(before):  # whoever has no handler ends at once
-            signal.signal(signal.SIGTERM, hear)

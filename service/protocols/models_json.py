@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
-from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -15,7 +13,7 @@ from service.lanes.errors import ModelNotServable, UnknownTag
 from service.lanes.lane import Lane
 from service.operations import Answered, Operation, Parameter
 from service.predict import find_lane
-from service.refusals import wrong_shape
+from service.protocols.read_body import read_body
 from service.schemas import ErrorResponse, ModelCard, ModelCards
 from service.serving import serving_of
 
@@ -47,21 +45,6 @@ class ModelRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     model: str = Field(min_length=1, max_length=1024, description="`name:version`")
-
-
-Body = TypeVar("Body", bound=BaseModel)
-
-
-async def read_body(request: Request, shape: type[Body]) -> Body:
-    """The body as a pydantic model.
-
-    Raises:
-        RequestInvalid: it is something else.
-    """
-    try:
-        return shape.model_validate(json.loads(await request.body()))
-    except (ValidationError, ValueError, RecursionError) as error:
-        raise wrong_shape(error if isinstance(error, ValueError) else ValueError("nested too deeply")) from None
 
 
 async def models(request: Request) -> Response:

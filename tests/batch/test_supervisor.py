@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 import os
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from batch.spec import JobSpec
 from batch.supervise import watch
 from batch.supervise.journal import SIZE_BYTES, Journal
-from batch.supervise.watch import Awake, Watch, machine_memory, patience_of, resident_bytes
+from batch.supervise.watch import Awake, Watch, patience_of, resident_bytes
 
 
 @pytest.fixture
@@ -81,32 +80,12 @@ def test_a_process_that_has_ended_holds_nothing() -> None:
     assert resident_bytes(child) == 0
 
 
-def put_memory(root: Path, *, total: int, available: int, limit: str | None = None, used: int = 0) -> None:
-    (root / "proc").mkdir(parents=True, exist_ok=True)
-    (root / "proc/meminfo").write_text(f"MemTotal: {total} kB\nMemFree: 1 kB\nMemAvailable: {available} kB\n")
-    if limit is not None:
-        (root / "sys/fs/cgroup").mkdir(parents=True, exist_ok=True)
-        (root / "sys/fs/cgroup/memory.max").write_text(f"{limit}\n")
-        (root / "sys/fs/cgroup/memory.current").write_text(f"{used}\n")
-        (root / "sys/fs/cgroup/memory.stat").write_text("anon 5\ninactive_file 1000\n")
-
-
-def test_what_is_left_is_the_machines_or_the_containers(tmp_path: Path) -> None:
-    put_memory(tmp_path, total=1000, available=400)
-    assert machine_memory(tmp_path) == (400 << 10, 1000 << 10)
-    put_memory(tmp_path, total=1000, available=400, limit="max")
-    assert machine_memory(tmp_path) == (400 << 10, 1000 << 10)
-    put_memory(tmp_path, total=1000, available=400, limit="100000", used=60_000)
-    assert machine_memory(tmp_path) == (41_000, 100_000)
-    assert machine_memory(tmp_path / "nowhere")[0] > 1 << 60
-
-
 def test_the_one_that_grows_while_the_machine_runs_out_is_ended(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held, left = 200 << 20, 8 << 30
     monkeypatch.setattr(watch, "resident_bytes", lambda pid: held)
-    monkeypatch.setattr(watch, "machine_memory", lambda: (left, 16 << 30))
+    monkeypatch.setattr(watch, "free_memory", lambda: (left, 16 << 30))
     looking = Watch(os.getpid(), journal)
     assert looking.look(0.0) is None
     left = 100 << 20

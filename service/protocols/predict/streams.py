@@ -52,6 +52,11 @@ class Streams:
             slowest.end("others wait for its place, and it brought no line for the longest time.")
         self._open.append(stream)
 
+    def end_all(self, why: str) -> None:
+        """End every stream; what its sender sent so far is answered."""
+        for stream in list(self._open):
+            stream.end(why)
+
     def leave(self, stream: Stream) -> None:
         if stream in self._open:
             self._open.remove(stream)

@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from models.locate import known_tags, recorded_version, zoo_folders
 from service.door.access import may_see, require_model
 from service.protocols.models_json import load_allowed
+from service.protocols.read_body import read_body
 from service.protocols.v2.schemas import IndexRequest, RepositoryModel, RepositoryRequest
-from service.refusals import wrong_shape
 from service.serving import serving_of
-
-Body = TypeVar("Body", bound=BaseModel)
-
-
-async def read_body(request: Request, shape: type[Body]) -> Body:
-    """The body, which may be empty.
-
-    Raises:
-        RequestInvalid: it is something else.
-    """
-    try:
-        return shape.model_validate(json.loads(await request.body() or b"{}"))
-    except (ValidationError, ValueError, RecursionError) as error:
-        raise wrong_shape(error if isinstance(error, ValueError) else ValueError("nested too deeply")) from None
 
 
 async def index(request: Request) -> Response:
     """The models that are served, and those of the store that the caller might load."""
-    asked = await read_body(request, IndexRequest)
+    asked = await read_body(request, IndexRequest, empty=b"{}")
     served = serving_of(request).models
     found = [
         entry(tag, ready=lane.alive, reason="" if lane.alive else "it does not answer now")
@@ -53,17 +36,19 @@ async def index(request: Request) -> Response:
 
 async def load(request: Request) -> Response:
     """Serve a model; of a bare name the store's latest version, which the bare name then means."""
-    await read_body(request, RepositoryRequest)
+    await read_body(request, RepositoryRequest, empty=b"{}")
     lane = await load_allowed(request, request.path_params["model"], default=True)
     return JSONResponse(entry(lane.tag, ready=lane.alive, reason="").model_dump())
 
 
 async def unload(request: Request) -> Response:
     """Serve a model no more; of a bare name all its versions."""
-    await read_body(request, RepositoryRequest)
+    await read_body(request, RepositoryRequest, empty=b"{}")
     name, serving = request.path_params["model"], serving_of(request)
-    for tag in serving.models.versions(name) or [name]:
+    tags = serving.models.versions(name) or [name]
+    for tag in tags:  # all of them first: a key of one version takes none away
         require_model(request, "admin", tag, asked=name)
+    for tag in tags:
         await serving.lifecycle.unload(tag)
     return JSONResponse(entry(name, ready=False, reason="unloaded").model_dump())
 

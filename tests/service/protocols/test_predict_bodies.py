@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from service.protocols.predict.errors import TableTooLarge, TableUnreadable
+from service.protocols.predict.errors import StreamsFull, TableTooLarge, TableUnreadable
 from service.protocols.predict.media import ARROW_FILE, ARROW_STREAM, JSON, LINES, PARQUET, TABLES
+from service.protocols.predict.streams import SLOW_S, Stream, Streams
 from service.protocols.predict.tables import read_table, write_table
 from tests.service.models import EmbeddingModel, LetterModel
 from tests.service.server import Server, serving
@@ -244,3 +245,40 @@ def test_a_stream_whose_sender_is_silent_is_ended_with_a_word(server: Server) ->
             assert "nothing came for 3 s" in (await stream.hear())["error"]
 
     talk(check)
+
+
+def test_where_the_room_is_full_the_slowest_stream_gives_way_and_one_that_brings_lines_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, told = 100.0, list[str]()
+    monkeypatch.setattr("service.protocols.predict.streams.time.monotonic", lambda: now)
+    room = Streams(2)
+    first, second, third = Stream(progressed=now, end=told.append), Stream(progressed=now), Stream(progressed=now)
+    room.enter(first)
+    room.enter(second)
+    now += SLOW_S - 1
+    second.progress()
+    with pytest.raises(StreamsFull):
+        room.enter(third)
+    now += 1
+    third.progress()
+    room.enter(third)
+    assert told == ["others wait for its place, and it brought no line for the longest time."]
+    assert len(room) == 2
+    with pytest.raises(StreamsFull):
+        room.enter(first)
+
+
+def test_a_server_that_ends_tells_its_streams_and_owes_them_nothing(server: Server) -> None:
+    """The last test of this module: it ends the server."""
+
+    async def check() -> None:
+        async with Talk(server) as stream:
+            stream.say(b'"apple"\n')
+            assert (await stream.hear())["label"] == "early"
+            server.process.terminate()
+            assert "the server ends" in (await stream.hear())["error"]
+            assert await stream.hear() is None
+
+    talk(check)
+    assert server.process.wait(60) == 0
