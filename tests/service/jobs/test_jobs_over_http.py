@@ -136,7 +136,7 @@ def wait_for(server: Server, job: str, status: str, *headers: str) -> dict[str, 
         assert found["status"] == status or found["ended"] is None, found
         return found if found["status"] == status else None
 
-    return dict(wait_until(is_so))
+    return dict(wait_until(is_so, seen=lambda: look(server, job, *headers)))
 
 
 def events_of(reply: Reply) -> list[dict[str, Any]]:
@@ -223,7 +223,8 @@ def test_a_cancelled_job_keeps_what_is_finished_and_goes_on_when_it_is_submitted
     wait_until(lambda: (look(site.open, job["id"])["progress"] or {}).get("shards_done") == 1)
     asked = post(site.open, f"/jobs/{job['id']}/cancel")
     assert (asked.status, asked.content["status"]) == (200, "running")
-    wait_until(lambda: "SIGTERM" in (site.jobs / job["id"] / "log.jsonl").read_text())
+    log = site.jobs / job["id"] / "log.jsonl"
+    wait_until(lambda: "SIGTERM" in log.read_text(), seen=lambda: (look(site.open, job["id"]), log.read_text()))
     (site.gates / "cancel-1").touch()
     found = wait_for(site.open, job["id"], "cancelled")
     assert (found["exit_code"], found["progress"]["left_s"]) == (75, None)
