@@ -19,6 +19,11 @@ def key_of(request: Request) -> Key:
     return found
 
 
+def still_let_in(request: Request) -> bool:
+    """Whether the caller's key still counts, and lets him do what it did: to be asked again by what stays open."""
+    return bool(request.scope["tandem.still_let_in"]())
+
+
 def require_model(request: Request, action: Action, tag: str, *, asked: str | None = None) -> None:
     """Refuse a caller whose key does not reach this model with this action.
 

@@ -70,6 +70,7 @@ class Door:
                 await answer_preflight(send_headed)
                 return
             key = scope["tandem.key"] = self.find_key(headers)
+            scope["tandem.still_let_in"] = lambda: self.find_key(headers) == key
             check_action(key, asked)
             self.rates.take(key)
             body = scope["tandem.body"] = self.bodies.open(scope, headers, receive, limit_bytes=key.max_body_bytes)

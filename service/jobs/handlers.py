@@ -12,6 +12,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
+from service.door.access import still_let_in
 from service.errors import RequestInvalid
 from service.jobs.ask_tandem import plan_job, write_report
 from service.jobs.caller import allowed_places, is_admin, owner_of, sees_job
@@ -127,16 +128,18 @@ async def events(request: Request) -> Response:
         return Response(media_type="text/event-stream", headers=headers)
     if jobs.watchers >= MOST_WATCHERS:
         raise JobsBusy(f"{MOST_WATCHERS} connections watch jobs already.", retry_after_s=10)
-    return StreamingResponse(watched(jobs, found), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(watched(request, jobs, found), media_type="text/event-stream", headers=headers)
 
 
-async def watched(jobs: Jobs, found: JobRecord) -> AsyncIterator[str]:
-    """Watch a job as one of so many."""
+async def watched(request: Request, jobs: Jobs, found: JobRecord) -> AsyncIterator[str]:
+    """Watch a job as one of so many, for as long as the caller may."""
     jobs.watchers += 1
+
+    def is_over() -> bool:
+        return jobs.is_stopping or not still_let_in(request)
+
     try:
-        async for event in watch_job(
-            found, lambda job: jobs.ask(jobs.book.find, job), is_stopping=lambda: jobs.is_stopping
-        ):
+        async for event in watch_job(found, lambda job: jobs.ask(jobs.book.find, job), is_over=is_over):
             yield event
     finally:
         jobs.watchers -= 1

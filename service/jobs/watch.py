@@ -16,11 +16,12 @@ RETRY_MS = 2000
 
 
 async def watch_job(
-    first: JobRecord, find: Callable[[str], Awaitable[JobRecord | None]], *, is_stopping: Callable[[], bool]
+    first: JobRecord, find: Callable[[str], Awaitable[JobRecord | None]], *, is_over: Callable[[], bool]
 ) -> AsyncIterator[str]:
     """The events, as they go over the wire: each has the whole job for its data and the job's revision for its id.
 
-    It ends after the one that says that the job has ended, when the job is forgotten, and when the server stops.
+    It ends after the one that says that the job has ended, when the job is forgotten, and when `is_over` says so: the
+    server stops, or the key of who watches counts no more.
     """
     found: JobRecord | None = first
     seen, quiet_s, opening = -1, 0.0, f"retry: {RETRY_MS}\n"
@@ -29,7 +30,7 @@ async def watch_job(
             seen, quiet_s = found.revision, 0.0
             yield f"{opening}id: {seen}\ndata: {json.dumps(found.to_json())}\n\n"
             opening = ""
-        if found.has_ended or is_stopping():
+        if found.has_ended or is_over():
             return
         await asyncio.sleep(LOOK_S)
         quiet_s += LOOK_S

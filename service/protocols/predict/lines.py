@@ -17,7 +17,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from models.model import RowFault
-from service.door.access import charge_rows
+from service.door.access import charge_rows, still_let_in
+from service.door.errors import KeyMissing
 from service.errors import ServiceError
 from service.json_bodies import read_json
 from service.lanes.lane import Lane
@@ -217,6 +218,8 @@ async def answer_lines(
 
 async def answer_window(request: Request, lane: Lane, rows: list[Any]) -> list[Answer]:
     """Answer some lines; the good ones go through the model together."""
+    if not still_let_in(request):
+        raise KeyMissing()
     charge_rows(request, len(rows))
     bad = {place: row for place, row in enumerate(rows) if isinstance(row, BadLine)}
     values, faults = read_rows(lane.spec.inputs[0], [row for row in rows if not isinstance(row, BadLine)])

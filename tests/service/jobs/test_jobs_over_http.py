@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -275,6 +276,24 @@ def test_a_key_sees_its_own_jobs_and_an_admins_all(site: Site, data: Data) -> No
     assert refused(post(site.keyed, f"/jobs/{job}/cancel", headers=amy))[0] == 404
     assert job in seen(root)
     assert len(seen(root)) > 1
+
+
+def test_who_watches_is_let_go_once_his_key_is_taken_away(site: Site, data: Data) -> None:
+    keys = site.jobs.parent / "keys.json"
+    leaver = add_key(keys, "leaver", "jobs")
+    job = submit(site.keyed, data.put("removed-key"), *leaver)["id"]
+    with socket.create_connection(("127.0.0.1", site.keyed.port), timeout=20) as watching:
+        head = f"GET /jobs/{job}/events HTTP/1.1\r\nHost: 127.0.0.1\r\n{leaver[0]}\r\n\r\n"
+        watching.sendall(head.encode())
+        with watching.makefile("rb") as said:
+            assert said.readline().startswith(b"HTTP/1.1 200")
+            change_key_file(keys, lambda file: KeyFile(keys=[key for key in file.keys if key.name != "leaver"]))
+            while said.readline() != b"0\r\n":
+                pass
+    assert look(site.open, job)["ended"] is None, "it was not the job that ended"
+    (site.gates / "removed-key").touch()
+    found = wait_for(site.open, job, "done")
+    assert found["progress"]["rows_done"] == ROWS
 
 
 def kill_server(server: Server) -> None:
