@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.model import Model, RowFault
 from models.spec import Accuracy, InputColumn
+from service.column_values import column_values
 from service.components import component
 from service.speed import Speed, speed_of
 
@@ -159,7 +160,10 @@ def error_answer(fault: RowFault) -> Answer:
 
 def answers_of(batch: pa.RecordBatch) -> list[Answer]:
     """A decoded batch as JSON objects: scores become an object by label, an error row is its error alone."""
-    answers: list[Answer] = batch.to_pylist(maps_as_pydicts="strict")
+    names = batch.schema.names
+    answers: list[Answer] = [
+        dict(zip(names, cells, strict=True)) for cells in zip(*map(column_values, batch.columns), strict=True)
+    ]
     for position, answer in enumerate(answers):
         error = answer.pop("error", None)
         if error is not None:
