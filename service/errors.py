@@ -23,8 +23,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from models.say import one_line
+
 #: Something like a place on this machine: what a caller is not told.
-PLACE = re.compile(r"(?<![\w/])/[^\s:;,'\"()]*/([^\s:;,'\"()/]+)")
+PLACE = re.compile(r"(?<![\w/])(?!(?<=:)//)/[^\s:;,'\"()]*/([^\s:;,'\"()/]+)")
 
 
 def hide_places(text: str) -> str:
@@ -69,7 +71,7 @@ class UnknownModel(ServiceError):
 
     def __init__(self, name: str, *, known: Sequence[str]) -> None:
         super().__init__(
-            f"model: {name!r} is not served here; known: {', '.join(known)}. "
+            f"model: {name[:200]!r} is not served here; known: {', '.join(known)}. "
             "A server is told its models by TANDEM_MODELS=name,name."
         )
         self.name, self.known = name, tuple(known)
@@ -96,7 +98,7 @@ class ModelFailed(ServiceError):
     """
 
     def __init__(self, model: str, *, rows: int, cause: BaseException, step: str = "") -> None:
-        said = hide_places(f"{type(cause).__name__}: {cause}")[:400]
+        said = hide_places(one_line(f"{type(cause).__name__}: {cause}"))[:400]
         super().__init__(f"{model} failed{f' in {step}' if step else ''} over {rows} rows: {said}")
         self.model, self.rows, self.cause, self.step = model, rows, cause, step
 

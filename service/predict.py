@@ -54,6 +54,7 @@ async def predict_rows(request: Request, model: str, rows: Sequence[Any]) -> Pre
     """
     lane = find_lane(request, model)
     charge_rows(request, len(rows))
+    lane.check_rows(len(rows))
     column = lane.spec.inputs[0]
     values, faults = read_rows(column, await fetch_rows(request, column, rows))
     return await answer_values(request, lane, values, faults)

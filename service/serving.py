@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from functools import partial
@@ -26,6 +27,9 @@ from service.settings import Settings
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+#: Tables that are unpacked at a time: what they take is known afterwards.
+UNPACK_AT_ONCE = 2
+
 
 class Serving:
     """What one server process holds. Made in the worker's start, closed with it.
@@ -40,6 +44,7 @@ class Serving:
         open_worker: loads a model, into this process or into one of its own.
         fetcher: reads the images that rows name by an address.
         streams: of JSON lines that are open.
+        unpacking: whoever holds it may unpack a table.
         jobs: that callers submitted.
     """
 
@@ -54,6 +59,7 @@ class Serving:
         self.lifecycle = Lifecycle(self.models, settings, open_lane=self.open_counted, check_room=check)
         self.fetcher = Fetcher(settings.door.allow_urls, limit_bytes=settings.door.max_body_bytes)
         self.streams = Streams(settings.streams.max_streams)
+        self.unpacking = asyncio.Semaphore(UNPACK_AT_ONCE)
         self.jobs = Jobs(settings.jobs, self.events)
 
     async def start(self) -> None:

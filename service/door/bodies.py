@@ -102,6 +102,17 @@ class Body:
         self._held += size
         self._bodies.held_bytes += size
 
+    def hold_unpacked(self, size: int) -> None:
+        """Count what the body was unpacked to: it is bounded by what all bodies together may take.
+
+        Raises:
+            BodiesFull: it is too much.
+        """
+        if self._bodies.held_bytes + size > self._bodies.settings.max_bodies_bytes:
+            raise BodiesFull(self._bodies.settings.max_bodies_bytes)
+        self._held += size
+        self._bodies.held_bytes += size
+
     async def _receive_in_time(self) -> Message:
         """The next message. Only the time in which the caller was waited for counts, not what the application takes."""
         over_s, now = self._bodies.settings.body_timeout_s, asyncio.get_running_loop().time

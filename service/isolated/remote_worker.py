@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from models.costs import Costs
-from models.errors import ModelError
+from models.errors import ModelError, PredictionMismatch
 from models.load import Described
 from models.model import RowFault
 from models.spec import ModelSpec
@@ -203,6 +203,8 @@ class RemoteWorker:
             self._replace(SlotEnded(self._loaded.pid, how="was started anew"), rows=len(values))
             begun = time.monotonic()
         assert isinstance(reply, Reply)
+        if len(reply.answered.answers) != len(values):  # before its answers are joined with others'
+            raise PredictionMismatch(self.tag, given=len(values), got=len(reply.answered.answers))
         self._took_s.append(time.monotonic() - begun)
         if reply.known is not None:
             self._learn(reply.known)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from models.say import one_line
+from service.errors import hide_places
 
 #: Of one line that is longer, nothing is read.
 MOST_LINE_BYTES = 1 << 18
@@ -99,7 +100,7 @@ class Account:
         except (ValueError, TypeError, KeyError, AssertionError):
             # No line of ours: what a library or the interpreter says last is all there is to say of a crash.
             if text := line.decode("utf-8", "replace").strip():
-                self.said = one_line(text)[:MOST_SAID]
+                self.said = hide_places(one_line(text))[:MOST_SAID]
 
     def _take_event(self, event: str, told: dict[str, Any]) -> None:
         if event == "planned":
@@ -122,9 +123,9 @@ class Account:
             self._port = int(found[1])
         elif event == "failed" and "exit_code" in told:
             self.exit_code = int(told["exit_code"])
-            self.said = one_line(str(told["message"]))[:MOST_SAID]
+            self.said = hide_places(one_line(str(told["message"])))[:MOST_SAID]
         elif told.get("level") in ("warning", "error", "critical") and "message" in told:
-            self.said = one_line(str(told["message"]))[:MOST_SAID]
+            self.said = hide_places(one_line(str(told["message"])))[:MOST_SAID]
 
     def _end_run(self, now: datetime) -> None:
         """The rate of a whole run, by its own clock."""

@@ -7,6 +7,7 @@ uses. What no schema says (places, sizes, SQL) is seen by `tandem plan`, before 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -120,7 +121,7 @@ def find_fault_inside(value: Mapping[str, Any], schema: Mapping[str, Any], where
 def is_kind(value: Any, kind: str | None) -> bool:
     """Whether a value is of a JSON type; true and false are no numbers, and 3.0 is a whole one."""
     if kind in ("integer", "number"):
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         return is_number and (kind == "number" or isinstance(value, int) or value.is_integer())
     types: dict[str | None, Any] = {
         "string": str,

@@ -102,7 +102,7 @@ class JobRecord:
         return {
             "id": self.id,
             "status": self.status,
-            "spec": self.spec,
+            "spec": self.spec | {"model": self.model},  # the tag: where its files lie is the operator's to know
             "submitted": iso(self.submitted),
             "begun": iso(self.begun),
             "ended": iso(self.ended),

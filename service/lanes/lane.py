@@ -189,21 +189,31 @@ class Lane:
         self._thread.join(timeout_s)
         self.worker.close()
 
+    def check_rows(self, rows: int) -> None:
+        """Refuse a request that the queue never holds, before anything is spent on it.
+
+        Raises:
+            TooManyRows: it is one.
+        """
+        if rows > self.queue.max_rows:
+            self.metrics.shed("too_many_rows", rows)
+            raise TooManyRows(rows=rows, limit=self.queue.max_rows)
+
     def _admit(self, request: Request) -> None:
         """Let a request wait, or refuse it."""
         rows = len(request.values)
         if not self.alive:
             self.metrics.shed("closed", rows)
             raise LaneClosed(self.tag)
-        if rows > self.queue.max_rows:
-            self.metrics.shed("too_many_rows", rows)
-            raise TooManyRows(rows=rows, limit=self.queue.max_rows)
+        self.check_rows(rows)
         refusal = self.queue.put(request)
         if refusal is not None:
             self.metrics.shed(refusal.reason, rows)
             raise self._refusal_error(refusal, rows)
 
     def _refusal_error(self, refusal: Refusal, rows: int) -> ServiceError:
+        if refusal.reason == "closed":
+            return LaneClosed(self.tag)
         if refusal.reason == "deadline":
             return DeadlineUnmeetable(self.tag, wait_s=refusal.wait_s, timeout_s=refusal.limit_s)
         if refusal.reason == "predicted_wait":

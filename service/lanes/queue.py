@@ -7,7 +7,7 @@ import threading
 import time
 from bisect import insort
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +22,7 @@ WINDOW_LEAST, WINDOW_MOST, SPARE_WINDOW = 0.1, 0.25, 0.1
 #: What of the time is left for large requests while any waits: newcomers are promised so much less.
 RESERVE = 0.2
 
-Reason = Literal["queue_full", "predicted_wait", "deadline"]
+Reason = Literal["queue_full", "predicted_wait", "deadline", "closed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class LaneQueue:
     Args:
         forecast: says what rows take.
         slo_s: the latency goal.
-        max_rows: rows that may wait.
+        max_rows: rows of each kind that may wait: none of them takes the others' room.
         max_wait_s: predicted seconds of a large request, beyond which it is refused.
         max_window_rows: rows of a window.
         clock: that of the requests' times.
@@ -103,6 +103,8 @@ class LaneQueue:
         The thread does not take from an idle queue before `release`: `gathering` says that it is being awaited.
         """
         with self._changed:
+            if self.closed:
+                return Refusal(reason="closed", wait_s=0.0, limit_s=0.0)
             refusal = self._admit(request)
             if refusal is not None:
                 return refusal
@@ -159,12 +161,13 @@ class LaneQueue:
     def _admit(self, request: Request) -> Refusal | None:
         """Refuse a request, or set what it is promised."""
         now, timeout_s = request.arrived, request.deadline - request.arrived
-        if self.rows + len(request.values) > self.max_rows:
-            return Refusal(reason="queue_full", wait_s=self._all_s(now), limit_s=0.0)
         own_s = request.left_s
         # Rows are answered when their whole window is: later than their own turn by what a window takes.
         limit_s = max(self.promise_s - self.window_s, 0.0)
-        if request.priority == "background" or (len(request.values) > 1 and own_s + self._forecast.call_s > limit_s):
+        is_large = len(request.values) > 1 and own_s + self._forecast.call_s > limit_s
+        if self._is_full(request, is_large):
+            return Refusal(reason="queue_full", wait_s=self._all_s(now), limit_s=0.0)
+        if request.priority == "background" or is_large:
             wait_s = self._all_s(now) + own_s
             if timeout_s < wait_s:
                 return self._refuse_deadline(wait_s, timeout_s)
@@ -186,6 +189,16 @@ class LaneQueue:
         if not is_last and self._least_slack_s(now, after=request.due) < own_s:
             return Refusal(reason="predicted_wait", wait_s=wait_s, limit_s=limit_s)
         return None
+
+    def _is_full(self, request: Request, is_large: bool) -> bool:
+        """Whether so many of its kind wait that it finds no room."""
+        if self.rows + len(request.values) <= self.max_rows:
+            return False
+        if request.priority == "background":
+            kind: Iterable[Request] = self._background
+        else:
+            kind = self._large if is_large else self._promised
+        return sum(one.rows_left for one in kind) + len(request.values) > self.max_rows
 
     @property
     def _is_idle(self) -> bool:

@@ -17,6 +17,8 @@ from service.door.fetch.prefix import Place, read_place
 
 #: As many are read at a time, for all requests together.
 AT_ONCE = 16
+#: Of one request: its slow addresses leave turns to the others'.
+AT_ONCE_EACH = 4
 #: One address, and all those of one request.
 ONE_S, ALL_S = 10.0, 30.0
 
@@ -45,18 +47,20 @@ class Fetcher:
             uris: as the rows have them.
             hold: counts bytes that are kept; it raises where there are too many.
         """
-        ends = asyncio.get_running_loop().time() + ALL_S
-        tasks = [asyncio.ensure_future(self._fetch(uri, ends, hold)) for uri in uris]
+        ends, own = asyncio.get_running_loop().time() + ALL_S, asyncio.Semaphore(AT_ONCE_EACH)
+        tasks = [asyncio.ensure_future(self._fetch(uri, ends, own, hold)) for uri in uris]
         try:
             return await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()
 
-    async def _fetch(self, uri: str, ends: float, hold: Callable[[int], None]) -> bytes | RowFault:
+    async def _fetch(
+        self, uri: str, ends: float, own: asyncio.Semaphore, hold: Callable[[int], None]
+    ) -> bytes | RowFault:
         try:
             place, listed = self.find(uri)
-            async with asyncio.timeout_at(ends), self._turns, asyncio.timeout(ONE_S):
+            async with asyncio.timeout_at(ends), own, self._turns, asyncio.timeout(ONE_S):
                 found = await self._get(place, listed)
         except FetchFault as error:
             return RowFault(kind=error.kind, message=f"the address is not read: {error}")

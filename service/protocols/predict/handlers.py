@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
+import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import Response
 
 from service.json_bodies import JSONAnswer
+from service.lanes.lane import Lane
 from service.operations import BYTES, Answered, Operation, Parameter
 from service.predict import HEADERS, Predicted, find_lane, predict_rows
 from service.protocols.predict.json_body import BodyInvalid, read_request
 from service.protocols.predict.lines import predict_lines
 from service.protocols.predict.media import JSON, LINES, TABLES, choose_answer, read_content_type
 from service.protocols.predict.tables import UNPACKED_TIMES, join_answers, read_table, take_values, write_table
+from service.protocols.predict.weigh import spelled_bytes
 from service.schemas import BodyProblems, ErrorResponse, PredictRequest, PredictResponse, Problem
 from service.serving import serving_of
 
@@ -39,23 +44,34 @@ async def predict(request: Request) -> Response:
             return answer_json(found)
         table, encoded = None, found.lane.spec.column
     else:
-        lane = find_lane(request, named_model(request))
-        settings = serving_of(request).settings
-        table = await asyncio.to_thread(
-            read_table,
-            await request.body(),
-            media,
-            max_rows=settings.lanes.max_queue_rows,
-            max_bytes=UNPACKED_TIMES * settings.door.max_body_bytes,
-        )
+        model, body = named_model(request), await request.body()
+        lane = find_lane(request, model)  # behind the body: until it has come, the name may mean another version
         column = request.query_params.get("column")
-        values = await asyncio.to_thread(take_values, table, lane.spec, column)
+        table, values = await unpack(request, body, media, lane, column)
         encoded = column or lane.spec.column
         found = await predict_rows(request, lane.tag, [{lane.spec.column: value} for value in values])
         if answer == JSON:
             return answer_json(found)
     joined = await asyncio.to_thread(join_answers, table, encoded, found.answers, found.lane.spec)
     return Response(await asyncio.to_thread(write_table, joined, answer), media_type=answer, headers=whose(found))
+
+
+async def unpack(
+    request: Request, body: bytes, media: str, lane: Lane, column: str | None
+) -> tuple[pa.Table, Sequence[Any]]:
+    """The table of a body, and the values of the model's column. Few at a time; what they take counts as bodies do."""
+    serving = serving_of(request)
+    max_rows = serving.settings.lanes.max_queue_rows
+    max_bytes = UNPACKED_TIMES * serving.settings.door.max_body_bytes
+
+    def read() -> tuple[pa.Table, Sequence[Any]]:
+        table = read_table(body, media, max_rows=max_rows, max_bytes=max_bytes)
+        return table, take_values(table, lane.spec, column)
+
+    async with serving.unpacking:
+        table, values = await asyncio.to_thread(read)
+        request.scope["tandem.body"].hold_unpacked(spelled_bytes(table))
+    return table, values
 
 
 def named_model(request: Request) -> str:

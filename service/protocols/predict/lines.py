@@ -17,12 +17,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from models.model import RowFault
-from service.door.access import charge_rows, still_let_in
+from service.door.access import charge_rows, key_of, still_let_in
 from service.door.errors import KeyMissing
 from service.errors import ServiceError
 from service.json_bodies import read_json
 from service.lanes.lane import Lane
-from service.predict import find_lane, submit_values
+from service.predict import find_lane, read_priority, read_timeout_s, submit_values
 from service.protocols.predict.errors import LineTooLong, StreamEnded
 from service.protocols.predict.media import LINES
 from service.protocols.predict.streams import Stream
@@ -177,11 +177,12 @@ async def predict_lines(request: Request, model: str) -> Response:
         ServiceError: before the first answer; afterwards what goes wrong is the last line, `{"error": "..."}`.
     """
     lane, serving = find_lane(request, model), serving_of(request)
+    read_priority(request), read_timeout_s(request)  # what is wrong with them is told before there is an answer
     if (body := request.scope.get("tandem.body")) is not None:
         body.may_dawdle()
     stream = Stream()
     serving.streams.enter(stream)
-    limit = serving.settings.door.max_body_bytes
+    limit = key_of(request).max_body_bytes or serving.settings.door.max_body_bytes
     incoming = Incoming(request, stream, silent_s=serving.settings.streams.silent_s, max_bytes=limit)
     stream.end = incoming.end
 

@@ -58,6 +58,7 @@ def test_every_setting_that_is_not_the_servers_own_may_be_asked_for() -> None:
         ({"column": {"\x00": "a"}}, "column: holds a name that no text can hold."),
         ({"endpoint_url": "http://a"}, "endpoint_url: is the server's to say, not a request's. Leave it out."),
         ({"aws_profile": "a"}, "aws_profile: is the server's to say, not a request's. Leave it out."),
+        ({"max_error_rate": float("inf")}, "max_error_rate: expected a number from 0 to 1, found Infinity."),
         ({"outputs": "a"}, "'outputs' is no setting; there are: model, input, output"),
         ({"\ud800": "a"}, "'\\ud800' is no setting; there are: model, input, output"),
     ],

@@ -281,6 +281,7 @@ def test_a_key_sees_its_own_jobs_and_an_admins_all(site: Site, data: Data) -> No
 def test_who_watches_is_let_go_once_his_key_is_taken_away(site: Site, data: Data) -> None:
     keys = site.jobs.parent / "keys.json"
     leaver = add_key(keys, "leaver", "jobs")
+    wait_until(lambda: ask(site.keyed.port, "GET", "/jobs", headers=leaver).status == 200)  # the file was read again
     job = submit(site.keyed, data.put("removed-key"), *leaver)["id"]
     with socket.create_connection(("127.0.0.1", site.keyed.port), timeout=20) as watching:
         head = f"GET /jobs/{job}/events HTTP/1.1\r\nHost: 127.0.0.1\r\n{leaver[0]}\r\n\r\n"

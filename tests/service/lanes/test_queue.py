@@ -80,6 +80,25 @@ def test_more_rows_than_may_wait_are_refused_whatever_they_take() -> None:
     assert refusal.reason == "queue_full"
 
 
+def test_no_kind_of_request_takes_the_others_room() -> None:
+    queue = make_queue(row_s=0.01, slo_s=0.5, max_rows=64)
+    assert put(queue, rows=64, priority="background")[1] is None
+    assert put(queue, rows=64)[1] is None, "a large one"
+    assert put(queue)[1] is None, "a small one"
+    for refused in (put(queue, priority="background")[1], put(queue, rows=63)[1]):
+        assert refused is not None
+        assert refused.reason == "queue_full"
+
+
+def test_a_queue_that_was_closed_lets_nobody_in() -> None:
+    queue = make_queue(row_s=0.01, slo_s=0.5)
+    queue.close()
+    refusal = put(queue)[1]
+    assert refusal is not None
+    assert refusal.reason == "closed"
+    assert queue.rows == 0
+
+
 def test_a_lane_that_refuses_though_it_is_idle_doubts_what_it_has_measured() -> None:
     queue = make_queue(row_s=1.0, slo_s=0.5)
     refusal = put(queue, timeout_s=0.2)[1]

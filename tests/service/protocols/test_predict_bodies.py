@@ -32,7 +32,7 @@ LINE_LIMIT = MIB
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settings = {"TANDEM_MODELS": f"{LETTERS},{COUNTS},fashion-resnet", "TANDEM_MAX_BODY_MB": "1"}
-    settings |= {"TANDEM_MAX_STREAMS": "2", "TANDEM_STREAM_SILENT_S": "3"}
+    settings |= {"TANDEM_MAX_BODIES_MB": "6", "TANDEM_MAX_STREAMS": "2", "TANDEM_STREAM_SILENT_S": "3"}
     with serving(tmp_path_factory.mktemp("bodies") / "home", settings) as found:
         yield found
 
@@ -152,6 +152,16 @@ def test_a_packed_buffer_that_unpacks_to_more_is_refused() -> None:
         read_table(body, ARROW_STREAM, max_rows=1000, max_bytes=8 * MIB)
     with pytest.raises(TableUnreadable, match="bomb"):
         read_table(write_table(table, PARQUET), PARQUET, max_rows=1000, max_bytes=8 * MIB)
+
+
+def test_what_tables_unpack_to_counts_among_all_bodies(server: Server) -> None:
+    """Six MiB of bodies may be held; seven, spelled out, are not, though they come packed in a few thousand bytes."""
+    for letters, status in ((5, 200), (7, 503), (5, 200)):
+        table = pa.table({"text": pa.array(["a"] * 8), "rest": pa.array(["x" * (letters * MIB // 8)] * 8)})
+        body = write_table(table, PARQUET)
+        assert len(body) < MIB
+        reply = post(server, body, PARQUET, accept=JSON)
+        assert reply.status_code == status, reply.text
 
 
 class Talk:
