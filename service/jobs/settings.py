@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.free_memory import free_memory
 from service.jobs.processors import count_processors
 from service.setting import Setting, names, one_of, whole_number
 
@@ -33,6 +34,12 @@ def read_size(text: str) -> str:
     return text
 
 
+def default_memory(at_once: int) -> str:
+    """What one of so many jobs may hold where nobody says it: together half of the machine, or of the container."""
+    known = free_memory()
+    return f"{known[1] // 2 // max(at_once, 1) // 1_000_000}MB" if known else ""
+
+
 DIR = Setting[str](
     variable="TANDEM_JOBS_DIR", flag="--jobs-dir", read=str, default="", metavar="FOLDER",
     help="Where jobs are kept, on a local disk. Default: tandem/jobs in the user's state folder.",
@@ -51,7 +58,8 @@ JOB_THREADS = Setting[int](
 )  # fmt: skip
 MEMORY = Setting[str](
     variable="TANDEM_JOBS_MEMORY", flag="--jobs-memory", read=read_size, default="", metavar="SIZE",
-    help="What one job may hold in memory, such as 1.5GB. Default: what it asks for.",
+    help="What one job may hold in memory, such as 1.5GB. Default: half of the machine's, shared by those that "
+    "may run at a time.",
 )  # fmt: skip
 ALLOW = Setting[tuple[str, ...]](
     variable="TANDEM_JOBS_ALLOW", flag="--jobs-allow", read=names, default=(), metavar="PREFIX,PREFIX",
@@ -79,7 +87,7 @@ class JobsSettings:
         queue: that may wait.
         threads: of one job's arithmetic.
         priority: `idle`, or `equal`: see launch.py.
-        memory: that one job may hold, as `--memory` takes it; empty: what it asks for.
+        memory: that one job may hold, as `--memory` takes it; empty where the machine does not say what it has.
         allow: places that callers may name; empty: see `places.allowed_places`.
         keep_s: seconds after which one that has ended is forgotten.
     """
@@ -102,7 +110,7 @@ class JobsSettings:
             queue=QUEUE.of(environ),
             threads=JOB_THREADS.of(environ) or max(count_processors() - 1, 1),
             priority=PRIORITY.of(environ),
-            memory=MEMORY.of(environ),
+            memory=MEMORY.of(environ) or default_memory(AT_ONCE.of(environ)),
             allow=ALLOW.of(environ),
             keep_s=86400.0 * KEEP_DAYS.of(environ),
         )
