@@ -29,7 +29,10 @@ OTHER_HANDLES = 512
 
 
 class Room:
-    """The open connections of one server: those that have not yet asked, in the order in which they began to wait."""
+    """The open connections of one server: those that have not yet asked, in the order in which they began to wait.
+
+    A stream that is answered while its body still comes is among them, by when it last brought something.
+    """
 
     def __init__(self, settings: DoorSettings) -> None:
         self.header_timeout_s, self.write_timeout_s = settings.header_timeout_s, settings.body_timeout_s
@@ -90,6 +93,8 @@ class GuardedConnection(H11Protocol):
         if answering and not self.cycle.more_body:
             self.room.asking.pop(self, None)
         elif not self.transport.is_closing():
+            if answering and self.cycle.response_started:  # a stream that is being answered, and has brought more
+                self.room.asking.pop(self, None)
             self.room.asking.setdefault(self)
 
     def headers_too_slow(self) -> None:

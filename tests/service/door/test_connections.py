@@ -66,6 +66,27 @@ def test_connections_that_keep_their_request_to_themselves_keep_nobody_out(serve
     assert "Traceback" not in server.log.read_text()
 
 
+def test_a_stream_that_brings_lines_is_not_the_first_to_leave_a_full_room(server: Server) -> None:
+    head = b"POST /predict?model=letters HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
+
+    async def hear(stream: Connection) -> None:
+        stream.writer.write(b'6\r\n"abc"\n\r\n')
+        while b"label" not in (line := await asyncio.wait_for(stream.reader.readline(), 20)):
+            assert line, "the stream was cut off"
+
+    async def check() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            stream = await hold(server, stack, head + b"Transfer-Encoding: chunked\r\n\r\n")
+            await hear(stream)
+            for _ in range(3):
+                for _ in range(CONNECTIONS // 2):
+                    await hold(server, stack, b"")
+                await asyncio.sleep(0.2)
+                await hear(stream)
+
+    asyncio.run(check())
+
+
 @pytest.mark.parametrize(
     ("said", "status"),
     [
