@@ -11,10 +11,13 @@ from typing import Any
 from starlette.requests import Request
 
 from models.model import RowFault
+from service.aside import aside
 from service.disconnect import while_connected
 from service.door.access import charge_rows, require_model, unknown_model
+from service.door.bodies import Body
 from service.door.fetch.rows import fetch_rows
 from service.errors import RequestInvalid, UnknownModel
+from service.json_bodies import LARGE_BYTES
 from service.lanes.lane import Lane
 from service.lanes.request import Priority
 from service.operations import Parameter
@@ -56,7 +59,10 @@ async def predict_rows(request: Request, model: str, rows: Sequence[Any]) -> Pre
     charge_rows(request, len(rows))
     lane.check_rows(len(rows))
     column = lane.spec.inputs[0]
-    values, faults = read_rows(column, await fetch_rows(request, column, rows))
+    rows = await fetch_rows(request, column, rows)
+    body: Body = request.scope["tandem.body"]
+    are_packed = column.kind == "image" and body.held_bytes > LARGE_BYTES  # to be unpacked from base64
+    values, faults = await aside(are_packed, read_rows, column, rows)
     return await answer_values(request, lane, values, faults)
 
 

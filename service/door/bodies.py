@@ -54,11 +54,14 @@ class Body:
 
     `receive` raises BodyTooLarge, BodyTooSlow, BodyBroken or BodiesFull where the body is not as it should be: a
     handler that reads it fails with that, and its caller is told.
+
+    Attributes:
+        held_bytes: what of it has come, and what was read for its rows.
     """
 
     def __init__(self, bodies: Bodies, receive: Receive, limit_bytes: int, unpack: Decompressor | None) -> None:
         self._bodies, self._receive, self._limit, self._unpack = bodies, receive, limit_bytes, unpack
-        self._held, self._complete, self._dawdles = 0, False, False
+        self.held_bytes, self._complete, self._dawdles = 0, False, False
         self._came, self._waited_s = 0, 0.0  # since its speed was last looked at
 
     async def receive(self) -> Message:
@@ -77,7 +80,7 @@ class Body:
 
     def let_go(self, size: int) -> None:
         """So many bytes of what has come are no longer held: a stream may be longer than a body."""
-        self._held -= size
+        self.held_bytes -= size
         self._bodies.held_bytes -= size
 
     def may_dawdle(self) -> None:
@@ -86,8 +89,8 @@ class Body:
 
     def close(self) -> None:
         """The request is over, and with it what it held."""
-        self._bodies.held_bytes -= self._held
-        self._held = 0
+        self._bodies.held_bytes -= self.held_bytes
+        self.held_bytes = 0
 
     def hold(self, size: int) -> None:
         """Count bytes that are kept for this request.
@@ -95,11 +98,11 @@ class Body:
         Raises:
             BodyTooLarge, BodiesFull: they are too many.
         """
-        if self._held + size > self._limit:
+        if self.held_bytes + size > self._limit:
             raise BodyTooLarge(self._limit)
         if self._bodies.held_bytes + size > self._bodies.settings.max_bodies_bytes:
             raise BodiesFull(self._bodies.settings.max_bodies_bytes)
-        self._held += size
+        self.held_bytes += size
         self._bodies.held_bytes += size
 
     def hold_unpacked(self, size: int) -> None:
@@ -110,7 +113,7 @@ class Body:
         """
         if self._bodies.held_bytes + size > self._bodies.settings.max_bodies_bytes:
             raise BodiesFull(self._bodies.settings.max_bodies_bytes)
-        self._held += size
+        self.held_bytes += size
         self._bodies.held_bytes += size
 
     async def _receive_in_time(self) -> Message:

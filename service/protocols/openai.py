@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import struct
 from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from models.spec import ModelSpec, first_problem
 from service.door.access import may_see
-from service.json_bodies import JSONAnswer, read_json
+from service.json_bodies import answer_object, read_json
 from service.lanes.lane import Lane
 from service.operations import Answered, Operation, Parameter
 from service.predict import HEADERS, find_lane, predict_values
@@ -104,16 +104,18 @@ async def embeddings(request: Request) -> Response:
         predict_values(request, lane, texts),
         asyncio.to_thread(count_tokens, folder, lane.spec.max_length, texts),
     )
+    # An EmbeddingsResponse, which is not made: it would look at every number once more.
     data = [
-        Embedding(
-            index=position,
-            embedding=write_vector(vector_of(answer, position, lane), wanted.encoding_format),
-            truncated=answer["truncated"],
-        )
+        {
+            "object": "embedding",
+            "index": position,
+            "embedding": write_vector(vector_of(answer, position, lane), wanted.encoding_format),
+            "truncated": answer["truncated"],
+        }
         for position, answer in enumerate(found.answers)
     ]
-    usage = Usage(prompt_tokens=tokens, total_tokens=tokens)
-    return JSONAnswer(EmbeddingsResponse(data=data, model=lane.tag, usage=usage))
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return await answer_object({"object": "list", "data": data, "model": lane.tag, "usage": usage})
 
 
 def read_request(body: bytes) -> EmbeddingsRequest:
@@ -183,7 +185,7 @@ def vector_of(answer: Answer, position: int, lane: Lane) -> list[float]:
 def write_vector(vector: list[float], encoding_format: str) -> list[float] | str:
     if encoding_format == "float":
         return vector
-    return base64.b64encode(np.asarray(vector, "<f4").tobytes()).decode()
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
 
 def list_models(request: Request) -> list[OpenAIModel]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,6 +111,18 @@ def test_an_image_is_read_out_of_the_request_and_from_nowhere_else(server: Serve
     assert ["error" in entry for entry in predictions[3:]] == [True] * len(places)
     bare = predict(server.port, "fashion-resnet", places).predictions
     assert ["error" in entry for entry in bare] == [True] * len(places)
+
+
+def test_many_images_are_read_as_few_are(server: Server) -> None:
+    """From 256 KiB on they are unpacked beside other requests."""
+    image = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(image, "PNG")
+    encoded = base64.b64encode(image.getvalue()).decode()
+    assert 99 * len(encoded) > 256 * 1024
+    one, *many = predict(server.port, "fashion-resnet", [encoded, "no image"]).predictions
+    found = predict(server.port, "fashion-resnet", [*[encoded] * 99, "no image"]).predictions
+    assert [answer["label"] for answer in found[:-1]] == [one["label"]] * 99
+    assert found[-1:] == many
 
 
 def test_text_of_every_kind_is_answered(server: Server) -> None:

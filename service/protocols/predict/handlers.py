@@ -10,7 +10,7 @@ import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.json_bodies import JSONAnswer
+from service.json_bodies import answer_object
 from service.lanes.lane import Lane
 from service.operations import BYTES, Answered, Operation, Parameter
 from service.predict import HEADERS, Predicted, find_lane, predict_rows
@@ -41,7 +41,7 @@ async def predict(request: Request) -> Response:
         wanted = read_request(await request.body(), model=request.query_params.get("model"))
         found = await predict_rows(request, wanted.model, wanted.rows)
         if answer == JSON:
-            return answer_json(found)
+            return await answer_json(found)
         table, encoded = None, found.lane.spec.column
     else:
         model, body = named_model(request), await request.body()
@@ -51,7 +51,7 @@ async def predict(request: Request) -> Response:
         encoded = column or lane.spec.column
         found = await predict_rows(request, lane.tag, [{lane.spec.column: value} for value in values])
         if answer == JSON:
-            return answer_json(found)
+            return await answer_json(found)
     joined = await asyncio.to_thread(join_answers, table, encoded, found.answers, found.lane.spec)
     return Response(await asyncio.to_thread(write_table, joined, answer), media_type=answer, headers=whose(found))
 
@@ -87,10 +87,11 @@ def named_model(request: Request) -> str:
     return model
 
 
-def answer_json(found: Predicted) -> Response:
+async def answer_json(found: Predicted) -> Response:
+    """The answers as a PredictResponse, which is not made: it would look at every number once more."""
     lane = found.lane
-    answer = PredictResponse(model=lane.tag, digest=lane.digest, variant=lane.variant, predictions=found.answers)
-    return JSONAnswer(answer)
+    whose = {"model": lane.tag, "digest": lane.digest, "variant": lane.variant}
+    return await answer_object({**whose, "predictions": found.answers})
 
 
 def whose(found: Predicted) -> dict[str, str]:

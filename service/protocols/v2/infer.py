@@ -5,15 +5,19 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
+from models.spec import ModelSpec
+from service.aside import aside
 from service.errors import RequestInvalid
+from service.json_bodies import LARGE_BYTES, PIECE_VALUES, count_values
 from service.lanes.request import Priority
 from service.predict import find_lane, predict_values
 from service.protocols.v2.models import name_in_path
 from service.protocols.v2.read_request import LENGTH_HEADER, read_inputs, read_request
-from service.protocols.v2.rows import output_array, read_values
-from service.protocols.v2.schemas import AnswerParameters, InferRequest, InferResponse
+from service.protocols.v2.rows import Rows, output_array, read_values
+from service.protocols.v2.schemas import AnswerParameters, InferRequest, InferResponse, OutputTensor
 from service.protocols.v2.signature import TensorSpec, outputs_of
 from service.protocols.v2.write_response import make_output, write_response
+from service.schemas import Answer
 
 
 async def infer(request: Request) -> Response:
@@ -24,14 +28,11 @@ async def infer(request: Request) -> Response:
     if asked.parameters.sequence_id not in (None, 0, ""):
         raise RequestInvalid("parameters.sequence_id: no model here keeps a state between requests; send none.")
     outputs = choose_outputs(asked, outputs_of(lane.spec))
-    values, faults = read_values(lane.spec, read_inputs(asked, binary))
+    values, faults = await aside(len(body) > LARGE_BYTES, read_tensors, lane.spec, asked, binary)
     found = await predict_values(
         request, lane, values, faults, priority=priority_of(asked), timeout_s=timeout_s_of(asked)
     )
-    made = [
-        make_output(tensor, output_array(tensor, lane.spec, found.answers), binary=as_bytes)
-        for tensor, as_bytes in outputs
-    ]
+    made = await aside(count_values(found.answers) > PIECE_VALUES, make_outputs, outputs, lane.spec, found.answers)
     name, _, version = lane.tag.partition(":")
     answer = InferResponse(
         model_name=name,
@@ -41,7 +42,19 @@ async def infer(request: Request) -> Response:
         outputs=[described for described, _ in made],
     )
     behind = b"".join(data for _, data in made) if any(as_bytes for _, as_bytes in outputs) else None
-    return write_response(answer, behind, packed=request.headers.get("Accept-Encoding", "").strip().lower())
+    return await write_response(answer, behind, packed=request.headers.get("Accept-Encoding", "").strip().lower())
+
+
+def read_tensors(spec: ModelSpec, asked: InferRequest, binary: memoryview) -> Rows:
+    """The rows of a request."""
+    return read_values(spec, read_inputs(asked, binary))
+
+
+def make_outputs(
+    outputs: list[tuple[TensorSpec, bool]], spec: ModelSpec, answers: list[Answer]
+) -> list[tuple[OutputTensor, bytes]]:
+    """The outputs that are asked for."""
+    return [make_output(tensor, output_array(tensor, spec, answers), binary=as_bytes) for tensor, as_bytes in outputs]
 
 
 def priority_of(asked: InferRequest) -> Priority | None:

@@ -24,6 +24,8 @@ from service.refusals import wrong_shape
 LENGTH_HEADER = "Inference-Header-Content-Length"
 #: How deep data may be nested: one list for each dimension, and no more.
 MOST_DIMENSIONS = 8
+#: What JSON has for the kinds of numbers that there are.
+TAKES: dict[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float, type(None)}}
 
 
 def read_request(body: bytes, header_length: str | None) -> tuple[InferRequest, memoryview]:
@@ -141,13 +143,15 @@ def read_data(tensor: InputTensor, where: str) -> NDArray[Any]:
 def read_numbers(elements: list[Any], datatype: str, where: str) -> NDArray[Any]:
     """JSON numbers as the datatype says; null is no number of floats: NaN."""
     dtype = NUMPY[datatype]
-    takes = {"b": (bool,), "i": (int,), "u": (int,), "f": (int, float, type(None))}[dtype.kind]
-    for position, element in enumerate(elements):
-        if not isinstance(element, takes) or (isinstance(element, bool) and dtype.kind != "b"):
-            raise RequestInvalid(f"{where}: element {position} is no {datatype}: {describe(element)}.")
+    takes, found = TAKES[dtype.kind], set(map(type, elements))
+    if not found <= takes:
+        position, element = next((at, one) for at, one in enumerate(elements) if type(one) not in takes)
+        raise RequestInvalid(f"{where}: element {position} is no {datatype}: {describe(element)}.")
     try:
         with np.errstate(over="ignore"):  # a number beyond the datatype is infinite, and its row at fault
-            return np.asarray([float("nan") if element is None else element for element in elements], dtype=dtype)
+            if type(None) in found:
+                elements = [float("nan") if element is None else element for element in elements]
+            return np.asarray(elements, dtype=dtype)
     except (OverflowError, ValueError):
         raise RequestInvalid(f"{where}: a number is beyond what {datatype} holds.") from None
 

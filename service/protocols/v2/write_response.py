@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 import zlib
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.responses import Response
 
+from service.json_bodies import PiecesResponse, write_object
 from service.protocols.v2.datatypes import BYTES, NUMPY
 from service.protocols.v2.read_request import LENGTH_HEADER
 from service.protocols.v2.schemas import InferResponse, OutputParameters, OutputTensor
@@ -42,20 +44,29 @@ def to_json(array: NDArray[Any]) -> list[Any]:
     return [number if finite else None for number, finite in zip(flat.tolist(), np.isfinite(flat), strict=True)]
 
 
-def write_response(answer: InferResponse, binary: bytes | None, *, packed: str) -> Response:
+async def write_response(answer: InferResponse, binary: bytes | None, *, packed: str) -> Response:
     """The response: `binary` is what stands behind the JSON, None where nothing was asked for as bytes.
 
     `packed` is what Accept-Encoding asks for, which is done where it names one way only: HTTP libraries list all that
     they know of their own accord, and packing numbers costs more than it saves.
     """
-    body = answer.model_dump_json(exclude_none=True).encode()
+    said = answer.model_dump(exclude_none=True, exclude={"outputs": {"__all__": {"data"}}})
+    for described, output in zip(said["outputs"], answer.outputs, strict=True):
+        if output.data is not None:
+            described["data"] = output.data
+    pieces = await write_object(said)
     headers: dict[str, str] = {}
     if binary is not None:
-        headers[LENGTH_HEADER] = str(len(body))
-        body += binary
-    if packed in WINDOW_BITS and len(body) >= LEAST_PACKED_BYTES:
-        packer = zlib.compressobj(level=1, wbits=WINDOW_BITS[packed])
-        body = packer.compress(body) + packer.flush()
+        headers[LENGTH_HEADER] = str(sum(map(len, pieces)))
+        pieces.append(binary)
+    if packed in WINDOW_BITS and sum(map(len, pieces)) >= LEAST_PACKED_BYTES:
+        pieces = [await asyncio.to_thread(pack, pieces, WINDOW_BITS[packed])]
         headers |= {"Content-Encoding": packed, "Vary": "Accept-Encoding"}
     media = "application/json" if binary is None else "application/octet-stream"
-    return Response(body, media_type=media, headers=headers)
+    return PiecesResponse(pieces, media_type=media, headers=headers)
+
+
+def pack(pieces: list[bytes], window_bits: int) -> bytes:
+    """Pieces one behind the other, packed; blocks, and lets others run meanwhile."""
+    packer = zlib.compressobj(level=1, wbits=window_bits)
+    return b"".join([*map(packer.compress, pieces), packer.flush()])

@@ -161,6 +161,17 @@ def test_sequences_come_as_numbers_of_any_datatype(server: Server, client: Any) 
     assert labels == [answer["label"] for answer in answers]
 
 
+def test_many_rows_are_answered_as_few_are(server: Server, client: Any) -> None:
+    """A body from 256 KiB on and an answer of many numbers are read and written beside other requests."""
+    steps = np.repeat(np.random.default_rng(6).standard_normal((4, 9, 12)).astype(np.float32), 250, axis=0)
+    column = client.get_model_metadata("vowels-bilstm")["inputs"][0]["name"]
+    answers = expected(server, "vowels-bilstm", steps[::250].tolist())
+    for binary in (True, False):
+        tensor = numbers_input(column, steps, "FP32", binary=binary)
+        result = client.infer("vowels-bilstm", [tensor], response_compression_algorithm="gzip")
+        assert_same(result, [answer for answer in answers for _ in range(250)])
+
+
 def test_a_row_at_fault_is_nan_with_its_reason_and_the_others_are_answered(server: Server, client: Any) -> None:
     result = client.infer("nan", [text_input(["ape", "nan", "zebra"])])
     assert [text.decode().partition(":")[0] for text in result.as_numpy("error")] == ["", "NonFiniteOutput", ""]
