@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import h11
@@ -15,7 +15,14 @@ from service.door.fetch.prefix import PORTS, Place
 PIECE_BYTES = 65536
 
 
-async def get(place: Place, addresses: Sequence[str], *, context: ssl.SSLContext, limit_bytes: int) -> bytes:
+async def get(
+    place: Place,
+    addresses: Sequence[str],
+    *,
+    context: ssl.SSLContext,
+    limit_bytes: int,
+    hold: Callable[[int], None],
+) -> bytes:
     """What a place answers with 200.
 
     Args:
@@ -23,6 +30,7 @@ async def get(place: Place, addresses: Sequence[str], *, context: ssl.SSLContext
         addresses: the first of them that answers is asked, whatever the name means by now.
         context: of TLS.
         limit_bytes: beyond which nothing is read.
+        hold: is told of each piece before it is kept, and raises where there is no room.
 
     Raises:
         FetchRefused: it leads elsewhere.
@@ -37,7 +45,7 @@ async def get(place: Place, addresses: Sequence[str], *, context: ssl.SSLContext
         except OSError:
             continue
         try:
-            return await ask(place, reader, writer, limit_bytes)
+            return await ask(place, reader, writer, limit_bytes, hold)
         except (OSError, h11.RemoteProtocolError):
             raise FetchUnreadable("it did not answer as a web server does") from None
         finally:
@@ -45,7 +53,13 @@ async def get(place: Place, addresses: Sequence[str], *, context: ssl.SSLContext
     raise FetchUnreadable("nothing answers there")
 
 
-async def ask(place: Place, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit_bytes: int) -> bytes:
+async def ask(
+    place: Place,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    limit_bytes: int,
+    hold: Callable[[int], None],
+) -> bytes:
     host = f"[{place.host}]" if ":" in place.host else place.host
     host += "" if place.port == PORTS[place.scheme] else f":{place.port}"
     headers = [("Host", host), ("Connection", "close"), ("Accept-Encoding", "identity"), ("User-Agent", "tandem")]
@@ -64,9 +78,10 @@ async def ask(place: Place, reader: asyncio.StreamReader, writer: asyncio.Stream
             if event.status_code != 200:
                 raise FetchUnreadable(f"it answered {event.status_code}")
         elif isinstance(event, h11.Data):
-            found += event.data
-            if len(found) > limit_bytes:
+            if len(found) + len(event.data) > limit_bytes:
                 raise FetchUnreadable(f"it is larger than {limit_bytes // (1024 * 1024)} MiB")
+            hold(len(event.data))
+            found += event.data
         elif isinstance(event, h11.EndOfMessage):
             return bytes(found)
         elif isinstance(event, h11.ConnectionClosed):

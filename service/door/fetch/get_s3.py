@@ -11,6 +11,35 @@ if TYPE_CHECKING:
     from service.door.fetch.prefix import Place
 
 
+class Opened:
+    """An object of which nothing has been read; whoever has it reads it or closes it.
+
+    Attributes:
+        size: of all of it, in bytes.
+    """
+
+    def __init__(self, body: Any, *, size: int) -> None:
+        self._body, self.size = body, size
+
+    def read(self) -> bytes:
+        """All of it, and close it. Blocking.
+
+        Raises:
+            FetchUnreadable: it does not come.
+        """
+        from botocore.exceptions import BotoCoreError, HTTPClientError
+
+        try:
+            return bytes(self._body.read())
+        except (BotoCoreError, HTTPClientError, OSError):
+            raise FetchUnreadable("the object store did not give it") from None
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        self._body.close()
+
+
 class Bucket:
     """Objects in S3; boto3 is imported, and its client made, when the first is read. Blocking: for a thread."""
 
@@ -19,26 +48,24 @@ class Bucket:
         self._lock = threading.Lock()
         self._client: Any = None
 
-    def get(self, place: Place, limit_bytes: int) -> bytes:
-        """One object.
+    def open(self, place: Place, limit_bytes: int) -> Opened:
+        """One object, of which nothing has been read but its size.
 
         Raises:
-            FetchUnreadable: it is not there, not readable, or larger than `limit_bytes`.
+            FetchUnreadable: it is not there, not readable, or larger than `limit_bytes` for all that is said.
         """
         from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
         try:
-            body = self.client().get_object(Bucket=place.host, Key=place.path.removeprefix("/"))["Body"]
-            try:
-                found: bytes = body.read(limit_bytes + 1)
-            finally:
-                body.close()
+            found = self.client().get_object(Bucket=place.host, Key=place.path.removeprefix("/"))
         except (Boto3Error, BotoCoreError, ClientError, HTTPClientError, OSError):
             raise FetchUnreadable("the object store did not give it") from None
-        if len(found) > limit_bytes:
+        opened = Opened(found["Body"], size=int(found.get("ContentLength", limit_bytes + 1)))
+        if opened.size > limit_bytes:
+            opened.close()
             raise FetchUnreadable(f"it is larger than {limit_bytes // (1024 * 1024)} MiB")
-        return found
+        return opened
 
     def client(self) -> Any:
         import boto3

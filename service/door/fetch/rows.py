@@ -28,7 +28,7 @@ async def fetch_rows(request: Request, column: InputColumn, rows: Sequence[Any])
     if not uris:
         return rows
     body: Body = request.scope["tandem.body"]
-    found = await while_connected(request, fetcher.fetch_all(list(uris.values()), hold=body.hold))
+    found = await while_connected(request, fetcher.fetch_all(list(uris.values()), body))
     fetched = dict(zip(uris, found, strict=True))
     return [fetched.get(position, row) for position, row in enumerate(rows)]
 

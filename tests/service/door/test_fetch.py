@@ -21,6 +21,7 @@ from service.door.errors import BodiesFull
 from service.door.fetch import address, fetcher
 from service.door.fetch.address import is_open
 from service.door.fetch.fetcher import Fetcher
+from service.door.fetch.get_s3 import Opened
 from service.door.fetch.prefix import read_place, read_prefixes
 from tests.service.client import predict
 from tests.service.server import serving
@@ -83,8 +84,24 @@ def test_a_prefix_that_is_none_is_refused_at_start(text: str) -> None:
         read_prefixes(text)
 
 
-def read(fetcher: Fetcher, uri: str, hold: Any = lambda size: None) -> bytes | RowFault:
-    return asyncio.run(fetcher.fetch_all([uri], hold=hold))[0]
+class Held:
+    """Room for so many bytes."""
+
+    def __init__(self, limit: int = 1 << 30) -> None:
+        self.limit, self.bytes, self.most = limit, 0, 0
+
+    def hold(self, size: int) -> None:
+        if self.bytes + size > self.limit:
+            raise BodiesFull(self.limit)
+        self.bytes += size
+        self.most = max(self.most, self.bytes)
+
+    def let_go(self, size: int) -> None:
+        self.bytes -= size
+
+
+def read(fetcher: Fetcher, uri: str) -> bytes | RowFault:
+    return asyncio.run(fetcher.fetch_all([uri], Held()))[0]
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -148,12 +165,13 @@ def test_what_does_not_answer_as_it_should_is_its_rows_fault(
 ) -> None:
     monkeypatch.setattr(fetcher, "ONE_S", 1.0)
     port, asked = web
-    prefix = f"http://127.0.0.1:{port}/in/"
+    prefix, held = f"http://127.0.0.1:{port}/in/", Held()
     found = asyncio.run(
         Fetcher(read_prefixes(prefix), limit_bytes=LIMIT).fetch_all(
-            [prefix + "good", prefix + name, prefix + "good"], hold=lambda size: None
+            [prefix + "good", prefix + name, prefix + "good"], held
         )
     )
+    assert held.bytes == 8  # what is no answer is kept no longer
     assert (found[0], found[2]) == (b"good", b"good")
     assert isinstance(found[1], RowFault)
     assert (found[1].kind, said in found[1].message) == (kind, True), found[1]
@@ -173,9 +191,7 @@ def test_a_name_that_leads_to_this_network_is_refused_before_anything_is_asked(
     async def check() -> bytes | RowFault:
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
         prefix = f"http://images.example:{port}/"
-        found = await Fetcher(read_prefixes(prefix), limit_bytes=LIMIT).fetch_all(
-            [prefix + "x"], hold=lambda size: None
-        )
+        found = await Fetcher(read_prefixes(prefix), limit_bytes=LIMIT).fetch_all([prefix + "x"], Held())
         return found[0]
 
     while leads:
@@ -202,9 +218,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_asked(
     async def check() -> bytes | RowFault:
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
         prefix = f"http://images.example:{port}/"
-        found = await Fetcher(read_prefixes(prefix), limit_bytes=LIMIT).fetch_all(
-            [prefix + "x"], hold=lambda size: None
-        )
+        found = await Fetcher(read_prefixes(prefix), limit_bytes=LIMIT).fetch_all([prefix + "x"], Held())
         return found[0]
 
     assert asyncio.run(check()) == b"good"
@@ -212,27 +226,30 @@ def test_the_address_that_was_checked_is_the_one_that_is_asked(
     assert asked == [f"images.example:{port}/x"]
 
 
-def test_what_was_read_counts_as_if_it_had_been_sent(web: tuple[int, list[str]]) -> None:
-    prefix, held = f"http://127.0.0.1:{web[0]}/in/", []
-
-    def hold(size: int) -> None:
-        held.append(size)
-        if len(held) > 2:
-            raise BodiesFull(2)
-
-    reader = Fetcher(read_prefixes(prefix), limit_bytes=LIMIT)
+def test_what_is_read_counts_while_it_comes_as_if_it_were_sent(web: tuple[int, list[str]]) -> None:
+    prefix, held = f"http://127.0.0.1:{web[0]}/in/", Held(LIMIT)
+    reader = Fetcher(read_prefixes(prefix), limit_bytes=100 * LIMIT)
     with pytest.raises(BodiesFull):
-        asyncio.run(reader.fetch_all([prefix + "good"] * 9, hold=hold))
-    assert held[:3] == [4, 4, 4]
+        asyncio.run(reader.fetch_all([prefix + "endless"], held))
+    assert LIMIT // 2 < held.most <= LIMIT  # and not the whole of it, and then the count
+
+
+def test_an_object_in_s3_for_which_there_is_no_room_is_not_read(
+    bucket: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Opened, "read", None)
+    s3_client.put_object(Bucket=bucket, Key="in/good", Body=b"good")
+    reader = Fetcher(read_prefixes(f"s3://{bucket}/in/"), limit_bytes=LIMIT)
+    with pytest.raises(BodiesFull):
+        asyncio.run(reader.fetch_all([f"s3://{bucket}/in/good"], Held(3)))
+    reader.close()
 
 
 def test_objects_in_s3_are_read_below_their_prefix(bucket: str, s3_client: Any) -> None:
     reader = Fetcher(read_prefixes(f"s3://{bucket}/in/"), limit_bytes=LIMIT)
     s3_client.put_object(Bucket=bucket, Key="in/good", Body=b"good")
     s3_client.put_object(Bucket=bucket, Key="in/large", Body=b"x" * (LIMIT + 1))
-    found = asyncio.run(
-        reader.fetch_all([f"s3://{bucket}/in/{name}" for name in ("good", "large", "gone")], hold=lambda size: None)
-    )
+    found = asyncio.run(reader.fetch_all([f"s3://{bucket}/in/{name}" for name in ("good", "large", "gone")], Held()))
     reader.close()
     assert found[0] == b"good"
     assert [fault.kind for fault in found[1:] if isinstance(fault, RowFault)] == ["UnreadableUri"] * 2

@@ -162,7 +162,7 @@ def test_sequences_come_as_numbers_of_any_datatype(server: Server, client: Any) 
 
 
 def test_many_rows_are_answered_as_few_are(server: Server, client: Any) -> None:
-    """A body from 256 KiB on and an answer of many numbers are read and written beside other requests."""
+    """A body from 256 KiB on is read beside other requests."""
     steps = np.repeat(np.random.default_rng(6).standard_normal((4, 9, 12)).astype(np.float32), 250, axis=0)
     column = client.get_model_metadata("vowels-bilstm")["inputs"][0]["name"]
     answers = expected(server, "vowels-bilstm", steps[::250].tolist())
