@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
@@ -141,10 +142,12 @@ class LinesResponse(Response):
 
     media_type = LINES
 
-    def __init__(self, answers: AsyncIterator[Any], incoming: Incoming, *, headers: dict[str, str]) -> None:
+    def __init__(
+        self, answers: AsyncIterator[Any], incoming: Incoming, *, leave: Callable[[], None], headers: dict[str, str]
+    ) -> None:
         super().__init__(headers=headers)
         del self.headers["content-length"]
-        self._answers, self._incoming = answers, incoming
+        self._answers, self._incoming, self._leave = answers, incoming, leave
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.create_task(self._send_all(send))
@@ -155,6 +158,7 @@ class LinesResponse(Response):
                 with contextlib.suppress(TimeoutError):
                     sending.result()
         finally:
+            self._leave()  # here: answers that nobody asks for any more do not end by themselves
             for task in (sending, leaving):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, OSError):  # a TimeoutError is one, too
@@ -186,15 +190,9 @@ async def predict_lines(request: Request, model: str) -> Response:
     incoming = Incoming(request, stream, silent_s=serving.settings.streams.silent_s, max_bytes=limit)
     stream.end = incoming.end
 
-    async def answers() -> AsyncIterator[Any]:
-        try:
-            async for answer in answer_lines(request, lane, incoming, stream):
-                yield answer
-        finally:
-            serving.streams.leave(stream)
-
+    answers = answer_lines(request, lane, incoming, stream)
     headers = {"X-Tandem-Model": lane.tag, "X-Tandem-Digest": lane.digest, "X-Tandem-Variant": lane.variant}
-    return LinesResponse(answers(), incoming, headers=headers)
+    return LinesResponse(answers, incoming, leave=partial(serving.streams.leave, stream), headers=headers)
 
 
 async def answer_lines(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -32,7 +34,12 @@ LINE_LIMIT = MIB
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settings = {"TANDEM_MODELS": f"{LETTERS},{COUNTS},fashion-resnet", "TANDEM_MAX_BODY_MB": "1"}
-    settings |= {"TANDEM_MAX_BODIES_MB": "6", "TANDEM_MAX_STREAMS": "2", "TANDEM_STREAM_SILENT_S": "3"}
+    settings |= {
+        "TANDEM_MAX_BODIES_MB": "6",
+        "TANDEM_MAX_STREAMS": "2",
+        "TANDEM_STREAM_SILENT_S": "3",
+        "TANDEM_BODY_TIMEOUT_S": "3",
+    }
     with serving(tmp_path_factory.mktemp("bodies") / "home", settings) as found:
         yield found
 
@@ -253,6 +260,48 @@ def test_a_stream_whose_sender_is_silent_is_ended_with_a_word(server: Server) ->
         async with Talk(server) as stream:
             stream.say(b'"unfinished')
             assert "nothing came for 3 s" in (await stream.hear())["error"]
+
+    talk(check)
+
+
+def test_where_every_stream_brings_lines_another_is_told_to_come_again(server: Server) -> None:
+    """Only two may be open."""
+
+    async def check() -> None:
+        async with Talk(server) as first, Talk(server) as second:
+            for stream in (first, second):
+                stream.say(b'"apple"\n')
+                assert (await stream.hear())["label"] == "early"
+            refused = await asyncio.to_thread(post, server, b'"apple"\n', LINES)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+            assert "2 streams of lines are open" in refused.json()["error"]
+            for stream in (first, second):  # and nothing was taken from those who are there
+                stream.say(b'"zebra"\n')
+                assert (await stream.hear())["label"] == "late"
+
+    talk(check)
+
+
+def test_from_who_reads_no_answers_only_so_much_is_taken_and_he_is_let_go(server: Server) -> None:
+    """Each answer is longer than its line: what neither side's sockets hold would lie in the server's memory."""
+    head = b"POST /predict?model=letters HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
+    lines, sent = (b'{"' + b"x" * 200 + b'": 1}\n') * 300, 0
+    with socket.socket() as caller:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        caller.settimeout(60)
+        caller.connect(("127.0.0.1", server.port))
+        caller.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            while sent < 32 * MIB:
+                caller.sendall(f"{len(lines):x}\r\n".encode() + lines + b"\r\n")
+                sent += len(lines)
+    assert sent < 32 * MIB
+
+    async def check() -> None:
+        async with Talk(server) as first, Talk(server) as second:  # his place is free
+            for stream in (first, second):
+                stream.say(b'"apple"\n')
+                assert (await stream.hear())["label"] == "early"
 
     talk(check)
 
