@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import bentoml
@@ -55,8 +54,12 @@ def make_app() -> Starlette:
         yield
         await serving.stop()
 
-    by_path = groupby(sorted(OPERATIONS, key=lambda one: one.path), key=lambda one: one.path)
-    routes = [Route(path, route_handler({one.method: one.handle for one in group})) for path, group in by_path]
+    handlers: dict[str, dict[str, Handler]] = {}
+    for one in OPERATIONS:
+        handlers.setdefault(one.path, {})[one.method] = one.handle
+    # Tried one after another, twice a request: as listed, what is asked for most first; plain paths before patterns.
+    paths = sorted(handlers, key=lambda path: "{" in path)
+    routes = [Route(path, route_handler(handlers[path])) for path in paths]
     for route in routes:
         route.methods = None  # every method comes to our handler, which says in our words what is not answered
     return Starlette(
