@@ -11,6 +11,10 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
+#: Whoever waits looks up so often. Any thread may take a signal, also one that was just started to answer a request for
+#: metrics, and only the main thread hears it: where that waits without end, it does not before the next item comes.
+LOOK_UP_S = 0.5
+
 
 @dataclass(slots=True, kw_only=True)
 class QueueTime:
@@ -36,7 +40,8 @@ def overlap(items: Iterable[Item], *, ahead: int, name: str, stood: QueueTime | 
     """Yield `items` unchanged, made in a thread at most `ahead` items in advance, so that memory stays bounded.
 
     An error of the step is raised here, after the items before it. When the consumer stops early, the thread ends
-    at its next item and is waited for. What either side waits for the other is added to `stood`.
+    at its next item and is waited for. What either side waits for the other is added to `stood`. Signals are heard
+    while an item, or the thread's end, is waited for.
     """
     stood = stood or QueueTime()
     done = object()
@@ -69,13 +74,22 @@ def overlap(items: Iterable[Item], *, ahead: int, name: str, stood: QueueTime | 
             if hasattr(iterator, "close"):
                 iterator.close()
 
+    def take() -> object:
+        started = time.perf_counter()
+        try:
+            while True:
+                try:
+                    return ready.get(timeout=LOOK_UP_S)
+                except queue.Empty:
+                    continue
+        finally:
+            stood.empty += time.perf_counter() - started
+
     thread = threading.Thread(target=work, name=name, daemon=True)
     thread.start()
     try:
         while True:
-            started = time.perf_counter()
-            item = ready.get()
-            stood.empty += time.perf_counter() - started
+            item = take()
             if item is done:
                 return
             if isinstance(item, Failure):
@@ -83,4 +97,5 @@ def overlap(items: Iterable[Item], *, ahead: int, name: str, stood: QueueTime | 
             yield item  # type: ignore[misc]
     finally:
         stopped.set()
-        thread.join()
+        while thread.is_alive():
+            thread.join(LOOK_UP_S)

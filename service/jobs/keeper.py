@@ -223,6 +223,9 @@ class Keeper:
             running.asked_at = now
             process.ask_to_end(pid)
         elif now - running.asked_at > CANCEL_GRACE_S:
+            log.warning(
+                "job %s has not ended %.0f s after it was asked to: it is killed", running.record.id, CANCEL_GRACE_S
+            )
             process.end_at_once(pid)
 
     def _conclude(self, record: JobRecord, account: Account) -> None:
