@@ -65,7 +65,7 @@ class Connection:
 
     async def ask(self, method: str, path: str, body: bytes = b"", headers: Sequence[str] = ()) -> Reply:
         self.send(method, path, body, headers)
-        return await asyncio.wait_for(self.read(), 30)
+        return await asyncio.wait_for(self.read(), 60)
 
 
 def predict_body(model: str, rows: Any) -> bytes:

@@ -77,7 +77,7 @@ class HeldModel(LetterModel):
 
     def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
         self.busy.set()
-        assert self.go.wait(20), "the test forgot to let the model go"
+        assert self.go.wait(60), "the test forgot to let the model go"
         return super().forward(micro_batch)
 
 
@@ -173,7 +173,7 @@ class GatedModel(LetterModel):
     spec = LetterModel.spec.model_copy(update={"name": "gated"})
 
     def forward(self, micro_batch: MicroBatch) -> Mapping[str, NDArray[Any]]:
-        gate, ends = Path(os.environ["TANDEM_TEST_GATE"]), time.monotonic() + 20
+        gate, ends = Path(os.environ["TANDEM_TEST_GATE"]), time.monotonic() + 60
         while gate.exists() and time.monotonic() < ends:
             time.sleep(0.005)
         return super().forward(micro_batch)

@@ -40,7 +40,7 @@ def is_gone(process: psutil.Process) -> bool:
         return True
 
 
-def wait_until(holds: Callable[[], bool], what: str, *, within_s: float = 30.0) -> None:
+def wait_until(holds: Callable[[], bool], what: str, *, within_s: float = 60.0) -> None:
     until = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < until, f"not within {within_s} s: {what}"

@@ -24,7 +24,7 @@ def test_a_request_in_flight_when_the_server_is_told_to_stop_is_answered(tmp_pat
             server.process.terminate()
             await asyncio.sleep(0.5)
             gate.unlink()
-            return await asyncio.wait_for(connection.read(), 20)
+            return await asyncio.wait_for(connection.read(), 60)
 
     with serving(tmp_path / "home", settings) as server:
         gate.touch()

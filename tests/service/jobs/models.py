@@ -19,7 +19,7 @@ class GatedWordCount(WordCount):
         texts = values if isinstance(values, list) else values.to_pylist()  # over HTTP, and of a job
         for value in texts:
             if value is not None and value.startswith("wait "):
-                gate, ends = Path(os.environ["JOBS_GATES"]) / value.split()[1], time.monotonic() + 60
+                gate, ends = Path(os.environ["JOBS_GATES"]) / value.split()[1], time.monotonic() + 300
                 while not gate.exists() and time.monotonic() < ends:
                     time.sleep(0.01)
         return super().encode(pa.array(texts, pa.string()))

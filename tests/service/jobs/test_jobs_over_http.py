@@ -305,7 +305,7 @@ def kill_server(server: Server) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):  # it ended with the one before
             if not {"launch.py", "batch.cli.main"} & {Path(word).name for word in each.cmdline()}:
                 each.kill()
-    server.process.wait(10)
+    server.process.wait(60)
 
 
 def test_jobs_outlive_the_kill_of_their_server_with_each_row_once(site: Site, data: Data, s3_client: S3Client) -> None:

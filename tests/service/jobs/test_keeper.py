@@ -50,6 +50,6 @@ def test_a_job_that_cannot_be_started_has_failed_and_says_why(
     ]  # fmt: skip
     keeper.start()
     for job in jobs:
-        found = wait_until(lambda job=job: (now := book.find(job.id)) and now.has_ended and now, most_s=20.0)
+        found = wait_until(lambda job=job: (now := book.find(job.id)) and now.has_ended and now)
         assert found.status == "failed"
         assert found.message == "it could not be started: ValueError: job.json: password=*** is none"

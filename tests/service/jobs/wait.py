@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-def wait_until(holds: Callable[[], Any], *, most_s: float = 60.0, seen: Callable[[], Any] = lambda: "") -> Any:
+def wait_until(holds: Callable[[], Any], *, most_s: float = 120.0, seen: Callable[[], Any] = lambda: "") -> Any:
     """What it returns as soon as that is true.
 
     Raises:
