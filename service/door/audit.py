@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import sys
 from datetime import UTC, datetime
-from logging.handlers import WatchedFileHandler
 from typing import TYPE_CHECKING, Any
 
+from service.door.audit_lines import AuditLines
 from service.door.key import NOBODY
 from service.errors import SettingsInvalid
 
@@ -16,8 +13,6 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
     from service.door.guard import Asked
-
-log = logging.getLogger("tandem.audit")
 
 #: Answers that say that somebody was not let in, or not with that much.
 REFUSED = frozenset({401, 403, 408, 413, 415, 429})
@@ -38,9 +33,7 @@ def check_target(target: str) -> None:
 
 
 class Audit:
-    """Writes a line for each job and each administration that was asked for, and for each request refused.
-
-    A file that was moved away is opened anew, so that it can be rotated.
+    """Notes a line for each job and each administration that was asked for, and for each request refused.
 
     Args:
         target: a file that is appended to, with a line for each prediction, too; `-`: the same, in the server's log;
@@ -49,11 +42,7 @@ class Audit:
 
     def __init__(self, target: str) -> None:
         self.actions = {"jobs", "admin", "predict"} if target else {"jobs", "admin"}
-        handler = logging.StreamHandler(sys.stderr) if target in {"", "-"} else WatchedFileHandler(target)
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        log.handlers[:] = [handler]
-        log.setLevel(logging.INFO)
-        log.propagate = False
+        self.lines = AuditLines(target)
 
     def write(self, scope: Scope, asked: Asked | None, *, status: int, refused: str = "") -> None:
         """Write down how a request ended, where it is one of those that are."""
@@ -75,4 +64,8 @@ class Audit:
         }
         if refused:
             line["refused"] = refused
-        log.info("%s", json.dumps(line, ensure_ascii=True))
+        self.lines.write(line)
+
+    def close(self) -> None:
+        """Have the last lines written; may take seconds where the disk does."""
+        self.lines.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,8 @@ class Door:
 
     In this order: where it comes from (Host, Origin), whose key it brings, whether that key may do what the path means,
     how fast it asks, and how large a body it may send. Behind it `scope["tandem.key"]` is a Key, always.
-    Costs 25 microseconds of processor time a request with ten keys, and 70 more for an audit line.
+    Costs 25 microseconds of processor time a request with ten keys, and 70 more for an audit line,
+    most of them in the thread that writes it.
 
     Raises:
         KeyFileInvalid: keys are named and cannot be read.
@@ -44,10 +46,15 @@ class Door:
         self.ring = KeyRing(settings.keys) if settings.keys else None
         self.bodies = Bodies(settings)
         self.audit = Audit(settings.audit_log)
+        if self.ring is not None:
+            self.ring.watch()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self.app(scope, receive, send)
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                await asyncio.to_thread(self.close)
             return
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
@@ -83,6 +90,12 @@ class Door:
         finally:
             body.close()
             self.audit.write(scope, asked, status=status)
+
+    def close(self) -> None:
+        """The server has ended: the last audit lines are written."""
+        self.audit.close()
+        if self.ring is not None:
+            self.ring.close()
 
     def check_source(self, scope: Scope, headers: Mapping[bytes, bytes], asked: Asked | None) -> str:
         """Is it this server that is meant, and no page from elsewhere that asks? The allowed origin, or nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def make_door(settings: DoorSettings | None = None, **said: Any) -> Door:
         route.methods = None
     pages = [Route(path, answer) for path in ("/livez", "/readyz", "/healthz", "/metrics", "/schema.json", "/")]
     app = Starlette(routes=[*routes, *pages], exception_handlers={ServiceError: answer_error})
-    return Door(app, settings=settings or DoorSettings(**said), operations=OPERATIONS)
+    return Door(app, settings=settings or DoorSettings(**{"audit_log": os.devnull, **said}), operations=OPERATIONS)
 
 
 def ask(

@@ -13,7 +13,7 @@ from batch.cli.commands import tandem
 from service.door.errors import KeyFileInvalid
 from service.door.key import read_rate
 from service.door.key_file import hash_key, read_key_file
-from service.door.key_ring import LOOK_EVERY_S, KeyRing
+from service.door.key_ring import KeyRing
 from service.door.scope import read_scope
 
 
@@ -88,25 +88,24 @@ def test_a_scope_reaches_the_models_of_its_pattern(scope: str, reached: list[str
 def test_keys_count_from_the_next_look_on_and_a_broken_file_changes_nothing(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    now = [0.0]
     first = run(path, "add", "ann").output.strip()
-    ring = KeyRing(path, clock=lambda: now[0])
+    ring = KeyRing(path)
     second = run(path, "add", "bob").output.strip()
     assert ring.find(second) is None
-    now[0] += LOOK_EVERY_S
+    ring.refresh()
     assert ring.find(second) is not None
     good = path.read_text()
     for broken in ("", "{", '{"keys": [{"name": "x"}]}'):
         path.write_text(broken)
-        now[0] += LOOK_EVERY_S
+        ring.refresh()
         assert ring.find(first) is not None
     path.unlink()
-    now[0] += LOOK_EVERY_S
+    ring.refresh()
     assert ring.find(first) is not None
     assert caplog.text.count("the keys from before still count") == 4
     path.write_text(good)
     run(path, "remove", "ann")
-    now[0] += LOOK_EVERY_S
+    ring.refresh()
     assert (ring.find(first), ring.find(second) is not None) == (None, True)
 
 
