@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import re
 import time
 from collections import deque
@@ -17,6 +18,9 @@ from service.errors import hide_places
 
 #: Of one line that is longer, nothing is read.
 MOST_LINE_BYTES = 1 << 18
+#: A log may have so many bytes, and so many more for each shard, which has a line or two of its own. Nothing is read of
+#: what is beyond.
+MOST_LOG_BYTES, MOST_SHARD_LOG_BYTES = 64 << 20, 4096
 #: The rate is over so many seconds.
 RATE_S = 30.0
 MOST_SAID = 500
@@ -59,11 +63,30 @@ class Account:
     def shards_done(self) -> int:
         return self._before + len(self._committed)
 
+    @property
+    def most_log_bytes(self) -> int:
+        """Of a job that does not write without end."""
+        return MOST_LOG_BYTES + MOST_SHARD_LOG_BYTES * self._shards
+
+    def overflows(self) -> bool:
+        """Whether its log has more."""
+        try:
+            return self._log.stat().st_size > self.most_log_bytes
+        except OSError:
+            return False
+
+    def cut(self) -> None:
+        """Give the disk back what is too much."""
+        if self.overflows():
+            with contextlib.suppress(OSError):
+                os.truncate(self._log, self.most_log_bytes)
+
     def read(self) -> None:
-        """Take in the lines that are new."""
+        """Take in the lines that are new: those that are there now, however fast others come."""
         with contextlib.suppress(FileNotFoundError), self._log.open("rb") as log:
+            end = min(os.fstat(log.fileno()).st_size, self.most_log_bytes)
             log.seek(self._offset)
-            while chunk := log.read(1 << 20):
+            while chunk := log.read(max(min(1 << 20, end - self._offset), 0)):
                 self._offset += len(chunk)
                 *lines, self._rest = (self._rest + chunk).split(b"\n")
                 for line in lines:

@@ -40,6 +40,9 @@ TURN_S = 2.0
 CANCEL_GRACE_S = 20.0
 #: one of a server that ends for so long, after which it goes on alone and is taken up by the next server.
 STOP_GRACE_S = 3.0
+FLOOD = (
+    "it wrote more than {size_mb} MB to its log, as if without end, and was killed; what was finished is in the output"
+)
 FORGET_EVERY_S = 3600.0
 TURN = "turn.lock"
 
@@ -50,6 +53,7 @@ class Running:
 
     Attributes:
         child: what runs its process; None where an earlier server started it.
+        failure: why it was killed as one that has failed.
     """
 
     record: JobRecord
@@ -57,6 +61,7 @@ class Running:
     account: Account
     looked_at: float = 0.0
     asked_at: float | None = None
+    failure: str | None = None
     last_look: dict[str, Any] | None = None
 
 
@@ -200,12 +205,15 @@ class Keeper:
         record, folder = running.record, self.folder_of(running.record.id)
         is_alive = running.child is not None and running.child.poll() is None
         if not is_alive and not process.is_run(folder):
-            self._conclude(self._book.find(record.id) or record, running.account)
+            self._conclude(self._book.find(record.id) or record, running.account, failure=running.failure)
             del self._running[record.id]
             return
         if now - running.looked_at < LOOK_S:
             return
         running.looked_at = now
+        if running.account.overflows():
+            self._end_flood(running)
+            return
         latest = self._book.find(record.id) or record
         if latest.cancel_asked is not None:
             self._end(running, now)
@@ -228,12 +236,21 @@ class Keeper:
             )
             process.end_at_once(pid)
 
-    def _conclude(self, record: JobRecord, account: Account) -> None:
+    def _end_flood(self, running: Running) -> None:
+        """End a job that would fill the disk with its log; the next run would, too."""
+        if (pid := process.running_pid(self.folder_of(running.record.id))) is not None:
+            running.failure = FLOOD.format(size_mb=running.account.most_log_bytes // 1_000_000)
+            process.end_at_once(pid)
+
+    def _conclude(self, record: JobRecord, account: Account, *, failure: str | None = None) -> None:
+        account.cut()
         account.read()
         code = process.exit_code(self.folder_of(record.id))
         code = account.exit_code if code is None else code
         has_advanced = account.shards_done > record.shards_at_start
         changes = judge_end(record, code, said=account.said, has_advanced=has_advanced, now=time.time())
+        if failure is not None and changes["status"] == "queued":
+            changes |= {"status": "failed", "ended": time.time(), "message": failure}
         has_ended = changes["status"] != "queued"
         self._book.change(record.id, **changes, progress=account.look(ended=has_ended))
         if has_ended:

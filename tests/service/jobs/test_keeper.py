@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from service.jobs import process
 from service.jobs.book import Book
 from service.jobs.keeper import Keeper
 from service.jobs.record import JobRecord, new_id
@@ -31,6 +33,14 @@ def keeper(book: Book) -> Iterator[Keeper]:
     keeper.stop()
 
 
+def add_job(book: Book) -> JobRecord:
+    record = JobRecord(
+        id=new_id(time.time()), owner="", key=None, asked="a", spec={"model": "m"}, model="m:1",
+        status="queued", submitted=time.time(),
+    )  # fmt: skip
+    return book.add(record, most_waiting=9)[0]
+
+
 def test_a_job_that_cannot_be_started_has_failed_and_says_why(
     book: Book, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -38,18 +48,28 @@ def test_a_job_that_cannot_be_started_has_failed_and_says_why(
         raise ValueError("/srv/state/job.json:\npassword=hunter2 is none")
 
     monkeypatch.setattr("service.jobs.process.write_spec", refuse)
-    jobs = [
-        book.add(
-            JobRecord(
-                id=new_id(time.time()), owner="", key=None, asked="a", spec={"model": "m"}, model="m:1",
-                status="queued", submitted=time.time(),
-            ),
-            most_waiting=9,
-        )[0]
-        for _ in range(2)
-    ]  # fmt: skip
+    jobs = [add_job(book) for _ in range(2)]
     keeper.start()
     for job in jobs:
         found = wait_until(lambda job=job: (now := book.find(job.id)) and now.has_ended and now)
         assert found.status == "failed"
         assert found.message == "it could not be started: ValueError: job.json: password=*** is none"
+
+
+def test_a_job_whose_log_has_no_end_is_killed_and_has_failed_and_its_log_is_cut(
+    book: Book, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most_bytes = 1_000_000
+    monkeypatch.setattr("service.jobs.account.MOST_LOG_BYTES", most_bytes)
+    writes = "import sys, time\nwhile True: sys.stderr.write('a warning\\n' * 1000); time.sleep(0.001)"
+    monkeypatch.setattr(process, "command_of", lambda *_: [sys.executable, "-c", writes])
+    job = add_job(book)
+    keeper.start()
+    found = wait_until(lambda: (now := book.find(job.id)) and now.has_ended and now)
+    assert (found.status, found.message) == (
+        "failed",
+        "it wrote more than 1 MB to its log, as if without end, and was killed; what was finished is in the output",
+    )
+    folder = keeper.folder_of(job.id)
+    assert (folder / process.LOG).stat().st_size == most_bytes
+    assert not process.is_run(folder)
