@@ -2,13 +2,14 @@
 
 uvicorn waits for ever for headers, and for a reader of its answers, and takes as many connections as come: a few
 thousand that say nothing would keep everybody else out. Here the room is bounded, and whoever is slowest to ask leaves
-it first, so that a newcomer is served.
+it first, so that a newcomer is served. Over TLS there is as much room again for those that still shake hands.
 """
 
 from __future__ import annotations
 
 import asyncio
 import asyncio.constants
+import asyncio.sslproto
 import json
 import logging
 import resource
@@ -40,6 +41,7 @@ class Room:
         may_open = settings.max_connections if hard == resource.RLIM_INFINITY else max(hard - OTHER_HANDLES, 1)
         self.limit = min(settings.max_connections, may_open)
         self.asking: dict[GuardedConnection, None] = {}
+        self.shaking: dict[GuardedConnection, asyncio.Transport] = {}
         self.evicted = self.turned_away = 0
 
     def make_place(self) -> bool:
@@ -52,6 +54,14 @@ class Room:
         slowest.transport.abort()
         return True
 
+    def shake(self, connection: GuardedConnection, transport: asyncio.Transport) -> None:
+        """A handshake begins; where there are too many, the one that has taken longest is broken off."""
+        if len(self.shaking) >= self.limit:
+            slowest = next(iter(self.shaking))
+            self.shaking.pop(slowest).abort()
+            self.evicted += 1
+        self.shaking[connection] = transport
+
 
 class GuardedConnection(H11Protocol):
     """One connection. Until the whole of a request is there it may be closed for others' sake."""
@@ -61,6 +71,7 @@ class GuardedConnection(H11Protocol):
     write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.room.shaking.pop(self, None)
         super().connection_made(transport)
         if len(self.connections) > self.room.limit and not self.room.make_place():
             self.say(503, "Too many connections are open. Try again in 1 s.", "Retry-After: 1")
@@ -150,6 +161,24 @@ class GuardedConnection(H11Protocol):
             self.write_timer = None
 
 
+class GuardedHandshake(asyncio.sslproto.SSLProtocol):
+    """TLS of one connection; ours hears of it when the handshake is over."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, app_protocol: Any, *others: Any, **named: Any) -> None:
+        super().__init__(loop, app_protocol, *others, **named)
+        self.guarded = app_protocol if isinstance(app_protocol, GuardedConnection) else None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        if self.guarded is not None:
+            self.guarded.room.shake(self.guarded, transport)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self.guarded is not None:
+            self.guarded.room.shaking.pop(self.guarded, None)
+        super().connection_lost(exc)
+
+
 def guard_connections(settings: DoorSettings) -> None:
     """Have uvicorn, which BentoML starts without asking us, speak to its connections this way.
 
@@ -157,6 +186,7 @@ def guard_connections(settings: DoorSettings) -> None:
     """
     # Over TLS our protocol begins after the handshake, for which asyncio waits a minute and uvicorn names no time.
     asyncio.constants.SSL_HANDSHAKE_TIMEOUT = float(settings.header_timeout_s)
+    vars(asyncio.sslproto)["SSLProtocol"] = GuardedHandshake
     guarded: Any = type("GuardedConnection", (GuardedConnection,), {"room": Room(settings)})
     assert "auto" in uvicorn.config.HTTP_PROTOCOLS, "uvicorn chooses its protocol in another way now"
     uvicorn.config.HTTP_PROTOCOLS["auto"] = guarded
