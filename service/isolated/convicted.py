@@ -24,6 +24,7 @@ class Convicted:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._answers: OrderedDict[bytes, tuple[float, Answer]] = OrderedDict()
+        self._spared: OrderedDict[bytes, None] = OrderedDict()
 
     def find(self, value: Any) -> Answer | None:
         """The answer to a row that is known."""
@@ -44,6 +45,20 @@ class Convicted:
         if len(self._answers) > MOST:
             self._answers.popitem(last=False)
         return answer
+
+    def spare(self, value: Any) -> bool:
+        """Whether a row of a window that ended a process, for which nobody waits, is let go untried: every other time.
+
+        Who gives up before the patience does, and asks again, would else end a process each time, and never be told.
+        """
+        key = digest_of(value)
+        if key in self._spared:
+            del self._spared[key]
+            return False
+        self._spared[key] = None
+        if len(self._spared) > MOST:
+            self._spared.popitem(last=False)
+        return True
 
 
 def digest_of(value: Any) -> bytes:

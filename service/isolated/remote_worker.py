@@ -48,8 +48,8 @@ class RemoteWorker:
     row stands alone that ends it again. A row over which it ended twice alone is answered with an error, WorkerDied,
     which names the signal. A window that is not answered in time is taken for one that hangs: its process is killed,
     and the row over which that happens again is answered with RowHung. Such rows are remembered and not tried again.
-    All others of the window are answered as ever, and those whose callers have gone are not tried again. Each such
-    event is one line of the log.
+    All others of the window are answered as ever, and those whose callers have gone are not tried again,
+    unless they were spared so before. Each such event is one line of the log.
 
     Args:
         described: the model.
@@ -169,7 +169,9 @@ class RemoteWorker:
             hung = int(isinstance(ended, SlotHung))
             died = int(not hung and len(rows) == 1)
         return [
-            self._try_alone(value, died, hung) if is_wanted(row) else one_error(error_answer(NOBODYS))
+            one_error(error_answer(NOBODYS))
+            if not is_wanted(row) and self._convicted.spare(value)
+            else self._try_alone(value, died, hung)
             for row, value in rows
         ]
 

@@ -151,6 +151,13 @@ def test_a_row_that_nobody_waits_for_any_more_is_not_tried_again() -> None:
     assert slot.asked == [["a", "b", "c"], ["c"]]
 
 
+def test_a_row_whose_callers_always_leave_before_it_hangs_is_found_out_all_the_same() -> None:
+    worker, slot = worker_on(HUNG, HUNG, HUNG)
+    found = [classes(worker.answer(["hang"], lambda row: False)) for _ in range(4)]
+    assert found == [["CallerGone"], ["RowHung"], ["RowHung"], ["RowHung"]]
+    assert slot.asked == [["hang"]] * 3
+
+
 def test_after_an_hour_a_row_at_fault_is_tried_again() -> None:
     now = 0.0
     convicted = Convicted(clock=lambda: now)
