@@ -61,7 +61,7 @@ class Running:
     port: int
     pid: int
 
-    def peak_mb(self) -> float:
+    def held_mb(self) -> float:
         """What all its processes hold now (PSS: shared pages are counted once)."""
         return sum(pss_mb(pid) for pid in group(self.pid))
 

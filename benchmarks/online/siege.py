@@ -100,7 +100,7 @@ def throw_garbage(port: int, count: int) -> str:
 
 def besiege(running: Running, what: str, do: Callable[[], str]) -> list[str]:
     """Do it while a lone caller asks and memory is watched."""
-    before, most, took, wrong = running.peak_mb(), 0.0, list[float](), Counter[int]()
+    before, most, took, wrong = running.held_mb(), 0.0, list[float](), Counter[int]()
     stop, body = threading.Event(), json.dumps(running.side.body("Am I served meanwhile?")).encode()
 
     def ask() -> None:
@@ -109,7 +109,7 @@ def besiege(running: Running, what: str, do: Callable[[], str]) -> list[str]:
             reply = ask_once(running.port, running.side.path, body, timeout_s=10)
             took.append(reply.seconds)
             wrong[reply.status] += reply.status != 200
-            most = max(most, running.peak_mb())
+            most = max(most, running.held_mb())
             stop.wait(0.1)
 
     asker = threading.Thread(target=ask)

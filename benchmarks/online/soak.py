@@ -32,7 +32,7 @@ def watch(running: Running, samples: list[tuple[float, float, int]], stop: threa
     """Seconds since the start, MB and threads, until told to stop."""
     began = time.monotonic()
     while not stop.wait(SAMPLE_S):
-        samples.append((time.monotonic() - began, running.peak_mb(), running.threads()))
+        samples.append((time.monotonic() - began, running.held_mb(), running.threads()))
 
 
 def growth(samples: Sequence[tuple[float, float, int]]) -> tuple[float, int]:

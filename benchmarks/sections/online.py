@@ -123,7 +123,7 @@ def run_round(side: Side, texts: Sequence[str], rate: float, number: int, quick:
         drove(Load(kind="burst", count=BURST, seed=number, timeout_s=20.0))
         time.sleep(1.0)
         found.after_ms = lone_ms()
-        found.memory_mb = running.peak_mb()
+        found.memory_mb = running.held_mb()
         check_ready(running)
     return found
 

@@ -100,10 +100,8 @@ async def embeddings(request: Request) -> Response:
         if not is_unicode(text):
             raise InputRefused(f"input[{position}]: half a surrogate pair is no Unicode; expected text.")
     folder = serving_of(request).models.folder_of(lane.tag)
-    found, tokens = await asyncio.gather(
-        predict_values(request, lane, texts),
-        asyncio.to_thread(count_tokens, folder, lane.spec.max_length, texts),
-    )
+    found = await predict_values(request, lane, texts)
+    tokens = await asyncio.to_thread(count_tokens, folder, lane.spec.max_length, texts)  # not of what was refused
     # An EmbeddingsResponse, which is not made: it would look at every number once more.
     data = [
         {

@@ -23,6 +23,5 @@ NUMPY: Mapping[str, np.dtype[Any]] = {
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
 }
-DATATYPES = (*NUMPY, BYTES)
 #: What a model's configuration calls them.
 CONFIG_TYPES: Mapping[str, str] = {name: f"TYPE_{name}" for name in NUMPY} | {BYTES: "TYPE_STRING"}
