@@ -286,11 +286,11 @@ class Lane:
                 self._fail(slices, error, rows=len(values), seconds=time.monotonic() - begun)
                 tell_window(self.tag, slices, begun=begun, ended=time.monotonic(), answered=None)
             return
-        with self._costing_nobody():  # before its callers hear of it: who asks again at once is foreseen rightly
+        with self._costing_nobody():  # before its callers hear of it: who looks or asks again at once is told rightly
+            self._count(answered)
             self.forecast.learn(values, answered)
         self._deliver(slices, answered.answers, None)
         with self._costing_nobody():
-            self._count(answered)
             tell_window(self.tag, slices, begun=begun, ended=time.monotonic(), answered=answered)
             self.forecast.renew()
 

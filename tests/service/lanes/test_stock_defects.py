@@ -16,7 +16,7 @@ from service.errors import DeadlinePassed, DeadlineUnmeetable, ModelFailed
 from service.lanes.lane import Lane
 from service.lanes.load import LaneLoad
 from tests.service.lanes.queues import make_queue, put, take_all
-from tests.service.lanes.test_lane import alone, hold, run, running_lane, until
+from tests.service.lanes.running import alone, hold, run, running_lane, until
 from tests.service.models import DroppingModel, HeldModel, LetterModel, PoisonModel, RaisingEncoder
 
 TENANT: ContextVar[str] = ContextVar("TENANT", default="nobody's")
