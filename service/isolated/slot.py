@@ -8,6 +8,8 @@ import os
 import pickle
 import signal
 import socket
+import threading
+import time
 from pathlib import Path
 
 from service.isolated.errors import SlotEnded, SlotHung
@@ -18,6 +20,9 @@ from service.supervise.ends import read_end
 HELLO_S = 1.0
 #: Until the supervisor has said how a process ended.
 NOTICE_S = 3.0
+#: For so long a connection is used again: the process closes those over which nothing came for 5 s, which would look
+#: as if it had ended.
+KEPT_S = 2.0
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -44,8 +49,10 @@ class Slot:
     def __init__(self, name: str, path: str, *, ends: Path | None) -> None:
         self.name, self._path, self._ends = name, path, ends
         self._connection: UnixConnection | None = None
+        self._used = 0.0
         self._pid = 0
         self._handle: int | None = None
+        self._handling = threading.Lock()  # a handle's number may be another's as soon as it is closed
 
     @property
     def pid(self) -> int:
@@ -64,20 +71,24 @@ class Slot:
         except (OSError, http.client.HTTPException, EOFError):
             connection.close()
             return None
-        self._connection = connection
+        self._connection, self._used = connection, time.monotonic()
         return said
 
     def ask(self, question: Question, *, patience_s: float) -> Said:
-        """Ask the process that said hello; blocks.
+        """Ask the process that said hello, or another that took its place in a pause; blocks.
 
         Raises:
-            SlotEnded: it ended, or another runs there by now.
+            SlotEnded: it ended.
             SlotHung: it did not answer in time, and was killed.
         """
         connection = self._connection
-        if connection is None or connection.sock is None:
+        if connection is None:
             raise SlotEnded(self._pid, how="is not connected")
-        connection.sock.settimeout(patience_s)
+        if time.monotonic() - self._used > KEPT_S:
+            connection.close()  # the request opens it again
+        connection.timeout = patience_s
+        if connection.sock is not None:
+            connection.sock.settimeout(patience_s)
         try:
             connection.request("POST", "/", pickle.dumps(question, pickle.HIGHEST_PROTOCOL))
             said: Said = pickle.loads(connection.getresponse().read())
@@ -89,6 +100,7 @@ class Slot:
             self.kill()  # it may be half alive: nobody speaks to it again
             how = "ended" if self._ends is None else read_end(self._ends, pid, within_s=NOTICE_S)
             raise SlotEnded(pid, how=how) from None
+        self._used = time.monotonic()
         return said
 
     def kill(self) -> None:
@@ -101,14 +113,16 @@ class Slot:
 
         The one thing that another thread may do meanwhile.
         """
-        if self._handle is not None:
-            with contextlib.suppress(OSError):
-                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        with self._handling:
+            if self._handle is not None:
+                with contextlib.suppress(OSError):
+                    signal.pidfd_send_signal(self._handle, signal.SIGKILL)
 
     def hang_up(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
+        with self._handling:
+            if self._handle is not None:
+                os.close(self._handle)
+                self._handle = None

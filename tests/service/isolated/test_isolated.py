@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -63,6 +64,14 @@ def test_its_process_killed_again_and_again_every_caller_is_answered_rightly(ser
     assert {reply.status for reply in replies} == {200}
     assert [reply.predictions[0]["label"] for reply in replies] == [answer["label"] for answer in right(texts)]
     assert len(set(killed)) == KILLS
+
+
+def test_after_a_pause_the_same_process_answers(server: Server) -> None:
+    predict(server.port, "deadly", ["before"])
+    pid = model_pid(server, "deadly:1")
+    time.sleep(6.5)  # it closes a connection over which nothing came for 5 s
+    assert predict(server.port, "deadly", ["after"]).predictions == right(["after"])
+    assert model_pid(server, "deadly:1") == pid
 
 
 def test_a_row_that_ends_its_process_is_one_error_that_names_the_signal(server: Server) -> None:
