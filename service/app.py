@@ -28,7 +28,7 @@ from service.routes import OPERATIONS, Ours, make_app
 from service.settings import read_settings
 from service.supervise.arbiter import supervise_orderly
 from service.supervise.refusal import CannotServe
-from service.supervise.worker import end_with_supervisor
+from service.supervise.worker import work_for_supervisor
 
 # The one place that reads the environment at import: BentoML wants a service's models and variables when its class is
 # made, and checks them before it starts a process.
@@ -69,7 +69,7 @@ class Tandem:
     def __init__(self) -> None:
         from service.serving import Serving  # the arithmetic belongs to the worker, not to its supervisor
 
-        end_with_supervisor(os.environ)
+        work_for_supervisor(os.environ)
         logging.getLogger("bentoml.serve").setLevel(logging.WARNING)  # what else it says, we say better
         refuse_public_sockets(SETTINGS.door)
         raise_handle_limit(SETTINGS.door)

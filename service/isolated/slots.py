@@ -13,7 +13,7 @@ import bentoml
 from service.isolated.errors import NotPrivate
 from service.isolated.seat_app import SeatApp
 from service.settings import Settings
-from service.supervise.worker import end_with_supervisor
+from service.supervise.worker import work_for_supervisor
 
 Gateway = TypeVar("Gateway", bound=type)
 
@@ -62,7 +62,7 @@ class Slot:
     """A process for one model. It is asked by the gateway alone, over a private socket."""
 
     def __init__(self) -> None:
-        end_with_supervisor(os.environ)
+        work_for_supervisor(os.environ)
         # Told to end, a server answers what it has begun, and for that it needs its models: who ends these is the
         # supervisor, once the gateway has ended.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

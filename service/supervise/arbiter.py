@@ -22,7 +22,7 @@ from typing import Any
 
 from service.supervise.ends import VARIABLE, describe_end, write_end
 from service.supervise.settings import SuperviseSettings
-from service.supervise.worker import SUPERVISOR
+from service.supervise.worker import describe_supervisor
 
 log = logging.getLogger("bentoml.tandem")
 
@@ -99,7 +99,7 @@ def make_arbiter(watchers: list[Any], settings: SuperviseSettings, **options: An
 
     folder = Path(tempfile.mkdtemp(prefix="tandem-"))  # 0700: nobody else commands
     for watcher in watchers:
-        watcher.env = {**(watcher.env or {}), VARIABLE: str(folder), SUPERVISOR: str(os.getpid())}
+        watcher.env = {**(watcher.env or {}), VARIABLE: str(folder), **describe_supervisor()}
         is_entry = watcher.name == ENTRY
         watcher.graceful_timeout = settings.stop_timeout_s if is_entry else REST_S
         watcher.stop_signal = signal.SIGTERM if is_entry else signal.SIGKILL  # what the rest holds can be had again

@@ -1,4 +1,4 @@
-"""What a worker process does for its supervisor's sake: it does not outlive it."""
+"""What a worker process does for its supervisor's sake: it does not outlive it, and works in the same folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,21 @@ from collections.abc import Mapping
 
 #: Holds the supervisor's process id, in the environment of its processes.
 SUPERVISOR = "TANDEM_SUPERVISOR"
+#: Holds the folder in which the supervisor was started: BentoML starts its processes in the one that holds the rooms.
+FOLDER = "TANDEM_FOLDER"
 PR_SET_PDEATHSIG = 1
+
+
+def describe_supervisor() -> dict[str, str]:
+    """What this process, a supervisor, tells its own by their environment."""
+    return {SUPERVISOR: str(os.getpid()), FOLDER: os.getcwd()}
+
+
+def work_for_supervisor(environ: Mapping[str, str]) -> None:
+    """End with the supervisor, and mean by a place without a scheme what was meant where it was started."""
+    end_with_supervisor(environ)
+    if folder := environ.get(FOLDER):
+        os.chdir(folder)
 
 
 def end_with_supervisor(environ: Mapping[str, str]) -> None:

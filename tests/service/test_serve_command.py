@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import signal
 import socket
@@ -12,13 +13,15 @@ from pathlib import Path
 
 import click
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from models.locate import zoo_folders
 from service.cli.listen import check_certificate
 from service.cli.serve import serve
 from service.settings import ALL_SETTINGS
-from tests.service.client import Connection, predict, predict_body
+from tests.service.client import Connection, ask, predict, predict_body
 from tests.service.processes import is_gone, listening_ports, processes_of, wait_until
 from tests.service.server import ROOT, Server, environment, serving, tandem_command
 
@@ -39,6 +42,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_it_serves_a_folder_named_from_where_it_is_called(server: Server) -> None:
     reply = predict(server.port, "vowels-bilstm", [[[0.1] * 12] * 5])
     assert "label" in reply.predictions[0]
+
+
+def test_a_jobs_places_are_those_of_the_folder_where_it_is_called(server: Server) -> None:
+    folder = server.log.parent
+    (folder / "in").mkdir()
+    pq.write_table(pa.table({"id": [1, 2], "sequence": [[[0.1] * 12] * 5] * 2}), folder / "in" / "a.parquet")
+    spec = {"model": "vowels-bilstm", "input": "in/", "output": "out/"}
+    reply = ask(server.port, "POST", "/jobs", json.dumps(spec).encode())
+    assert reply.status == 201, reply.body
+    job = str(reply.content["id"])
+    wait_until(lambda: server.get(f"/jobs/{job}").content["status"] == "done", "the job's end")
+    assert list((folder / "out").glob("**/*.parquet"))
 
 
 def test_it_says_once_where_it_answers(server: Server) -> None:
