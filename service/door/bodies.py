@@ -61,13 +61,13 @@ class Body:
 
     def __init__(self, bodies: Bodies, receive: Receive, limit_bytes: int, unpack: Decompressor | None) -> None:
         self._bodies, self._receive, self._limit, self._unpack = bodies, receive, limit_bytes, unpack
-        self.held_bytes, self._complete, self._dawdles = 0, False, False
+        self.held_bytes, self._complete, self._is_stream = 0, False, False
         self._came, self._waited_s = 0, 0.0  # since its speed was last looked at
 
     async def receive(self) -> Message:
         if self._complete:
             return await self._receive()
-        message = await (self._receive() if self._dawdles else self._receive_in_time())
+        message = await (self._receive() if self._is_stream else self._receive_in_time())
         if message["type"] != "http.request":
             self._complete = True
             return message
@@ -75,7 +75,7 @@ class Body:
         self._complete = not message.get("more_body", False)
         if self._unpack is not None:
             data = self._unpack.feed(data, last=self._complete)
-        self.hold(len(data))
+        (self.hold_among_all if self._is_stream else self.hold)(len(data))
         return {"type": "http.request", "body": data, "more_body": not self._complete}
 
     def let_go(self, size: int) -> None:
@@ -83,9 +83,9 @@ class Body:
         self.held_bytes -= size
         self._bodies.held_bytes -= size
 
-    def may_dawdle(self) -> None:
-        """Whoever reads this body has a rule of his own for senders who are slow."""
-        self._dawdles = True
+    def read_as_stream(self) -> None:
+        """Whoever reads this body has rules of his own for senders who are slow, and for how much he keeps of it."""
+        self._is_stream = True
 
     def close(self) -> None:
         """The request is over, and with it what it held."""
@@ -105,8 +105,8 @@ class Body:
         self.held_bytes += size
         self._bodies.held_bytes += size
 
-    def hold_unpacked(self, size: int) -> None:
-        """Count what the body was unpacked to: it is bounded by what all bodies together may take.
+    def hold_among_all(self, size: int) -> None:
+        """Count what may be more than a body, such as what one unpacks to: all of them together bound it.
 
         Raises:
             BodiesFull: it is too much.

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from models.spec import InputColumn
 from service.disconnect import while_connected
-from service.door.bodies import Body
+from service.door.fetch.fetcher import Room
 from service.serving import serving_of
 
 
@@ -21,16 +21,33 @@ async def fetch_rows(request: Request, column: InputColumn, rows: Sequence[Any])
     Raises:
         ServiceError: there is no room for what was read, or the caller has gone.
     """
-    fetcher = serving_of(request).fetcher
-    if column.kind != "image" or not fetcher.allowed:
+    named = uris_of(request, column, rows)
+    if not named:
         return rows
-    uris = {position: uri for position, row in enumerate(rows) if (uri := uri_of(column.name, row)) is not None}
-    if not uris:
-        return rows
-    body: Body = request.scope["tandem.body"]
-    found = await while_connected(request, fetcher.fetch_all(list(uris.values()), body))
-    fetched = dict(zip(uris, found, strict=True))
+    return await while_connected(request, fetch_named(request, named, rows, request.scope["tandem.body"]))
+
+
+async def fetch_named(request: Request, named: Mapping[int, str], rows: Sequence[Any], room: Room) -> Sequence[Any]:
+    """The same for whoever sees to it himself that the caller is still there, of rows that name these addresses.
+
+    Raises:
+        ServiceError: what the room says.
+    """
+    found = await serving_of(request).fetcher.fetch_all(list(named.values()), room)
+    fetched = dict(zip(named, found, strict=True))
     return [fetched.get(position, row) for position, row in enumerate(rows)]
+
+
+def may_name(request: Request, column: InputColumn) -> bool:
+    """Whether rows may name addresses at all."""
+    return column.kind == "image" and bool(serving_of(request).fetcher.allowed)
+
+
+def uris_of(request: Request, column: InputColumn, rows: Sequence[Any]) -> dict[int, str]:
+    """The addresses that rows name, by their positions."""
+    if not may_name(request, column):
+        return {}
+    return {position: uri for position, row in enumerate(rows) if (uri := uri_of(column.name, row)) is not None}
 
 
 def uri_of(column: str, row: Any) -> str | None:

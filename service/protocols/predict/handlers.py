@@ -70,7 +70,7 @@ async def unpack(
 
     async with serving.unpacking:
         table, values = await asyncio.to_thread(read)
-        request.scope["tandem.body"].hold_unpacked(spelled_bytes(table))
+        request.scope["tandem.body"].hold_among_all(spelled_bytes(table))
     return table, values
 
 
@@ -125,7 +125,8 @@ OPERATIONS = (
                           content={JSON: BodyProblems}),
             404: Answered(description="A model that is not served here", content=REFUSED),
             406: Answered(description="Accept names nothing that can be given", content=REFUSED),
-            408: Answered(description="The body came too slowly", content=REFUSED),
+            408: Answered(description="The body came too slowly, or lines ended before their first answer",
+                          content=REFUSED),
             409: Answered(description="Address and body name different models", content=REFUSED),
             413: Answered(description="A body or a number of rows beyond the limit", content=REFUSED),
             415: Answered(description="A body of a kind that is not read here", content=REFUSED),

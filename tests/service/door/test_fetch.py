@@ -7,12 +7,14 @@ import base64
 import http.server
 import io
 import ipaddress
+import json
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from PIL import Image
 
@@ -276,7 +278,11 @@ def test_a_served_model_reads_images_from_the_list_and_each_fault_costs_its_own_
                 {"image": prefix + "x.png"},
             ]
             found = predict(server.port, "fashion-resnet", rows).predictions
+            lines = b"".join(json.dumps(row).encode() + b"\n" for row in rows * 2)
+            url = f"http://127.0.0.1:{server.port}/predict?model=fashion-resnet"
+            reply = httpx.post(url, content=lines, headers={"Content-Type": "application/x-ndjson"}, timeout=30)
         web.shutdown()
+    assert [json.loads(line) for line in reply.text.splitlines()] == found * 2
     assert found[0] == found[1] == found[2]
     assert [row.get("error", {}).get("class") for row in found] == [
         None, None, None, "RefusedUri", "RefusedUri", "UndecodableImage",

@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,8 +18,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from starlette.requests import Request
 
+from service.door.bodies import Bodies
+from service.door.settings import DoorSettings
 from service.protocols.predict.errors import StreamsFull, TableTooLarge, TableUnreadable
+from service.protocols.predict.incoming import Incoming
 from service.protocols.predict.media import ARROW_FILE, ARROW_STREAM, JSON, LINES, PARQUET, TABLES
 from service.protocols.predict.streams import SLOW_S, Stream, Streams
 from service.protocols.predict.tables import read_table, write_table
@@ -230,6 +235,51 @@ def test_a_stream_may_be_longer_than_a_body(server: Server) -> None:
         assert "error" not in reply.text
 
 
+def test_what_goes_wrong_before_the_first_answer_is_told_by_the_status(server: Server) -> None:
+    url = f"http://127.0.0.1:{server.port}/predict?model=letters"
+    headers = {"Content-Type": LINES, "X-Request-Timeout": "1e-9"}
+    reply = httpx.post(url, content=b'"apple"\n"zebra"\n', headers=headers)
+    assert (reply.status_code, reply.json()["error"][:27]) == (503, "letters:1 cannot answer wit")
+    assert int(reply.headers["retry-after"]) >= 1
+    assert post(server, b'"' + b"x" * 2 * LINE_LIMIT, LINES).status_code == 413
+    assert httpx.post(url, content=unfinished(), headers={"Content-Type": LINES}, timeout=30).status_code == 408
+
+
+def unfinished() -> Iterator[bytes]:
+    yield b'"apple'
+    time.sleep(4)  # 3 s of silence are borne
+    yield b'"\n'
+
+
+def test_blank_lines_are_no_rows(server: Server) -> None:
+    reply = post(server, b'\n"apple"\n  \r\n\n{}\n\n', LINES)
+    assert [("label" in json.loads(line)) for line in reply.text.splitlines()] == [True, False]
+    assert (post(server, b"\n\n", LINES).status_code, post(server, b"\n", LINES).text) == (200, "")
+
+
+def test_lines_count_among_the_bodies_until_they_are_taken() -> None:
+    async def check() -> None:
+        pieces = [b'"a"\n\n"b', b'"\n', b'"cccc', b'c"']
+
+        async def receive() -> dict[str, Any]:
+            if not pieces:
+                return {"type": "http.disconnect"}
+            return {"type": "http.request", "body": pieces.pop(0), "more_body": len(pieces) > 0}
+
+        bodies = Bodies(DoorSettings.read({}))
+        scope: dict[str, Any] = {"type": "http", "headers": []}
+        body = scope["tandem.body"] = bodies.open(scope, {}, receive, limit_bytes=None)
+        incoming = Incoming(Request(scope, body.receive), Stream(), silent_s=5, max_bytes=MIB)
+        await incoming.gone.wait()
+        assert bodies.held_bytes == len(b'"a"\n"b"\n"ccccc"')
+        assert await incoming.take(2) == ["a", "b"]
+        assert bodies.held_bytes == len(b'"ccccc"')
+        assert (await incoming.take(2))[0] == "ccccc"
+        assert bodies.held_bytes == 0
+
+    asyncio.run(check())
+
+
 def test_a_line_without_an_end_ends_its_stream_with_a_word(server: Server) -> None:
     async def check() -> None:
         async with Talk(server) as stream:
@@ -258,7 +308,8 @@ def test_who_leaves_frees_his_place_at_once(server: Server) -> None:
 def test_a_stream_whose_sender_is_silent_is_ended_with_a_word(server: Server) -> None:
     async def check() -> None:
         async with Talk(server) as stream:
-            stream.say(b'"unfinished')
+            stream.say(b'"apple"\n"unfinished')
+            assert (await stream.hear())["label"] == "early"
             assert "nothing came for 3 s" in (await stream.hear())["error"]
 
     talk(check)
