@@ -119,12 +119,11 @@ class RemoteWorker:
             ModelRaised: the model's own code raised, and no row could be singled out.
             LaneClosed: the worker was closed meanwhile.
         """
-        begun = time.monotonic()
         known = [self._convicted.find(value) for value in values]
         rest = [row for row, answer in enumerate(known) if answer is None]
         with self._asking:
             parts = self._try([(row, values[row]) for row in rest], is_wanted) if rest else []
-        answered = join(parts, seconds=time.monotonic() - begun)
+        answered = join(parts)
         return answered if len(rest) == len(values) else with_errors(answered, known)
 
     def close(self) -> None:
@@ -207,10 +206,11 @@ class RemoteWorker:
         assert isinstance(reply, Reply)
         if len(reply.answered.answers) != len(values):  # before its answers are joined with others'
             raise PredictionMismatch(self.tag, given=len(values), got=len(reply.answered.answers))
-        self._took_s.append(time.monotonic() - begun)
+        seconds = time.monotonic() - begun  # without what a process that ended took: no row to come takes that
+        self._took_s.append(seconds)
         if reply.known is not None:
             self._learn(reply.known)
-        return reply.answered
+        return dataclasses.replace(reply.answered, seconds=seconds)
 
     def _say(self, question: Question, patience_s: float) -> Said:
         said = self._owned.ask(question, patience_s=patience_s)
@@ -294,7 +294,7 @@ def one_error(answer: Answer) -> Answered:
     )
 
 
-def join(parts: Sequence[Answered], *, seconds: float) -> Answered:
+def join(parts: Sequence[Answered]) -> Answered:
     """Parts of a window, in order, as one."""
     stats = WindowStats()
     for part in parts:
@@ -306,7 +306,7 @@ def join(parts: Sequence[Answered], *, seconds: float) -> Answered:
         stats=stats,
         encode_s=sum(part.encode_s for part in parts),
         compute_s=sum(part.compute_s for part in parts),
-        seconds=seconds,
+        seconds=sum(part.seconds for part in parts),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
@@ -54,7 +55,7 @@ class ScriptedSlot:
 
     def __init__(self, script: Script) -> None:
         self.script, self.asked, self.comes_back = script, [], True  # type: ignore[var-annotated]
-        self.patience_s = 0.0
+        self.patience_s, self.hang_s = 0.0, 0.0
 
     def hello(self) -> Hello | None:
         return Hello(pid=7, busy=False) if self.comes_back else None
@@ -77,6 +78,7 @@ class ScriptedSlot:
                     if isinstance(error, NotHere):
                         return error
                     if isinstance(error, SlotEnded):
+                        time.sleep(self.hang_s)
                         raise error
                     return Raised(kind=type(error).__name__, message=str(error), is_model_error=False)
                 answered = Answered(
@@ -134,6 +136,14 @@ def test_a_row_that_hung_alone_after_its_window_did_is_at_fault() -> None:
 def test_after_a_window_that_hung_one_end_convicts_nobody() -> None:
     worker, _ = worker_on(HUNG, SEGFAULT)
     assert classes(worker.answer(["a", "b"])) == [None, None]
+
+
+def test_what_a_process_that_ended_took_is_not_expected_of_the_next_rows() -> None:
+    worker, slot = worker_on(HUNG, None)
+    slot.hang_s = 0.3
+    answered = worker.answer(["a"])
+    assert classes(answered) == [None]
+    assert answered.seconds < slot.hang_s
 
 
 def test_a_row_at_fault_is_not_tried_again() -> None:
