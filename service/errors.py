@@ -71,8 +71,8 @@ class UnknownModel(ServiceError):
 
     def __init__(self, name: str, *, known: Sequence[str]) -> None:
         super().__init__(
-            f"model: {name[:200]!r} is not served here; known: {', '.join(known)}. "
-            "A server is told its models by TANDEM_MODELS=name,name."
+            f"model: {name[:200]!r} is not served here; known: {', '.join(known) or 'none'}. "
+            "POST /models/load loads another; which ones the server starts with is said by tandem serve NAME NAME."
         )
         self.name, self.known = name, tuple(known)
 
@@ -169,7 +169,7 @@ class DeadlineUnmeetable(ServiceError):
     def __init__(self, model: str, *, wait_s: float, timeout_s: float) -> None:
         self.retry_after_s = max(1, math.ceil(wait_s - timeout_s))
         super().__init__(
-            f"{model} cannot answer within {timeout_s:g} s (X-Request-Timeout): it would take about {wait_s:.2f} s. "
+            f"{model} cannot answer within the {timeout_s:g} s that you wait: it would take about {wait_s:.2g} s. "
             f"Try again in {self.retry_after_s} s, or allow more."
         )
         self.model, self.wait_s, self.timeout_s = model, wait_s, timeout_s
@@ -185,7 +185,7 @@ class DeadlinePassed(ServiceError):
     status = 504
 
     def __init__(self, model: str, *, timeout_s: float) -> None:
-        super().__init__(f"{model} has not answered within the {timeout_s:g} s of X-Request-Timeout.")
+        super().__init__(f"{model} has not answered within the {timeout_s:g} s that you wait.")
         self.model, self.timeout_s = model, timeout_s
 
 

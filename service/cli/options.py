@@ -39,10 +39,16 @@ def setting_options(settings: Iterable[Setting[Any]]) -> list[click.Parameter]:
 
 
 def make_option(setting: Setting[Any]) -> SettingOption:
-    help_text = f"{setting.help} [{setting.variable}]"
+    help_text = f"{setting.help}{default_of(setting)} [{setting.variable}]"
     if not setting.metavar:
         return SettingOption([setting.flag], is_flag=True, default=None, help=help_text)
     return SettingOption([setting.flag], type=SettingType(setting), metavar=setting.metavar, help=help_text)
+
+
+def default_of(setting: Setting[Any]) -> str:
+    """What is the case where nothing is said, unless the setting's own words tell."""
+    is_plain = isinstance(setting.default, str | int | float) and not isinstance(setting.default, bool)
+    return f" Default: {setting.default}." if is_plain and "Default:" not in setting.help else ""
 
 
 def store_setting(setting: Setting[Any], said: str | bool | None, environ: MutableMapping[str, str]) -> None:

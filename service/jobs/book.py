@@ -61,12 +61,19 @@ class Book:
         with self._writing() as book:
             if (found := find_same(book, record.owner, record.key, record.asked)) is not None:
                 return found, False
-            (waiting,) = book.execute("SELECT count(*) FROM jobs WHERE status = 'queued'").fetchone()
-            if waiting >= most_waiting:
-                raise JobsBusy(f"{waiting} jobs wait already, and no more may.", retry_after_s=60)
+            check_room(book, most_waiting)
             values = [to_column(name, getattr(record, name)) for name in COLUMNS]
             book.execute(f"INSERT INTO jobs VALUES ({', '.join('?' * len(COLUMNS))})", values)
         return record, True
+
+    def check_room(self, most_waiting: int) -> None:
+        """Whether one more may wait.
+
+        Raises:
+            JobsBusy: too many do.
+        """
+        with self._reading() as book:
+            check_room(book, most_waiting)
 
     def find_same(self, owner: str, key: str | None, asked: str) -> JobRecord | None:
         """The job that its owner submitted with this Idempotency-Key before.
@@ -134,6 +141,12 @@ class Book:
         book = sqlite3.connect(f"{self._path.as_uri()}?mode=rw", uri=True, timeout=BUSY_S, isolation_level=None)
         book.execute("PRAGMA synchronous = FULL")
         return book
+
+
+def check_room(book: sqlite3.Connection, most_waiting: int) -> None:
+    (waiting,) = book.execute("SELECT count(*) FROM jobs WHERE status = 'queued'").fetchone()
+    if waiting >= most_waiting:
+        raise JobsBusy(f"{waiting} jobs wait already, and no more may.", retry_after_s=60)
 
 
 def find_same(book: sqlite3.Connection, owner: str, key: str | None, asked: str) -> JobRecord | None:

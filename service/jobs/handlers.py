@@ -12,6 +12,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
+from service.disconnect import while_connected
 from service.door.access import still_let_in
 from service.errors import RequestInvalid
 from service.jobs.ask_tandem import plan_job, write_report
@@ -59,8 +60,9 @@ async def submit(request: Request) -> Response:
     if (same := await jobs.ask(jobs.book.find_same, owner, key, asked)) is not None:
         return answer_job(same, status=200)
     spec = await asyncio.to_thread(settle_places, spec | {"model": name}, allowed_places(request))
-    async with jobs.planning:
-        planned = await plan_job(jobs.settings.folder, spec)
+    await jobs.ask(jobs.book.check_room, jobs.settings.queue)
+    async with jobs.planning.turn():
+        planned = await while_connected(request, plan_job(jobs.settings.folder, spec))
     record = JobRecord(
         id=new_id(time.time()),
         owner=owner,
@@ -148,14 +150,16 @@ async def watched(request: Request, jobs: Jobs, found: JobRecord) -> AsyncIterat
 async def report(request: Request) -> Response:
     """What the job did, as a page; made when it is first asked for, and kept once the job has ended."""
     jobs = serving_of(request).jobs
+    await request.body()  # behind it comes only that the caller has gone
     found = await find_job(request)
     if found.progress is None:
         raise NoReportYet(found.id, f"it is {found.status}, and nothing of it is planned")
     folder = jobs.keeper.folder_of(found.id)
-    async with jobs.reporting:
-        if not is_fresh(folder / REPORT, found):
+    async with jobs.reporting.turn():
+        if not await asyncio.to_thread(is_fresh, folder / REPORT, found):
+            writing = write_report(folder, found.spec, jobs_folder=jobs.settings.folder)
             try:
-                await write_report(folder, found.spec, jobs_folder=jobs.settings.folder)
+                await while_connected(request, writing)
             except JobRefused as refused:
                 raise NoReportYet(found.id, str(refused)) from None
     return FileResponse(folder / REPORT, media_type="text/html", headers=REPORT_HEADERS)

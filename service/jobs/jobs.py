@@ -12,6 +12,7 @@ from service.errors import ServiceError
 from service.jobs.book import Book
 from service.jobs.keeper import Keeper
 from service.jobs.settings import JobsSettings
+from service.jobs.turns import Turns
 from service.observe.event_metrics import EventMetrics
 
 log = logging.getLogger("bentoml.tandem")
@@ -28,7 +29,7 @@ class Jobs:
         settings: what the operator said.
         events: counts jobs.
         watchers: connections that watch.
-        planning, reporting: whoever holds one may start a process.
+        planning, reporting: whoever has a turn may start a process.
     """
 
     def __init__(self, settings: JobsSettings, events: EventMetrics) -> None:
@@ -36,7 +37,7 @@ class Jobs:
         self.book = Book(settings.folder)
         self.keeper = Keeper(self.book, settings, events)
         self.watchers = 0
-        self.planning, self.reporting = asyncio.Semaphore(MOST_PLANS), asyncio.Semaphore(MOST_REPORTS)
+        self.planning, self.reporting = Turns(MOST_PLANS, "their job's plan"), Turns(MOST_REPORTS, "a report")
         self.is_stopping = False
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="jobs-book")
 

@@ -54,7 +54,7 @@ LATENCY_SLO = Setting[LatencySlo](
 )  # fmt: skip
 MAX_QUEUE_ROWS = Setting[int](
     variable="TANDEM_MAX_QUEUE_ROWS", flag="--max-queue-rows", read=whole_number(1, 1_000_000), default=1024,
-    metavar="N", help="Rows that may wait for one model, and the most that one request may hold.",
+    metavar="N", help="Rows that may wait for one model, and the most of one request (not of lines).",
 )  # fmt: skip
 MAX_WAIT_S = Setting[int](
     variable="TANDEM_MAX_WAIT_S", flag="--max-wait", read=whole_number(1, 3600), default=30, metavar="SECONDS",

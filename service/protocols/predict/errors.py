@@ -77,13 +77,15 @@ class ModelsDiffer(ServiceError):
 
 
 class ColumnMissing(ServiceError):
-    """A table without the column that the model takes."""
+    """A table without the column that the model takes, or with several."""
 
     status = 400
 
     def __init__(self, column: str, *, found: Sequence[str], asked: bool) -> None:
+        many = found.count(column)
+        lacks = f"has {many} columns {column!r}" if many else f"lacks the column {column!r}"
         advice = "" if asked else f" Name it with ?column=: what the model calls {column!r} is then read from there."
-        super().__init__(f"body: lacks the column {column!r}; it has {', '.join(found[:20]) or 'none'}.{advice}")
+        super().__init__(f"body: {lacks}; it has {', '.join(found[:20]) or 'none'}.{advice}")
         self.column, self.found = column, tuple(found)
 
 
