@@ -19,7 +19,7 @@ from service.supervise.ends import read_end
 #: Until a process says hello; one that is being replaced, or whose model holds the interpreter, does not.
 HELLO_S = 1.0
 #: Until the supervisor has said how a process ended.
-NOTICE_S = 3.0
+NOTICE_S = 10.0
 #: For so long a connection is used again: the process closes those over which nothing came for 5 s, which would look
 #: as if it had ended.
 KEPT_S = 2.0
