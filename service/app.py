@@ -14,6 +14,7 @@ import bentoml
 from bentoml.exceptions import BentoMLConfigException
 
 from service.bento import ROOT, models_of_bento
+from service.bento_layers import leave_layers_out
 from service.check import find_problem
 from service.door.audit import check_target
 from service.door.bind import host_of_command, refuse_public, refuse_public_sockets
@@ -37,22 +38,19 @@ try:
 except SettingsInvalid as error:
     raise BentoMLConfigException(str(error)) from None
 supervise_orderly(SETTINGS.supervise)
-
-#: BentoML ends every request after so many seconds. Deadlines are the lanes', so this one is never to be met.
-NEVER_S = 7 * 86400
+leave_layers_out()
 
 #: BentoML's own default is every address of the machine; it is ours in a container only, whose address is nobody's.
 DEFAULT_HOST = "0.0.0.0" if os.environ.get("BENTOML_CONTAINERIZED", "").lower() == "true" else "127.0.0.1"
 
 #: With --isolated: services of a process each, told their models by ours.
-SLOTS = make_slots(SETTINGS, timeout_s=NEVER_S)
+SLOTS = make_slots(SETTINGS)
 
 
 @bentoml.service(
     name="tandem",
     image=describe_image(ROOT, SETTINGS),
     workers=1,
-    traffic={"timeout": NEVER_S},
     http={"host": DEFAULT_HOST},
     # What BentoML says of requests is off: its metrics have a series for each path that anybody ever asked for.
     # Ours are in service/observe/.

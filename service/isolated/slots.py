@@ -20,12 +20,12 @@ Gateway = TypeVar("Gateway", bound=type)
 NAME = "tandem-slot-"
 
 
-def make_slots(settings: Settings, *, timeout_s: int) -> list[Any]:
+def make_slots(settings: Settings) -> list[Any]:
     """The services; none where models are not isolated."""
     if not settings.isolated.on:
         return []
     let_bentos_lack_slots()
-    return [make_slot(number, timeout_s) for number in range(1, len(settings.models) + settings.isolated.spare + 1)]
+    return [make_slot(number) for number in range(1, len(settings.models) + settings.isolated.spare + 1)]
 
 
 def let_bentos_lack_slots() -> None:
@@ -42,12 +42,11 @@ def let_bentos_lack_slots() -> None:
     Service.on_load_bento = on_load_bento
 
 
-def make_slot(number: int, timeout_s: int) -> Any:
+def make_slot(number: int) -> Any:
     """One service, which is one process."""
     slot = bentoml.service(
         name=f"{NAME}{number}",
         workers=1,
-        traffic={"timeout": timeout_s},
         # BentoML closes a connection after 100 requests or 300 s, under those that are in flight.
         runner_connection={"max_requests": 10**9, "max_age": 1e9},
         logging={"access": {"enabled": False}},
