@@ -3,7 +3,7 @@
     python -m benchmarks.online.beside --rounds 3
 
 The server has every core. Interactive requests come at --rate a second. Prints a table: p50 and p99 without and with
-the job, and how much of the processors' idle time the job took.
+the job, and how much of the processors' idle time the job took. Ends with 1 where that is more, or less, than asked.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import statistics
+import sys
 import tempfile
 import time
 import urllib.request
@@ -29,6 +30,8 @@ from benchmarks.online.side import serving
 from benchmarks.prepare import prepare_models
 
 ROWS, JOB_ROWS, STEP_S = 1200, 4800, 30.0
+#: The p99 that a job may cost, and the least of the idle time that it is to take.
+MOST_TIMES, MOST_MORE_MS, LEAST_SHARE = 1.1, 20.0, 0.7
 
 
 def call(port: int, method: str, path: str, body: Any = None) -> Any:
@@ -92,6 +95,9 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     middle = [statistics.median(line[column] for line in found) for column in range(5)]
     print(f"| median of {len(found)} | " + " | ".join(f"{value:.1f}" for value in middle[:4]) + f" | {middle[4]:.0%} |")
+
+    _, _, p99, p99_beside, share = middle
+    sys.exit(p99_beside > MOST_TIMES * p99 + MOST_MORE_MS or share < LEAST_SHARE)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 
 A body of 1 GB, so many slow connections, garbage on the socket; to a server that this starts, on 127.0.0.1. Prints a
 table: what was done, what came of it, the server's memory before and at most meanwhile, and how a lone caller fared.
+Ends with 1 where memory grew by more than the bodies may take, or the lone caller was not always answered.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import random
 import resource
 import socket
 import statistics
+import sys
 import threading
 import time
 from collections import Counter
@@ -27,6 +29,8 @@ from benchmarks.online.side import Running, serving
 from benchmarks.prepare import prepare_models
 
 GB = 1 << 30
+#: What all bodies together may take (--max-bodies-mb), and what so many connections do.
+MOST_MORE_MB = 512
 
 
 def send_gigabyte(port: int, *, announced: bool) -> str:
@@ -98,7 +102,7 @@ def throw_garbage(port: int, count: int) -> str:
     return ", ".join(f"{number} x {what}" for what, number in outcomes.most_common())
 
 
-def besiege(running: Running, what: str, do: Callable[[], str]) -> list[str]:
+def besiege(running: Running, what: str, do: Callable[[], str]) -> tuple[list[str], bool]:
     """Do it while a lone caller asks and memory is watched."""
     before, most, took, wrong = running.held_mb(), 0.0, list[float](), Counter[int]()
     stop, body = threading.Event(), json.dumps(running.side.body("Am I served meanwhile?")).encode()
@@ -123,7 +127,7 @@ def besiege(running: Running, what: str, do: Callable[[], str]) -> list[str]:
     failed = {status: number for status, number in wrong.items() if number}
     fared = f"{len(took)} asked, {failed or 'all answered'}, p50 {statistics.median(took) * 1000:.0f} ms"
     fared += f", worst {max(took):.2f} s"
-    return [what, came, f"{before:.0f} -> {most:.0f}", fared]
+    return [what, came, f"{before:.0f} -> {most:.0f}", fared], not failed and most - before < MOST_MORE_MB
 
 
 def run(coroutine: Coroutine[Any, Any, str]) -> str:
@@ -140,15 +144,16 @@ def main() -> None:
     prepare_models(lambda what: print(what, flush=True))
     with serving(tandem(TANDEM, "onnx"), (0, 1)) as running:
         port, count = running.port, options.connections
-        lines = [
+        sieges = [
             besiege(running, "a body of 1 GB, announced", lambda: send_gigabyte(port, announced=True)),
             besiege(running, "a body of 1 GB in chunks", lambda: send_gigabyte(port, announced=False)),
             besiege(running, "garbage on the socket, 300 times", lambda: throw_garbage(port, 300)),
             besiege(running, f"{count} slow connections", lambda: run(open_slowly(port, count, options.seconds))),
         ]
     print("| what | what came of it | MB before -> at most | a lone caller meanwhile |\n|---|---|---|---|")
-    for line in lines:
+    for line, _ in sieges:
         print("| " + " | ".join(line) + " |")
+    sys.exit(not all(stood for _, stood in sieges))
 
 
 if __name__ == "__main__":
