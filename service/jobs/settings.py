@@ -40,6 +40,11 @@ def default_memory(at_once: int) -> str:
     return f"{known[1] // 2 // max(at_once, 1) // 1_000_000}MB" if known else ""
 
 
+def default_threads(priority: str) -> int:
+    """All processors where a job gives way on each of them; else one is left to requests."""
+    return count_processors() if priority == "idle" else max(count_processors() - 1, 1)
+
+
 DIR = Setting[str](
     variable="TANDEM_JOBS_DIR", flag="--jobs-dir", read=str, default="", metavar="FOLDER",
     help="Where jobs are kept, on a local disk. Default: tandem/jobs in the user's state folder.",
@@ -54,7 +59,8 @@ QUEUE = Setting[int](
 )  # fmt: skip
 JOB_THREADS = Setting[int](
     variable="TANDEM_JOBS_THREADS", flag="--jobs-threads", read=whole_number(1, 1024), default=0, metavar="N",
-    help="Threads of the arithmetic of one job. Default: the cores but one, of those the container may use.",
+    help="Threads of the arithmetic of one job. Default: as many as there are cores that the container may use; one "
+    "fewer with --jobs-priority equal.",
 )  # fmt: skip
 MEMORY = Setting[str](
     variable="TANDEM_JOBS_MEMORY", flag="--jobs-memory", read=read_size, default="", metavar="SIZE",
@@ -108,7 +114,7 @@ class JobsSettings:
             folder=Path(DIR.of(environ) or Path(state) / "tandem" / "jobs").expanduser().absolute(),
             at_once=AT_ONCE.of(environ),
             queue=QUEUE.of(environ),
-            threads=JOB_THREADS.of(environ) or max(count_processors() - 1, 1),
+            threads=JOB_THREADS.of(environ) or default_threads(PRIORITY.of(environ)),
             priority=PRIORITY.of(environ),
             memory=MEMORY.of(environ) or default_memory(AT_ONCE.of(environ)),
             allow=ALLOW.of(environ),

@@ -16,3 +16,12 @@ def test_jobs_hold_half_of_the_machines_memory_together_unless_told(monkeypatch:
     assert JobsSettings.read({"TANDEM_JOBS_MEMORY": "1.5GB"}).memory == "1.5GB"
     monkeypatch.setattr(settings, "free_memory", lambda: None)
     assert JobsSettings.read({}).memory == ""
+
+
+def test_a_job_that_gives_way_takes_every_processor_and_one_that_does_not_leaves_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settings, "count_processors", lambda: 8)
+    assert JobsSettings.read({}).threads == 8
+    assert JobsSettings.read({"TANDEM_JOBS_PRIORITY": "equal"}).threads == 7
+    assert JobsSettings.read({"TANDEM_JOBS_THREADS": "2"}).threads == 2
