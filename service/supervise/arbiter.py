@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import signal
 import socket
@@ -104,6 +105,7 @@ def make_arbiter(watchers: list[Any], settings: SuperviseSettings, **options: An
         watcher.stop_signal = signal.SIGTERM if is_entry else signal.SIGKILL  # what the rest holds can be had again
         watcher.respawn = watcher.respawn or not is_entry
         watcher.reap_process = told_of_ends(watcher, folder)
+        watcher.manage_processes = reaping_first(watcher)
     arbiter = OrderlyArbiter(folder)
     arbiter.exit_stack.callback(shutil.rmtree, folder, ignore_errors=True)
     return arbiter
@@ -123,3 +125,21 @@ def told_of_ends(watcher: Any, folder: Path) -> Callable[..., Any]:
         return forget(pid, status)
 
     return reap_process
+
+
+def reaping_first(watcher: Any) -> Callable[..., Any]:
+    """The watcher's own way to replace what is missing, behind telling of what has ended.
+
+    Of a process that ends between circus's own look for such and this one, it would forget how it ended.
+    """
+    replace_missing: Callable[..., Any] = watcher.manage_processes
+
+    def manage_processes() -> Any:
+        for pid in list(watcher.processes):
+            with contextlib.suppress(ChildProcessError):
+                ended, status = os.waitpid(pid, os.WNOHANG)
+                if ended:
+                    watcher.reap_process(pid, status)
+        return replace_missing()
+
+    return manage_processes
