@@ -19,6 +19,9 @@ from service.lanes.request import Request, Slice, Window
 PROMISE = 0.85
 #: What a window may take, as parts of the goal: at least, at most, and where it holds only what is not promised.
 WINDOW_LEAST, WINDOW_MOST, SPARE_WINDOW = 0.1, 0.25, 0.1
+#: What a newcomer may wait for all the same, as a part of the goal, while fewer than CROWDED of some REMEMBERED before
+#: him would have had to wait longer than they are promised.
+STRETCH, CROWDED, REMEMBERED = 0.9, 0.05, 300
 #: What of the time is left for large requests while any waits: newcomers are promised so much less.
 RESERVE = 0.2
 
@@ -75,6 +78,7 @@ class LaneQueue:
         self._promised_s = 0.0
         self._large: deque[Request] = deque()
         self._background: deque[Request] = deque()
+        self._crowded = 0.0
         self._changed = threading.Condition()
         self._running: tuple[Window, float] | None = None
         self.gathering = False
@@ -184,11 +188,24 @@ class LaneQueue:
         wait_s = self._running_left_s(now) + self._windows_s(before_s + own_s)
         if timeout_s < wait_s:
             return self._refuse_deadline(wait_s, timeout_s)
+        limit_s = self._stretch(limit_s, wait_s)
         if wait_s > limit_s and not self._is_idle:
             return Refusal(reason="predicted_wait", wait_s=wait_s, limit_s=limit_s)
         if not is_last and self._least_slack_s(now, after=request.due) < own_s:
             return Refusal(reason="predicted_wait", wait_s=wait_s, limit_s=limit_s)
         return None
+
+    def _stretch(self, limit_s: float, wait_s: float) -> float:
+        """How long a newcomer may wait: for more than is promised, where the queue is full only for a moment.
+
+        Long rows come in clumps at half of capacity, too. Who is let in on top of one is nearly always in time, and
+        nobody is late for him; refused, he would have no answer at all. But where one in some keeps finding a full
+        queue, all of them would be answered at the edge of the goal, and too many beyond it.
+        """
+        self._crowded += ((wait_s > limit_s) - self._crowded) / REMEMBERED
+        if self._crowded >= CROWDED:
+            return limit_s
+        return max(STRETCH * self.slo_s - 2 * self._forecast.lag_s, limit_s)
 
     def _is_full(self, request: Request, is_large: bool) -> bool:
         """Whether so many of its kind wait that it finds no room."""

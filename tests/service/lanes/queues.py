@@ -71,6 +71,14 @@ def put(
     return request, queue.put(request)
 
 
+def fill(queue: Queue) -> int:
+    """Put one request after another until one is refused; how many were let in."""
+    let_in = 0
+    while put(queue)[1] is None:
+        let_in += 1
+    return let_in
+
+
 def take_all(queue: Queue) -> list[Window]:
     """What the thread takes, window after window, until nothing waits."""
     queue.release()
