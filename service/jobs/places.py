@@ -35,12 +35,13 @@ def settle_place(name: str, place: str, allowed: Sequence[str]) -> str:
     """One place in full."""
     if ".." in place.replace("\\", "/").split("/"):
         raise JobRefused(f"{name}: {place[:200]!r} has '..' in it; write the place itself.")
+    said = place
     if not place.startswith("s3://"):
         place = local_place(name, place)
     if not any(is_below(place, prefix) for prefix in allowed):
         where = ", ".join(allowed) or "nowhere"
         raise JobForbidden(
-            f"{name}: jobs of this server read and write {where}, found {place[:200]!r}. Whoever runs it says more "
+            f"{name}: jobs of this server read and write {where}, found {said[:200]!r}. Whoever runs it says more "
             "with --jobs-allow."
         )
     return place

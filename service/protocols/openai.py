@@ -94,6 +94,7 @@ async def embeddings(request: Request) -> Response:
     lane = find_lane(request, wanted.model)
     refuse_other_models(request, lane, wanted)
     texts = [wanted.input] if isinstance(wanted.input, str) else wanted.input
+    lane.check_rows(len(texts))  # before anything is done with each of them
     for position, text in enumerate(texts):
         if not text:
             raise InputRefused(f"input[{position}]: is an empty string; expected text.")

@@ -9,6 +9,7 @@ from models.spec import ModelSpec
 from service.aside import aside
 from service.errors import RequestInvalid
 from service.json_bodies import LARGE_BYTES, PIECE_VALUES, count_values
+from service.lanes.lane import Lane
 from service.lanes.request import Priority
 from service.predict import find_lane, predict_values
 from service.protocols.v2.models import name_in_path
@@ -28,7 +29,7 @@ async def infer(request: Request) -> Response:
     if asked.parameters.sequence_id not in (None, 0, ""):
         raise RequestInvalid("parameters.sequence_id: no model here keeps a state between requests; send none.")
     outputs = choose_outputs(asked, outputs_of(lane.spec))
-    values, faults = await aside(len(body) > LARGE_BYTES, read_tensors, lane.spec, asked, binary)
+    values, faults = await aside(len(body) > LARGE_BYTES, read_tensors, lane, asked, binary)
     found = await predict_values(
         request, lane, values, faults, priority=priority_of(asked), timeout_s=timeout_s_of(asked)
     )
@@ -45,9 +46,11 @@ async def infer(request: Request) -> Response:
     return await write_response(answer, behind, packed=request.headers.get("Accept-Encoding", "").strip().lower())
 
 
-def read_tensors(spec: ModelSpec, asked: InferRequest, binary: memoryview) -> Rows:
+def read_tensors(lane: Lane, asked: InferRequest, binary: memoryview) -> Rows:
     """The rows of a request."""
-    return read_values(spec, read_inputs(asked, binary))
+    inputs = read_inputs(asked, binary)
+    lane.check_rows(max(len(array) for array in inputs.values()))  # a billion rows of no steps take no bytes
+    return read_values(lane.spec, inputs)
 
 
 def make_outputs(

@@ -59,7 +59,7 @@ class RequestedOutput(Asked):
 class InferParameters(Parameters):
     """What a request says of itself."""
 
-    timeout: Annotated[int, Field(gt=0)] | None = Field(default=None, description="microseconds")
+    timeout: Annotated[int, Field(gt=0, le=1 << 53)] | None = Field(default=None, description="microseconds")
     priority: Annotated[int, Field(ge=0)] | None = Field(
         default=None, description="0 and 1 are interactive, everything above is background"
     )

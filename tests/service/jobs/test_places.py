@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,14 @@ def test_what_lies_below_an_allowed_prefix_is_taken_as_it_is(place: str) -> None
 def test_what_lies_beside_it_is_forbidden(place: str) -> None:
     with pytest.raises(JobForbidden, match=r"^input: jobs of this server read and write s3://b/a/, found"):
         settle(place, "s3://b/a/")
+
+
+@pytest.mark.parametrize("place", ["in/", "~/in/", "/proc/self/cwd/in/"])
+def test_who_may_not_name_a_place_is_not_told_where_it_leads(place: str) -> None:
+    with pytest.raises(JobForbidden) as refused:
+        settle(place, "s3://b/a/")
+    assert repr(place) in str(refused.value)
+    assert os.path.realpath(os.path.expanduser(place)) not in str(refused.value)
 
 
 def test_where_nothing_is_allowed_nothing_is() -> None:

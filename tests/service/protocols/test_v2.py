@@ -188,6 +188,16 @@ def test_a_row_at_fault_is_nan_with_its_reason_and_the_others_are_answered(serve
     assert client.infer("nan", [not_text]).as_numpy("error")[0].startswith(b"WrongType: expected text in UTF-8")
 
 
+@pytest.mark.parametrize("shape", [[1_000_000_000, 0, 1], [5000, 12, 0]])
+def test_a_shape_of_too_many_rows_is_refused_by_its_number_before_they_are_made(
+    server: Server, shape: list[int]
+) -> None:
+    body = {"inputs": [{"name": "sequence", "shape": shape, "datatype": "FP32", "data": []}]}
+    reply = ask(server.port, "POST", "/v2/models/vowels-bilstm/infer", json.dumps(body).encode())
+    assert reply.status == 413
+    assert f"{shape[0]} rows" in reply.content["error"]
+
+
 def test_no_rows_are_no_answers(client: Any) -> None:
     result = client.infer("bbc-bert", [text_input([])])
     assert result.as_numpy("label").shape == (0,)
@@ -272,6 +282,7 @@ BINARY = {"data": None, "parameters": {"binary_data_size": 7}}
         (tensor_json() | {"outputs": [{"name": "logits"}]}, b"", None, "no such output"),
         (tensor_json() | {"parameters": {"sequence_id": 7}}, b"", None, "sequence_id"),
         (tensor_json() | {"parameters": {"timeout": 0}}, b"", None, "parameters.timeout"),
+        (tensor_json() | {"parameters": {"timeout": 10**320}}, b"", None, "parameters.timeout"),
         (tensor_json(**BINARY), bytes_of(b"ape"), "99999", "says 99999 bytes of JSON"),
         (tensor_json(**BINARY), bytes_of(b"ape"), "-1", "expected a number of bytes"),
         (tensor_json(**BINARY), bytes_of(b"ape"), "5", "no JSON"),
