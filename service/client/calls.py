@@ -97,7 +97,7 @@ def load_call(model: str, *, default: bool) -> Call[ModelCard]:
 
 
 def unload_call(model: str) -> Call[list[ModelCard]]:
-    """Asked for twice, the second answer would say that there is none."""
+    """A bare name that is said twice may mean another version by then."""
     content = json.dumps({"model": model}).encode()
     return Call(method="POST", path="/models/unload", read=of_json(read_cards), content=content, repeatable=False)
 

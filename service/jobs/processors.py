@@ -10,8 +10,17 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def count_processors(cgroup: Path = CGROUP) -> int:
-    """At least one. A job that used up a container's quota would have the kernel halt the endpoint along with it."""
+    """At least one."""
     return max(1, min(len(os.sched_getaffinity(0)), int(quota_of(cgroup))))
+
+
+def has_quota(cgroup: Path = CGROUP) -> bool:
+    """Whether this process may use less than the processors that it sees.
+
+    Who then uses the quota up, on processors that nobody else wants, has the kernel halt the endpoint along with it,
+    however readily he gives way.
+    """
+    return quota_of(cgroup) < len(os.sched_getaffinity(0))
 
 
 def quota_of(cgroup: Path) -> float:

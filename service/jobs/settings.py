@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.free_memory import free_memory
-from service.jobs.processors import count_processors
+from service.jobs.processors import count_processors, has_quota
 from service.setting import Setting, names, one_of, whole_number
 
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]i?)?(B?)", re.IGNORECASE)
@@ -41,8 +41,9 @@ def default_memory(at_once: int) -> str:
 
 
 def default_threads(priority: str) -> int:
-    """All processors where a job gives way on each of them; else one is left to requests."""
-    return count_processors() if priority == "idle" else max(count_processors() - 1, 1)
+    """All processors where a job gives way on each of them; else one is left to requests, and of a quota too."""
+    gives_way = priority == "idle" and not has_quota()
+    return count_processors() if gives_way else max(count_processors() - 1, 1)
 
 
 DIR = Setting[str](
@@ -59,8 +60,8 @@ QUEUE = Setting[int](
 )  # fmt: skip
 JOB_THREADS = Setting[int](
     variable="TANDEM_JOBS_THREADS", flag="--jobs-threads", read=whole_number(1, 1024), default=0, metavar="N",
-    help="Threads of the arithmetic of one job. Default: as many as there are cores that the container may use; one "
-    "fewer with --jobs-priority equal.",
+    help="Threads of the arithmetic of one job. Default: as many as there are cores; one fewer with --jobs-priority "
+    "equal, and of a container's quota of them.",
 )  # fmt: skip
 MEMORY = Setting[str](
     variable="TANDEM_JOBS_MEMORY", flag="--jobs-memory", read=read_size, default="", metavar="SIZE",

@@ -65,7 +65,7 @@ class Bounded:
 class LaneMetrics:
     """One lane's numbers, there from the start with zeros and gone with the lane. Any thread may call.
 
-    A request is `admitted` or `shed`; one that was admitted ends as `answered`, `failed`, or `left` by its caller.
+    A request is `shed`, or let in; one that was let in ends as `answered`, `failed`, or `left` by its caller.
     """
 
     def __init__(self, tag: str) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 QUEUE_ROWS = Family(name="tandem_lane_queue_rows", kind="gauge", help="Rows that wait", labels=("model",))
 WAIT = Family(
     name="tandem_lane_predicted_wait_seconds", kind="gauge", labels=("model",),
-    help="Seconds until a row that came now would have its turn",
+    help="Seconds until everything interactive that waits now is answered",
 )  # fmt: skip
 UP = Family(name="tandem_lane_up", kind="gauge", help="1 where the lane can answer, else 0", labels=("model",))
 SERVED = Family(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.jobs.processors import count_processors, quota_of
+from service.jobs.processors import count_processors, has_quota, quota_of
 
 
 @pytest.mark.parametrize(
@@ -25,4 +25,5 @@ def test_a_quota_is_read_as_either_version_writes_it(tmp_path: Path, files: dict
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     assert quota_of(tmp_path) == quota
+    assert has_quota(tmp_path) == (quota < len(os.sched_getaffinity(0)))
     assert 1 <= count_processors(tmp_path) <= max(1, min(quota, len(os.sched_getaffinity(0))))

@@ -22,6 +22,9 @@ def test_a_job_that_gives_way_takes_every_processor_and_one_that_does_not_leaves
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(settings, "count_processors", lambda: 8)
+    monkeypatch.setattr(settings, "has_quota", lambda: True)
+    assert JobsSettings.read({}).threads == 7
+    monkeypatch.setattr(settings, "has_quota", lambda: False)
     assert JobsSettings.read({}).threads == 8
     assert JobsSettings.read({"TANDEM_JOBS_PRIORITY": "equal"}).threads == 7
     assert JobsSettings.read({"TANDEM_JOBS_THREADS": "2"}).threads == 2
