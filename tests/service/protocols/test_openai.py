@@ -94,6 +94,12 @@ def test_what_is_not_answered_raises_the_clients_own_errors(
     assert error.value.type == "invalid_request_error"
 
 
+def test_too_many_texts_are_refused_by_their_number_before_one_of_them_is_looked_at(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.APIStatusError, match="found 2000 rows") as refused:
+        client.embeddings.create(model="counts", input=[""] * 2000)
+    assert refused.value.status_code == 413
+
+
 def test_bodies_that_are_none_and_methods_that_are_not_answered_are_told_in_this_protocols_words(
     server: Server,
 ) -> None:
