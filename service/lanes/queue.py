@@ -49,9 +49,10 @@ class LaneQueue:
     Three kinds wait. Those that can be answered within the latency goal are **promised** it, and are taken by earliest
     due time; a newcomer who would be late is refused, and nobody is let in whom a promise given before would be broken
     for. Where the queue is full for a moment only, a newcomer is let in who is foreseen a little after what is promised
-    (`_stretch`), still within the goal. **Large** ones, whose rows alone take longer than what is promised, take turns in the time that promises leave,
-    and RESERVE of it is left to them. **Background** rows are taken when nothing else waits. No window of the latter
-    two is longer than SPARE_WINDOW of the goal, which is the longest that they hold up a newcomer.
+    (`_stretch`), still within the goal. **Large** ones, whose rows alone take longer than what is promised, take turns
+    in the time that promises leave, and RESERVE of it is left to them. **Background** rows are taken when nothing else
+    waits. No window of the latter two is longer than SPARE_WINDOW of the goal, which is the longest that they hold up a
+    newcomer.
 
     Args:
         forecast: says what rows take.
