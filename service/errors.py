@@ -8,6 +8,7 @@ ServiceError
 ├── ModelFailed         500         the model broke down over a window; none of its callers has an answer
 ├── CallerGone          499         the caller closed the connection; nobody reads this
 ├── LaneClosed          503         the server is stopping
+├── ModelDown           503         the model's process ended, and none comes back
 ├── QueueFull           503         the lane's queue is full; Retry-After says for how long
 ├── WaitTooLong         503         the latency goal cannot be met now; Retry-After says for how long
 ├── DeadlineUnmeetable  503         the caller's own deadline cannot be met
@@ -123,6 +124,19 @@ class LaneClosed(ServiceError):
     @property
     def headers(self) -> Mapping[str, str]:
         return {"Retry-After": "1"}
+
+
+class ModelDown(ServiceError):
+    """A model whose process ended, and for which no other comes up."""
+
+    status = 503
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"{model} cannot answer now: its process ended, and none has come back; that is tried on.")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "5"}
 
 
 class QueueFull(ServiceError):

@@ -75,7 +75,7 @@ class Serving:
     def _end_open_ones(self) -> None:
         """Let those go who would stay: the server ends."""
         self.jobs.end_watching()
-        self.streams.end_all("the server ends.")
+        self.streams.end_all()
 
     def close(self) -> None:
         self.fetcher.close()

@@ -16,7 +16,7 @@ from models.load import Described
 from models.model import RowFault
 from models.spec import ModelSpec
 from models.window import WindowStats
-from service.errors import LaneClosed
+from service.errors import LaneClosed, ModelDown
 from service.isolated.convicted import Convicted
 from service.isolated.errors import ModelRaised, SlotEnded, SlotHung, SlotNotBack
 from service.isolated.messages import Ask, Known, Leave, Load, Loaded, NotHere, Question, Raised, Reply, Said
@@ -30,7 +30,7 @@ log = logging.getLogger("bentoml.tandem")
 
 #: For a process to come up, and for a model to be loaded.
 COME_UP_S, LOAD_S = 60.0, 600.0
-#: Without a process for so long the model counts as one that cannot answer; it is tried for all the same.
+#: Without a process for so long the model counts as one that cannot answer: its callers are told, and it is tried on.
 COME_BACK_S = 60.0
 AGAIN_S = 1.0
 #: A window may take so many times the longest of so many before it.
@@ -49,7 +49,8 @@ class RemoteWorker:
     which names the signal. A window that is not answered in time is taken for one that hangs: its process is killed,
     and the row over which that happens again is answered with RowHung. Such rows are remembered and not tried again.
     All others of the window are answered as ever, and those whose callers have gone are not tried again,
-    unless they were spared so before. Each such event is one line of the log.
+    unless they were spared so before. Each such event is one line of the log. Where no process comes back, or none
+    loads the model any more, callers are told so at once until one does.
 
     Args:
         described: the model.
@@ -66,6 +67,7 @@ class RemoteWorker:
         self._patience_s = float(settings.isolated.patience_s)
         self._pool, self._convicted = pool, Convicted()
         self._asking, self._closing = threading.Lock(), threading.Event()
+        self._swapping, self._let_go_of = threading.Lock(), False
         self._costs, self._took_s = Costs(), deque([0.0], maxlen=RECENT)
         # None while none is owned: what was given back may be another model's by now.
         self._slot: Slot | None = pool.take(described.tag, within_s=COME_UP_S)
@@ -118,28 +120,46 @@ class RemoteWorker:
         Raises:
             ModelRaised: the model's own code raised, and no row could be singled out.
             LaneClosed: the worker was closed meanwhile.
+            ModelDown: no process that has the model can be had.
         """
+        if not self.alive:
+            raise ModelDown(self.tag)
         known = [self._convicted.find(value) for value in values]
         rest = [row for row, answer in enumerate(known) if answer is None]
-        with self._asking:
-            parts = self._try([(row, values[row]) for row in rest], is_wanted) if rest else []
+        try:
+            with self._asking:
+                parts = self._try([(row, values[row]) for row in rest], is_wanted) if rest else []
+        finally:
+            if self._closing.is_set():
+                self._let_go()
         answered = join(parts)
         return answered if len(rest) == len(values) else with_errors(answered, known)
 
     def close(self) -> None:
         """Let go of the model. One that hangs is killed."""
         self._closing.set()
+        if not self._let_go():
+            with self._swapping:
+                if self._slot is not None:
+                    self._slot.end()  # whoever asks it is told so, finds that nobody waits, and lets go
+
+    def _let_go(self) -> bool:
+        """Give the process back without the model, unless it is being asked: whoever asks it does so afterwards."""
         if not self._asking.acquire(blocking=False):
-            if (slot := self._slot) is not None:
-                slot.end()  # whoever asks it is told so, and finds that nobody waits
-            return
+            return False
         try:
-            self._owned.ask(Leave(), patience_s=LEAVE_S)
-        except SlotEnded:
-            log.info("process did not let go of its model: %s", self.tag)
+            if self._let_go_of:
+                return True
+            self._let_go_of = True
+            if self._slot is not None:
+                try:
+                    self._slot.ask(Leave(), patience_s=LEAVE_S)
+                except SlotEnded:
+                    log.info("process did not let go of its model: %s", self.tag)
+            self._give_back()
+            return True
         finally:
             self._asking.release()  # a window that comes all the same is told that the worker is closed
-        self._give_back()
 
     @property
     def _owned(self) -> Slot:
@@ -148,16 +168,20 @@ class RemoteWorker:
 
     def _give_back(self) -> None:
         """Give up the slot, or the claim to one."""
-        slot, self._slot = self._slot, None
-        if slot is None:
+        if (slot := self._take_out()) is None:
             self._pool.release()
         else:
             self._pool.give(slot)
 
     def _exchange(self, *, within_s: float) -> None:
         """Have another slot for the one whose process has ended; for none, where an earlier try was in vain."""
-        gone, self._slot = self._slot, None
-        self._slot = self._pool.exchange(gone, self.tag, within_s=within_s)
+        self._slot = self._pool.exchange(self._take_out(), self.tag, within_s=within_s)
+
+    def _take_out(self) -> Slot | None:
+        """The slot, which is not this worker's from here on."""
+        with self._swapping:  # whoever closes never ends what is another model's by now
+            slot, self._slot = self._slot, None
+        return slot
 
     def _try(self, rows: Sequence[tuple[int, Any]], is_wanted: Callable[[int], bool]) -> list[Answered]:
         """A window, as a whole and then, where that ends the process, row by row."""
@@ -246,31 +270,52 @@ class RemoteWorker:
         self._card = known.card
 
     def _replace(self, ended: SlotEnded, *, rows: int) -> None:
-        """Have another process take the model; as long as that takes.
+        """Have another process take the model; for COME_BACK_S, if that takes as long.
 
         Raises:
             LaneClosed: nobody waits any more.
+            ModelDown: none came up, or the model is not to be loaded again; that is tried on.
         """
         if not self._closing.is_set():
             log.warning("%s: %s over %d rows; another takes the model", self.tag, ended, rows)
-        since, said = time.monotonic(), False
+        until = time.monotonic() + COME_BACK_S
         while not self._closing.is_set():
             try:
-                self._exchange(within_s=AGAIN_S)
-                self._loaded, self.alive = self._load_into(), True
-                return
-            except (SlotNotBack, SlotEnded):
-                pass
+                if self._comes_back():
+                    return
+                why = f"no process came up within {COME_BACK_S:g} s"
             except (ModelError, ModelRaised) as error:
-                if not said:
-                    log.error("model not loaded again: %s: %s", self.tag, error)
-                self.alive, said = False, True
-                self._closing.wait(AGAIN_S)
-            if self.alive and time.monotonic() - since > COME_BACK_S:
-                log.error("no process for %s since %.0f s", self.tag, COME_BACK_S)
+                why, until = str(error), 0.0
+            if time.monotonic() > until:
+                log.error("model not loaded again, and tried on: %s: %s", self.tag, why)
                 self.alive = False
-        self._give_back()
+                threading.Thread(target=self._try_on, name=f"back-{self.tag}", daemon=True).start()
+                raise ModelDown(self.tag)
         raise LaneClosed(self.tag)
+
+    def _comes_back(self) -> bool:
+        """Whether another process has the model now.
+
+        Raises:
+            ModelError, ModelRaised: it cannot be loaded any more.
+        """
+        try:
+            self._exchange(within_s=AGAIN_S)
+            self._loaded = self._load_into()
+        except (SlotNotBack, SlotEnded):
+            return False
+        return True
+
+    def _try_on(self) -> None:
+        """Until another process has the model. Meanwhile nobody else asks: all are told that it is down."""
+        with self._asking:
+            while not self._closing.is_set() and not self.alive:
+                try:
+                    self.alive = self._comes_back()
+                except (ModelError, ModelRaised):  # said once
+                    self._closing.wait(AGAIN_S)
+        if self._closing.is_set():
+            self._let_go()
 
 
 def fault_of(ended: SlotEnded) -> RowFault:

@@ -24,7 +24,7 @@ from service.jobs import process
 from service.jobs.account import MOST_SAID, Account
 from service.jobs.book import Book
 from service.jobs.errors import JobsUnavailable
-from service.jobs.outcome import judge_end
+from service.jobs.outcome import CANCELLED, judge_end
 from service.jobs.record import JobRecord
 from service.jobs.settings import JobsSettings
 from service.observe.event_metrics import EventMetrics
@@ -157,8 +157,13 @@ class Keeper:
         now = time.monotonic()
         for running in list(self._running.values()):
             self._look_at(running, now)
+        for record in self._book.of_status("running"):  # such as one whose start could not be taken back
+            self._take_up(record)
         queued = self._book.of_status("queued")
         for record in queued:
+            if record.cancel_asked is not None:  # in the moment in which its last run ended
+                self._cancel(record)
+                continue
             if len(self._running) >= self._settings.at_once:
                 break
             if record.not_before <= time.time() and record.id not in self._running:
@@ -169,6 +174,12 @@ class Keeper:
             self._forgot_at = now
             for job in self._book.forget(ended_before=time.time() - self._settings.keep_s):
                 shutil.rmtree(self.folder_of(job), ignore_errors=True)
+
+    def _cancel(self, record: JobRecord) -> None:
+        """End a job that is to be run again, and is not run now."""
+        changes = {"status": "cancelled", "ended": time.time(), "message": CANCELLED}
+        if self._book.change(record.id, only_if="queued", **changes) is not None:
+            self._events.job("cancelled")
 
     def _start(self, record: JobRecord) -> None:
         folder = self.folder_of(record.id)

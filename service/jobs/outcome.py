@@ -16,6 +16,7 @@ FAILED = {
     4: "too many error rows",
     77: "no access, or credentials have expired",
 }
+CANCELLED = "cancelled; what was finished is in the output"
 #: Runs in a row that commit nothing and are cut short, after which a job has failed.
 MOST_TRIES = 6
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 300.0
@@ -39,7 +40,7 @@ def judge_end(
     if code == 0:
         return ended | {"status": "done", "message": None}
     if record.cancel_asked is not None:
-        return ended | {"status": "cancelled", "message": "cancelled; what was finished is in the output"}
+        return ended | {"status": "cancelled", "message": CANCELLED}
     waiting: dict[str, Any] = {"status": "queued", "exit_code": code, "is_paused": False}
     if record.is_paused:
         return waiting | {"not_before": now, "message": "goes on: the server was stopped while it ran"}

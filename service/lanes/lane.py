@@ -18,6 +18,7 @@ from service.errors import (
     DeadlineUnmeetable,
     LaneClosed,
     LaneHangs,
+    ModelDown,
     ModelFailed,
     QueueFull,
     ServiceError,
@@ -146,6 +147,7 @@ class Lane:
             LaneHangs: without `timeout_s`, after far longer than was foreseen.
             ModelFailed: the model broke down over rows of this request.
             LaneClosed: the lane is being stopped.
+            ModelDown: the model's process ended, and none has come back.
         """
         if not values:
             return []
@@ -204,7 +206,8 @@ class Lane:
         rows = len(request.values)
         if not self.alive:
             self.metrics.shed("closed", rows)
-            raise LaneClosed(self.tag)
+            is_down = self._thread.is_alive() and not self.queue.closed
+            raise ModelDown(self.tag) if is_down else LaneClosed(self.tag)
         self.check_rows(rows)
         refusal = self.queue.put(request)
         if refusal is not None:
@@ -273,7 +276,7 @@ class Lane:
             answered = self.worker.answer(values, lambda row: not awaited[row].done())
             if len(answered.answers) != len(values):
                 raise PredictionMismatch(self.tag, given=len(values), got=len(answered.answers))
-        except ServiceError as error:  # the worker's own word for callers: that it was closed
+        except ServiceError as error:  # the worker's own word for callers: that it was closed, or is down
             self._deliver(slices, [], error)
             return
         except BaseException as error:  # whatever the model's own code raises: the lane goes on

@@ -12,6 +12,7 @@ ServiceError
 ├── LineTooLong         413         a line of a stream of lines that does not end
 ├── StreamsFull         503         as many streams of lines as the server takes are open
 └── StreamEnded         408         a stream that was ended: silent for too long, or the slowest of too many
+    └── StreamStopped   503         one that was ended because the server ends
 """
 
 from __future__ import annotations
@@ -143,3 +144,16 @@ class StreamEnded(ServiceError):
     def __init__(self, why: str) -> None:
         super().__init__(f"The stream was ended: {why} Send what was not answered in another one.")
         self.why = why
+
+
+class StreamStopped(StreamEnded):
+    """A stream that ends with its server."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("the server ends.")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "1"}

@@ -19,6 +19,8 @@ from service.protocols.predict.streams import Stream
 
 #: In hand of one stream at most.
 WINDOW_ROWS, WINDOW_BYTES = 64, 1 << 20
+#: Split at a time: other requests go on behind each, for a compressed body comes in pieces of megabytes.
+SLICE_BYTES = 16 << 10
 BOM = b"\xef\xbb\xbf"
 #: What stands in the queue behind the last line.
 END = object()
@@ -52,9 +54,9 @@ class Incoming:
         self._max_bytes = max_bytes
         self._reading = asyncio.create_task(self._read())
 
-    def end(self, why: str) -> None:
+    def end(self, why: StreamEnded) -> None:
         """Read no more, and say why behind what was answered."""
-        self.ended = self.ended or StreamEnded(why)
+        self.ended = self.ended or why
         self._reading.cancel()
 
     def close(self) -> None:
@@ -110,7 +112,7 @@ class Incoming:
         yield bytes(rest).removeprefix(BOM) if is_first else bytes(rest), len(rest)
 
     async def _pieces(self) -> AsyncIterator[bytes]:
-        """The body as it comes."""
+        """The body as it comes, a little at a time."""
         pieces = aiter(self._request.stream())
         while True:
             try:
@@ -120,7 +122,9 @@ class Incoming:
                 return
             except TimeoutError:
                 raise StreamEnded(f"nothing came for {self.silent_s:g} s (TANDEM_STREAM_SILENT_S).") from None
-            yield piece
+            for at in range(0, len(piece), SLICE_BYTES):
+                yield piece[at : at + SLICE_BYTES]
+                await asyncio.sleep(0)
 
 
 def read_line(line: bytes) -> Any:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from service.protocols.predict.errors import StreamsFull
+from service.protocols.predict.errors import StreamEnded, StreamsFull, StreamStopped
 
 #: A stream that has brought no whole line for so long may be ended where the room is full.
 SLOW_S = 5.0
@@ -21,7 +21,7 @@ class Stream:
         progressed: when its sender last brought a whole line, or the server last owed him an answer.
     """
 
-    end: Callable[[str], None] = lambda why: None
+    end: Callable[[StreamEnded], None] = lambda why: None
     progressed: float = field(default_factory=time.monotonic)
 
     def progress(self) -> None:
@@ -49,13 +49,13 @@ class Streams:
             if time.monotonic() - slowest.progressed < SLOW_S:
                 raise StreamsFull(self.limit)
             self.leave(slowest)
-            slowest.end("others wait for its place, and it brought no line for the longest time.")
+            slowest.end(StreamEnded("others wait for its place, and it brought no line for the longest time."))
         self._open.append(stream)
 
-    def end_all(self, why: str) -> None:
-        """End every stream; what its sender sent so far is answered."""
+    def end_all(self) -> None:
+        """End every stream, as the server ends; what its sender sent so far is answered."""
         for stream in list(self._open):
-            stream.end(why)
+            stream.end(StreamStopped())
 
     def leave(self, stream: Stream) -> None:
         if stream in self._open:

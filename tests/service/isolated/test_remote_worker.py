@@ -13,7 +13,7 @@ import pytest
 from models.load import Described
 from models.model import RowFault
 from models.window import WindowStats
-from service.errors import LaneClosed
+from service.errors import LaneClosed, ModelDown
 from service.isolated import remote_worker
 from service.isolated.convicted import KEEP_S, Convicted
 from service.isolated.errors import NoSlot, SlotEnded, SlotHung
@@ -207,13 +207,59 @@ def test_a_worker_without_a_process_cannot_answer_until_one_comes_back(monkeypat
     monkeypatch.setattr(remote_worker, "COME_BACK_S", 0.05)
     worker, slot = worker_on(SEGFAULT)
     slot.comes_back = False
-    asking = threading.Thread(target=worker.answer, args=(["a", "b"],))
-    asking.start()
-    wait_until(lambda: not worker.alive, "the worker says that it cannot answer")
+    for values in (["a", "b"], ["c"]):  # the second finds it so, and does not wait
+        with pytest.raises(ModelDown, match="none has come back"):
+            worker.answer(values)
+        assert not worker.alive
     slot.comes_back = True
-    asking.join(10)
-    assert worker.alive
-    assert slot.asked[-1] == ["b"]
+    wait_until(lambda: worker.alive, "a process has the model again")
+    assert classes(worker.answer(["b"])) == [None]
+    assert slot.asked == [["a", "b"], ["b"]]
+
+
+def test_a_worker_that_is_closed_while_no_process_comes_back_gives_up_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(remote_worker, "AGAIN_S", 0.01)
+    monkeypatch.setattr(remote_worker, "COME_BACK_S", 0.05)
+    worker, slot = worker_on(SEGFAULT)
+    slot.comes_back = False
+    with pytest.raises(ModelDown):
+        worker.answer(["a"])
+    worker.close()
+    wait_until(lambda: worker._pool._taken == 0, "its place is free")
+
+
+def test_a_worker_that_is_closed_while_another_process_takes_the_model_leaves_no_model_behind() -> None:
+    worker, slot = worker_on(SEGFAULT)
+    ask, left = slot.ask, []
+
+    def closed_while_loading(question: Question, *, patience_s: float) -> Said:
+        if isinstance(question, Load):
+            worker.close()
+        if isinstance(question, Leave):
+            left.append(question)
+        return ask(question, patience_s=patience_s)
+
+    slot.ask = closed_while_loading  # type: ignore[method-assign]
+    with pytest.raises(LaneClosed):
+        worker.answer(["a"])
+    assert len(left) == 1
+    assert worker._pool.take("other:1", within_s=0) is cast(Slot, slot)
+
+
+def test_a_worker_that_is_closed_in_the_moment_of_an_answer_gives_its_process_back() -> None:
+    worker, slot = worker_on()
+    ask = slot.ask
+
+    def closed_meanwhile(question: Question, *, patience_s: float) -> Said:
+        if isinstance(question, Ask):
+            worker.close()
+        return ask(question, patience_s=patience_s)
+
+    slot.ask = closed_meanwhile  # type: ignore[method-assign]
+    assert classes(worker.answer(["a"])) == [None]
+    assert worker._pool.take("other:1", within_s=0) is cast(Slot, slot)
 
 
 def test_a_worker_that_is_closed_waits_for_no_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,3 +73,23 @@ def test_a_job_whose_log_has_no_end_is_killed_and_has_failed_and_its_log_is_cut(
     folder = keeper.folder_of(job.id)
     assert (folder / process.LOG).stat().st_size == most_bytes
     assert not process.is_run(folder)
+
+
+def test_a_job_whose_start_could_not_be_taken_back_is_started_again(book: Book, keeper: Keeper) -> None:
+    """It is said to run, nobody runs it, and this is not the server's start, when such are taken up."""
+    keeper.start()
+    wait_until(lambda: keeper._turn is not None)
+    job = add_job(book)
+    book.change(job.id, status="running")
+    found = wait_until(lambda: (now := book.find(job.id)) and now.status != "running" and now)
+    assert "its process ended" in (found.message or "")
+
+
+def test_a_job_that_was_cancelled_in_the_moment_in_which_its_run_ended_is_not_run_again(
+    book: Book, keeper: Keeper
+) -> None:
+    job = add_job(book)
+    book.change(job.id, cancel_asked=time.time(), not_before=time.time() + 300)
+    keeper.start()
+    found = wait_until(lambda: (now := book.find(job.id)) and now.has_ended and now)
+    assert (found.status, found.message) == ("cancelled", "cancelled; what was finished is in the output")

@@ -22,8 +22,8 @@ from starlette.requests import Request
 
 from service.door.bodies import Bodies
 from service.door.settings import DoorSettings
-from service.protocols.predict.errors import StreamsFull, TableTooLarge, TableUnreadable
-from service.protocols.predict.incoming import Incoming
+from service.protocols.predict.errors import StreamEnded, StreamsFull, TableTooLarge, TableUnreadable
+from service.protocols.predict.incoming import SLICE_BYTES, Incoming
 from service.protocols.predict.media import ARROW_FILE, ARROW_STREAM, JSON, LINES, PARQUET, TABLES
 from service.protocols.predict.streams import SLOW_S, Stream, Streams
 from service.protocols.predict.tables import read_table, write_table
@@ -280,6 +280,39 @@ def test_lines_count_among_the_bodies_until_they_are_taken() -> None:
     asyncio.run(check())
 
 
+def test_others_go_on_while_a_piece_of_nothing_but_blank_lines_is_read() -> None:
+    """A compressed body comes in pieces of megabytes."""
+    turns: list[int] = []
+
+    async def check() -> None:
+        left = [b"\n" * MIB]
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": left.pop()} if left else {"type": "http.disconnect"}
+
+        async def others() -> None:
+            while True:
+                turns.append(1)
+                await asyncio.sleep(0)
+
+        body_scope: dict[str, Any] = {"type": "http", "headers": []}
+        body = body_scope["tandem.body"] = Bodies(DoorSettings.read({})).open(body_scope, {}, receive, limit_bytes=None)
+        incoming = Incoming(Request(body_scope, body.receive), Stream(), silent_s=5, max_bytes=MIB)
+        busy = asyncio.create_task(others())
+        await incoming.gone.wait()
+        busy.cancel()
+
+    asyncio.run(check())
+    assert len(turns) >= MIB // SLICE_BYTES
+
+
+def test_a_stream_that_ends_with_the_server_before_its_first_answer_is_no_fault_of_its_sender() -> None:
+    streams, told = Streams(2), list[StreamEnded]()
+    streams.enter(Stream(end=told.append))
+    streams.end_all()
+    assert [error.status for error in told] == [503]
+
+
 def test_a_line_without_an_end_ends_its_stream_with_a_word(server: Server) -> None:
     async def check() -> None:
         async with Talk(server) as stream:
@@ -360,7 +393,7 @@ def test_from_who_reads_no_answers_only_so_much_is_taken_and_he_is_let_go(server
 def test_where_the_room_is_full_the_slowest_stream_gives_way_and_one_that_brings_lines_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    now, told = 100.0, list[str]()
+    now, told = 100.0, list[StreamEnded]()
     monkeypatch.setattr("service.protocols.predict.streams.time.monotonic", lambda: now)
     room = Streams(2)
     first, second, third = Stream(progressed=now, end=told.append), Stream(progressed=now), Stream(progressed=now)
@@ -373,7 +406,9 @@ def test_where_the_room_is_full_the_slowest_stream_gives_way_and_one_that_brings
     now += 1
     third.progress()
     room.enter(third)
-    assert told == ["others wait for its place, and it brought no line for the longest time."]
+    assert [(error.status, error.why) for error in told] == [
+        (408, "others wait for its place, and it brought no line for the longest time.")
+    ]
     assert len(room) == 2
     with pytest.raises(StreamsFull):
         room.enter(first)
