@@ -10,7 +10,7 @@ from typing import Any
 
 import schemathesis
 
-MODELS = ("letters", "letters:1", "counts")
+MODELS = ("letters", "letters:1", "counts", "vowels-bilstm", "fashion-resnet")
 #: The jobs that were taken, by id.
 JOBS: list[str] = []
 

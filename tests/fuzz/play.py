@@ -16,7 +16,12 @@ from service.door.key_file import KeyFile, StoredKey, change_key_file, hash_key,
 from tests.service.server import ROOT, serving
 
 HERE = Path(__file__).parent
-MODELS = ("tests.service.models:LetterModel", "tests.service.models:PoisonModel", "tests.service.models:EmbeddingModel")
+#: Texts, an embedding, sequences and images.
+MODELS = (
+    *(f"tests.service.models:{name}" for name in ("LetterModel", "PoisonModel", "EmbeddingModel")),
+    "vowels-bilstm",
+    "fashion-resnet",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
