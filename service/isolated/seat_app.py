@@ -6,21 +6,23 @@ import pickle
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from service.isolated.messages import Said
 
 
 class SeatApp:
-    """ASGI middleware that passes nothing on."""
+    """ASGI middleware that passes on only that the process begins and ends: BentoML makes the Slot then."""
 
-    def __init__(self, app: object) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         from service.isolated.seat import Seat  # what runs models is for the process that this is, not for all
 
-        self.seat = Seat()
+        self.app, self.seat = app, Seat()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        assert scope["type"] == "http"
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
         if scope["method"] == "GET":
             said: Said = self.seat.hello()
         else:

@@ -92,6 +92,10 @@ def make_arbiter(watchers: list[Any], settings: SuperviseSettings, **options: An
             yield [one._stop(close_output_streams) for one in every if one.name == ENTRY]
             yield [one._stop(close_output_streams) for one in every if one.name != ENTRY]
 
+        def manage_watchers(self) -> Any:
+            """Look after the processes, unless something else is being done with them, such as starting them all."""
+            return super().manage_watchers() if self._exclusive_running_command is None else None
+
         def refuse_connections(self) -> None:
             """Whoever comes now is told so by the kernel, instead of waiting for an answer that nobody will give."""
             with contextlib.suppress(OSError, KeyError):

@@ -140,10 +140,13 @@ def test_told_to_end_it_lets_nobody_in_and_ends_though_a_model_hangs(tmp_path: P
         assert all(map(is_gone, every))
 
 
-def test_when_the_supervisor_is_killed_its_workers_end(tmp_path: Path) -> None:
-    with serving(tmp_path / "home", {"TANDEM_MODELS": DEADLY}, command=tandem_command) as server:
+@pytest.mark.parametrize("isolated", ["0", "1"])
+def test_when_the_supervisor_is_killed_its_workers_end(tmp_path: Path, isolated: str) -> None:
+    settings = {"TANDEM_MODELS": DEADLY, "TANDEM_ISOLATED": isolated}
+    with serving(tmp_path / "home", settings, command=tandem_command) as server:
         workers = processes_of(server.process.pid)[1:]
-        assert workers
+        assert len(workers) >= 3 if isolated == "1" else workers
+        assert "Traceback" not in server.log.read_text()
         psutil.Process(server.process.pid).kill()
         wait_until(lambda: all(map(is_gone, workers)), "the workers end")
 
