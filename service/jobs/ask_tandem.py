@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -127,5 +128,5 @@ def say_to_caller(text: str, folder: Path) -> str:
         (Path(sys.prefix), "python"), (Path.home(), "~"),
     ):  # fmt: skip
         if str(own) != "/":
-            text = text.replace(str(own), called)
+            text = re.sub(re.escape(str(own)) + r"(?![\w.-])", called, text)
     return one_line(text)[:MOST_SAID].removeprefix(f"{process.SPEC}: ")

@@ -143,7 +143,9 @@ class Lifecycle:
         source = self._lanes.source_of(name) or name
         try:
             if self._is_granted(source):
-                return describe_model(source)
+                found = describe_model(source)
+                if name in (source, found.tag):
+                    return found  # else the name that it had at the start means another version by now
             base, colon, version = name.partition(":")
             if is_class_name(name) or not all(map(TAG_PART.fullmatch, (base, version) if colon else (base,))):
                 raise NameNotLoadable(name)

@@ -245,3 +245,29 @@ def test_a_change_that_was_begun_is_finished_when_its_caller_has_gone() -> None:
 
     assert asyncio.run(check()) == ["letters:1", "letters:2"]
     lanes.close()
+
+
+def test_a_tag_is_loaded_as_that_version_though_the_name_at_the_start_means_a_newer_one_by_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path))
+    folders = {folder.name: folder for folder in zoo_folders()}
+    save_model(folders["bbc-bert"], "mine")
+    settings = read_settings({"TANDEM_MODELS": "mine"})
+    lanes = open_lanes(settings, open_local_worker)
+    lifecycle = Lifecycle(
+        lanes, settings, open_lane=partial(open_lane, open_worker=open_local_worker), check_room=lambda described: None
+    )
+    (old,) = lanes.tags
+
+    async def check() -> tuple[str, str]:
+        save_model(folders["language-bigru"], "mine")
+        new = await lifecycle.load("mine", default=True, allowed=lambda tag: None)
+        await lifecycle.unload(old)
+        back = await lifecycle.load(old, default=True, allowed=lambda tag: None)
+        await lifecycle.stop()
+        return new.tag, back.tag
+
+    new, back = asyncio.run(check())
+    lanes.close()
+    assert back == old != new
