@@ -109,7 +109,7 @@ def make_arbiter(watchers: list[Any], settings: SuperviseSettings, **options: An
         watcher.stop_signal = signal.SIGTERM if is_entry else signal.SIGKILL  # what the rest holds can be had again
         watcher.respawn = watcher.respawn or not is_entry
         watcher.reap_process = told_of_ends(watcher, folder)
-        watcher.manage_processes = reaping_first(watcher)
+        watcher.manage_processes = told_of_the_missing(watcher)
     arbiter = OrderlyArbiter(folder)
     arbiter.exit_stack.callback(shutil.rmtree, folder, ignore_errors=True)
     return arbiter
@@ -131,19 +131,26 @@ def told_of_ends(watcher: Any, folder: Path) -> Callable[..., Any]:
     return reap_process
 
 
-def reaping_first(watcher: Any) -> Callable[..., Any]:
-    """The watcher's own way to replace what is missing, behind telling of what has ended.
+def told_of_the_missing(watcher: Any) -> Callable[..., Any]:
+    """The watcher's own way to replace what is missing, which tells how that ended.
 
-    Of a process that ends between circus's own look for such and this one, it would forget how it ended.
+    It would forget a process of which only the first thread has ended, and the handle, once nobody keeps it, takes
+    the end for itself: such a process is kept until it can be told.
     """
+    from tornado import gen
+
     replace_missing: Callable[..., Any] = watcher.manage_processes
 
+    @gen.coroutine
     def manage_processes() -> Any:
-        for pid in list(watcher.processes):
-            with contextlib.suppress(ChildProcessError):
-                ended, status = os.waitpid(pid, os.WNOHANG)
-                if ended:
-                    watcher.reap_process(pid, status)
-        return replace_missing()
+        known = dict(watcher.processes)
+        yield replace_missing()
+        for pid, process in known.items():
+            if pid not in watcher.processes:
+                with contextlib.suppress(ChildProcessError):  # whoever ended it has waited for it
+                    ended, status = os.waitpid(pid, os.WNOHANG)
+                    watcher.processes[pid] = process
+                    if ended:
+                        watcher.reap_process(pid, status)
 
     return manage_processes
