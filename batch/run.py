@@ -105,7 +105,7 @@ def run_job(
         todo = [(plan, shard) for plan, shard in prepared.shards if shard.id not in parts]
         known = None if todo else read_manifest(prepared.target, len(prepared.plans), parts.values())
         if known is not None:
-            progress.told("already done", output=prepared.target.url)
+            progress.told("already done", output=prepared.target.url, errors=known["error_rows"])
             idle = describe_run(started=started, seconds=0.0, done=Done(), shape=Shape(), spec=prepared.described.spec)
             manifest = cast(Manifest, known | {"run": idle})
             check_errors(manifest, spec)

@@ -15,6 +15,7 @@ from typing import Any
 
 from models.say import one_line
 from service.errors import hide_places
+from service.jobs.name_settings import name_settings
 
 #: Of one line that is longer, nothing is read.
 MOST_LINE_BYTES = 1 << 18
@@ -146,9 +147,9 @@ class Account:
             self._port = int(found[1])
         elif event == "failed" and "exit_code" in told:
             self.exit_code = int(told["exit_code"])
-            self.said = hide_places(one_line(str(told["message"])))[:MOST_SAID]
+            self.said = name_settings(hide_places(one_line(str(told["message"]))))[:MOST_SAID]
         elif told.get("level") in ("warning", "error", "critical") and "message" in told:
-            self.said = hide_places(one_line(str(told["message"])))[:MOST_SAID]
+            self.said = name_settings(hide_places(one_line(str(told["message"]))))[:MOST_SAID]
 
     def _end_run(self, now: datetime) -> None:
         """The rate of a whole run, by its own clock."""

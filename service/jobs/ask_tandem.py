@@ -21,6 +21,7 @@ from service.jobs import process
 from service.jobs.account import MOST_SAID
 from service.jobs.book import kept
 from service.jobs.errors import JobConflict, JobForbidden, JobRefused, JobsUnavailable
+from service.jobs.name_settings import name_settings
 
 #: A plan that takes longer is not waited for: the job is taken, and says itself what is wrong.
 PLAN_S = 20.0
@@ -129,4 +130,4 @@ def say_to_caller(text: str, folder: Path) -> str:
     ):  # fmt: skip
         if str(own) != "/":
             text = re.sub(re.escape(str(own)) + r"(?![\w.-])", called, text)
-    return one_line(text)[:MOST_SAID].removeprefix(f"{process.SPEC}: ")
+    return name_settings(one_line(text))[:MOST_SAID].removeprefix(f"{process.SPEC}: ")

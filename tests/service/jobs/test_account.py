@@ -75,6 +75,13 @@ def test_a_finished_job_has_answered_everything_at_the_rate_of_its_run(log: Log)
     assert found.exit_code == 0
 
 
+def test_a_job_whose_output_was_finished_before_it_has_all_error_rows_of_that(log: Log) -> None:
+    known = {"shards": 2, "rows": 20, "rows_done": 20}
+    found = account(log, known=known, shards_before=2)
+    log.tell("already done", output="out/", errors=3)
+    assert {"shards_done": 2, "rows_done": 20, "error_rows": 3}.items() <= (found.look() or {}).items()
+
+
 def test_a_line_that_is_just_being_written_is_read_when_it_is_there(log: Log) -> None:
     found = account(log)
     log.write('{"event": "planned", "time": "2026-11-01T00:00:00+00:00", "shards": 1, ')

@@ -253,7 +253,7 @@ def test_a_job_that_fails_says_why_in_its_own_words(site: Site, data: Data) -> N
     job = submit(site.open, spec | {"max_errors": 0})
     found = wait_for(site.open, job["id"], "failed")
     assert found["exit_code"] == 4
-    assert "more than --max-errors 0 allows" in found["message"]
+    assert 'more than "max_errors" 0 allows' in found["message"]
     assert found["progress"]["error_rows"] == 1
 
 
