@@ -116,6 +116,14 @@ def run_server(host: str, port: int, tls: dict[str, str]) -> None:
     from bentoml._internal.configuration.containers import BentoMLContainer
     from bentoml.exceptions import BentoMLException
 
+    home: Any = BentoMLContainer.bentoml_home
+    try:
+        home.get()
+    except OSError as error:
+        where = error.filename or "its home"
+        raise SettingRefused(
+            f"BENTOML_HOME: BentoML cannot make {where} ({error.strerror}); name a folder that may be written to."
+        ) from None
     counted = tempfile.mkdtemp(prefix="tandem-metrics-")  # BentoML's own folder is emptied by every server's start
     BentoMLContainer.prometheus_multiproc_dir.set(counted)
     try:

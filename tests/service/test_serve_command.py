@@ -23,7 +23,7 @@ from service.cli.serve import serve
 from service.settings import ALL_SETTINGS
 from tests.service.client import Connection, ask, predict, predict_body
 from tests.service.processes import is_gone, listening_ports, processes_of, wait_until
-from tests.service.server import ROOT, Server, environment, serving, tandem_command
+from tests.service.server import ROOT, Server, environment, free_port, serving, tandem_command
 
 DEADLY = "tests.service.isolated.models:DeadlyModel"
 
@@ -83,6 +83,18 @@ def test_a_model_that_cannot_be_served_ends_it_with_3_and_one_line(tmp_path: Pat
     )  # fmt: skip
     assert ended.returncode == 3
     assert "which has no Nobody" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_home_that_cannot_be_one_ends_it_with_2_and_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ended = subprocess.run(
+        tandem_command("serve", "vowels-bilstm", "--port", str(free_port())),
+        cwd=ROOT, env=environment(tmp_path / "home", {"BENTOML_HOME": str(tmp_path / "file")}),
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("tandem: BENTOML_HOME: BentoML cannot make its home")
     assert len(ended.stderr.splitlines()) == 1
 
 
