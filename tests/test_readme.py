@@ -63,6 +63,14 @@ def test_every_block_of_tandem_commands_runs_as_it_stands(newcomer: tuple[Path, 
         assert run(["bash", "-euo", "pipefail", "-c", block], folder, settings).strip()
 
 
+def test_the_class_of_ones_own_runs_as_it_stands(newcomer: tuple[Path, dict[str, str]]) -> None:
+    folder, settings = newcomer
+    (block,) = [block for block in blocks("sh") if block.startswith("cat > words.py")]
+    run(["tandem", "zoo", "data", "data/"], folder, settings)
+    said = run(["bash", "-euo", "pipefail", "-c", block], folder, settings)
+    assert "0 error rows" in said
+
+
 def test_the_python_block_runs_as_it_stands(newcomer: tuple[Path, dict[str, str]]) -> None:
     folder, settings = newcomer
     (block,) = [block for block in blocks("python") if "service.client" not in block]
