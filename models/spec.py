@@ -185,14 +185,14 @@ def parse_spec(data: Any, *, where: str) -> ModelSpec:
         raise SpecInvalid(where, first_problem(error)) from None
 
 
-def first_problem(error: ValidationError) -> str:
-    """All problems of a validation in one line, each with its key and what was found there."""
+def first_problem(error: ValidationError, *, quoted: bool = True) -> str:
+    """All problems of a validation in one line, each with its key and, unless that may be secret, what was found."""
     parts = []
     for item in error.errors(include_url=False)[:4]:
         key = ".".join(str(step) for step in item["loc"])
         found = (
             ""
-            if isinstance(item.get("input"), dict | list) or item["type"] == "missing"
+            if not quoted or isinstance(item.get("input"), dict | list) or item["type"] == "missing"
             else f" (found {item['input']!r})"
         )
         parts.append(f"{key + ': ' if key else ''}{item['msg'].removeprefix('Value error, ')}{found}")

@@ -114,7 +114,7 @@ def read_key_file(path: Path) -> KeyFile:
     try:
         return KeyFile.model_validate_json(text)
     except ValidationError as error:
-        raise KeyFileInvalid(path, why=first_problem(error)) from None
+        raise KeyFileInvalid(path, why=first_problem(error, quoted=False)) from None  # a key may stand there
 
 
 def change_key_file(path: Path, change: Callable[[KeyFile], KeyFile]) -> None:

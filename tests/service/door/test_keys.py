@@ -113,6 +113,8 @@ def test_keys_count_from_the_next_look_on_and_a_broken_file_changes_nothing(
     ("text", "said"),
     [
         ("", "EOF"),
+        ("tandem_pasted", "Invalid JSON"),
+        ('{"keys": [{"name": "a", "sha256": "tandem_pasted", "scopes": ["predict"]}]}', "sha256"),
         ("[]", "object"),
         ('{"keys": [], "key": 1}', "key"),
         ('{"keys": [{"name": "a", "sha256": "00", "scopes": ["predict"]}]}', "sha256"),
@@ -130,6 +132,7 @@ def test_a_broken_file_is_refused_and_says_where(path: Path, text: str, said: st
     with pytest.raises(KeyFileInvalid, match=said) as found:
         read_key_file(path)
     assert str(path) in str(found.value)
+    assert "tandem_pasted" not in str(found.value), "a key is nobody's to read in a log"
 
 
 def test_a_file_that_is_not_there_or_that_others_may_write_is_refused(path: Path) -> None:
