@@ -149,7 +149,8 @@ def told_of_the_missing(watcher: Any) -> Callable[..., Any]:
             if pid not in watcher.processes:
                 with contextlib.suppress(ChildProcessError):  # whoever ended it has waited for it
                     ended, status = os.waitpid(pid, os.WNOHANG)
-                    watcher.processes[pid] = process
+                    if ended or not watcher.is_stopped():  # nobody looks after what a stopped one keeps
+                        watcher.processes[pid] = process
                     if ended:
                         watcher.reap_process(pid, status)
 

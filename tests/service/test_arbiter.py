@@ -50,7 +50,8 @@ class ForgetfulWatcher:
 
     name, respawn = "slot", True
 
-    def __init__(self) -> None:
+    def __init__(self, *, stopped: bool = False) -> None:
+        self.is_stopped = lambda: stopped
         process = subprocess.Popen([sys.executable, "-c", HALF_DEAD])
         self.pid = process.pid
         self.processes = {process.pid: process}
@@ -64,6 +65,20 @@ class ForgetfulWatcher:
     async def manage_processes(self) -> None:
         wait_until(lambda: "State:\tZ" in Path(f"/proc/{self.pid}/status").read_text(), "it looks dead", within_s=30)
         del self.processes[self.pid]
+
+
+def test_one_that_is_stopped_keeps_no_process_for_then_the_server_would_never_end(tmp_path: Path) -> None:
+    watcher: Any = ForgetfulWatcher(stopped=True)
+    process = watcher.processes[watcher.pid]
+    watcher.reap_process = told_of_ends(watcher, tmp_path)
+    watcher.manage_processes = told_of_the_missing(watcher)
+
+    async def look() -> None:
+        await watcher.manage_processes()
+
+    asyncio.run(look())
+    assert not watcher.processes
+    assert process.wait(30) == 7
 
 
 def test_how_a_process_ended_is_told_however_long_its_threads_take(tmp_path: Path) -> None:
