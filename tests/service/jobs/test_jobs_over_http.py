@@ -257,6 +257,14 @@ def test_a_job_that_fails_says_why_in_its_own_words(site: Site, data: Data) -> N
     assert found["progress"]["error_rows"] == 1
 
 
+def test_a_job_submitted_again_to_a_finished_output_has_the_error_rows_of_that(site: Site, data: Data) -> None:
+    spec = data.put("")
+    put_table(data.place, "in/0.parquet", pa.table({"text": pa.array([None, "a"], pa.string())}))
+    for _ in range(2):
+        found = wait_for(site.open, submit(site.open, spec)["id"], "done")
+        assert found["progress"]["error_rows"] == 1
+
+
 def test_a_key_sees_its_own_jobs_and_an_admins_all(site: Site, data: Data) -> None:
     ann, bob, root, eve, amy = (site.keys[name] for name in ("ann", "bob", "root", "eve", "amy"))
     spec = data.put("")
