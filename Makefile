@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fuzz test-s3 lint chaos bench bench-quick clean
+.PHONY: help install demo test fuzz test-s3 lint chaos storm bench bench-quick clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test-s3: $(STAMP)  ## What touches S3, on a real server (SeaweedFS) instead of m
 
 chaos: $(STAMP)  ## Kill, pause and race 300 jobs at random moments (CHAOS_RUNS, CHAOS_SEED, CHAOS_MINUTES)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos
+
+storm: $(STAMP)  ## Kill one of three machines of an array every ten seconds, and say what that wastes (STORM_SEED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos.storm
 
 bench: $(STAMP)  ## Beside what people would otherwise run: benchmarks/RESULTS.md, in an hour and a half
 	$(BIN)/python -m benchmarks.environments

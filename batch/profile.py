@@ -66,6 +66,7 @@ def describe_run(
         "started": started,
         "seconds": round(seconds, 3),
         "rows": done.rows,
+        "rows_in_vain": done.in_vain,
         "rows_per_s": rate(done.rows, seconds),
         f"{unit}_per_s": rate(stats.real, seconds),
         "unit": unit,

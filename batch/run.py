@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from batch.account.manifest import Manifest
+from batch.array import ArrayProgress, Place, find_place, take_turns
 from batch.choose.choose_workers import choose_workers
 from batch.choose.gate import describe_parity
 from batch.choose.settle import load_for
@@ -22,7 +24,7 @@ from batch.commit import (
     see_accounts,
     withdraw,
 )
-from batch.errors import Interrupted, TooManyErrors
+from batch.errors import Interrupted, TooManyErrors, UsageError
 from batch.estimate.bound import bound_run
 from batch.estimate.foresee import beside_truth, foresee_run
 from batch.observe.fan_out import observed
@@ -82,6 +84,12 @@ def run_job(
     spec = make_job(job) if isinstance(job, dict) else job
     progress = progress or LogProgress()
     before = GUARDED.before
+    place = find_place(spec) if spec.engine == "array" else None
+    if place is not None and replace:
+        raise UsageError(
+            "--replace and --engine array: each machine would remove what the others write. Remove the old output "
+            "first, or name another --output."
+        )
     started, clock = when_begun()
     with Stop() as stop, observed(progress, port=spec.metrics_port, host=spec.metrics_host) as progress:
         # What died before this had the output already: what lies there now is this job's own.
@@ -117,7 +125,7 @@ def run_job(
         rows = sum(plan.rows for plan in prepared.plans)
         left = sum(shard.rows for _, shard in todo)
         progress.planned(shards=len(todo), rows=rows, done_rows=rows - left)
-        if not prepared.claimed:
+        if not prepared.claimed and place is None:
             todo = rotated(todo)
         shape, done, forecast = Shape(), done_before(), None
         if todo:
@@ -128,7 +136,9 @@ def run_job(
             prepared, forecast = foresee_run(prepared, todo, spent_s=spent_s, journal=journal, supervised=supervised)
             if spec.limit_s is not None:
                 todo, progress = bound_run(prepared, todo, forecast, progress, stop, started=clock)
-            shape, found = run_todo(prepared, todo, progress, stop, earlier=earlier, supervised=supervised)
+            if place is not None:
+                forecast = None  # it is of all that is left, of which this machine runs a share
+            shape, found = run_todo(prepared, todo, progress, stop, earlier=earlier, supervised=supervised, place=place)
             done.join(found)
         seconds = time.perf_counter() - clock
         measure = profile or seconds > MEASURED_FROM_S
@@ -209,16 +219,28 @@ def run_todo(
     *,
     earlier: Done,
     supervised: bool = False,
+    place: Place | None = None,
 ) -> tuple[Shape, Done]:
-    """Run the shards that are left, here or in processes; see run_shards and run_in_processes."""
+    """Run the shards that are left, here or in processes; see run_shards and run_in_processes.
+
+    As a machine of an array, at its `place`, those that no other machine has run meanwhile.
+    """
+    turns = None
+    if place is not None:
+        turns = take_turns(prepared, todo, place)
+        progress = ArrayProgress(progress, turns)
     shape = choose_workers(prepared, todo, progress, stop)
     if shape.workers > 1 or supervised:
-        return shape, run_in_processes(prepared, todo, shape, progress, stop, earlier=earlier, death=GUARDED.before)
+        done = run_in_processes(
+            prepared, todo, shape, progress, stop, earlier=earlier, death=GUARDED.before, turns=turns
+        )
+        return shape, done
     model = prepared.model
     if model is None or shape.streams is not None:
         model = load_for(prepared.job, prepared.described, streams=shape.streams)
     journal = GUARDED.arm(prepared.job)
-    return shape, run_shards(prepared, model, todo, progress, stop, earlier=earlier, journal=journal)
+    order = todo if turns is None else (todo[number] for number in turns)
+    return shape, run_shards(prepared, model, order, progress, stop, earlier=earlier, journal=journal)
 
 
 def finish(prepared: Prepared, run: dict[str, Any], progress: Progress) -> Manifest:
@@ -229,7 +251,12 @@ def finish(prepared: Prepared, run: dict[str, Any], progress: Progress) -> Manif
         TooManyErrors: over all parts, whichever run committed them; the job stays unfinished.
     """
     target = prepared.target
-    manifest = build_manifest(target, prepared.record, read_plans(target), run)
+    plans = read_plans(target)
+    if prepared.job.engine == "array" and (known := read_others(prepared, plans)) is not None:
+        check_errors(known, prepared.job)
+        publish(prepared, progress)
+        return known
+    manifest = build_manifest(target, prepared.record, plans, run)
     if manifest is not None:
         check_errors(manifest, prepared.job)
         # Before `_SUCCESS`: whoever is killed in between leaves a job that the next run finishes, and sweeps.
@@ -240,6 +267,12 @@ def finish(prepared: Prepared, run: dict[str, Any], progress: Progress) -> Manif
     progress.told("done", rows=manifest["rows"], errors=manifest["error_rows"], parts=manifest["shards"])
     publish(prepared, progress)
     return manifest
+
+
+def read_others(prepared: Prepared, plans: Sequence[Plan]) -> Manifest | None:
+    """The manifest that another machine has written by now: to make it again would read the footer of every part."""
+    parts = list_parts(prepared.target, prepared.record.fingerprint, list(plans))
+    return cast(Manifest | None, read_manifest(prepared.target, len(plans), parts.values()))
 
 
 def publish(prepared: Prepared, progress: Progress) -> None:

@@ -74,6 +74,19 @@ class JobSpec(BaseModel):
     )
     device: Literal["auto", "cpu", "cuda", "tensorrt"] = Field("auto", description="Where the arithmetic is done.")
     compile: bool = Field(False, description="Whether torch.compile makes kernels of the model; for long jobs on GPUs.")
+    engine: Literal["local", "array"] = Field(
+        "local",
+        description="Who runs the shards: this machine alone, or as one of an array that shares nothing but the store.",
+    )
+    array_index: int | None = Field(
+        None,
+        ge=0,
+        description="Which machine of the array this is, from 0; by default as AWS Batch or Kubernetes says.",
+        examples=[0],
+    )
+    array_size: int | None = Field(
+        None, ge=1, le=1_000_000, description="How many machines the array has.", examples=[20]
+    )
     threads: int | None = Field(None, ge=1, le=1024, description="Threads of the arithmetic; by default every core.")
     workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(
         1,
@@ -211,6 +224,13 @@ class JobSpec(BaseModel):
     def _apart(self) -> JobSpec:
         if self.input.rstrip("/") == self.output.rstrip("/"):
             raise ValueError(f"output must not be the input itself ({self.output})")
+        return self
+
+    @model_validator(mode="after")
+    def _arrayed(self) -> JobSpec:
+        for name in ("array_index", "array_size"):
+            if getattr(self, name) is not None and self.engine != "array":
+                raise ValueError(f"{name} goes with engine: array, found engine: {self.engine}")
         return self
 
     @model_validator(mode="after")

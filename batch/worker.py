@@ -17,6 +17,7 @@ from batch.errors import Interrupted, StoreUnavailable, TooManyErrors
 from batch.in_flight import InFlight
 from batch.observe.facts import shard_facts
 from batch.overlap import QueueTime, overlap
+from batch.overtaken import Overtaken, leave_when_there
 from batch.predict import PredictedRows, Spent, decode_rows, encode_rows, predict_batches, time_reading
 from batch.prepare import Prepared
 from batch.progress import Progress
@@ -57,11 +58,13 @@ class Shape:
 @dataclass(slots=True, kw_only=True)
 class Done:
     """What a worker has done so far. `seconds` are those that its shards took, of all workers together; `streams` is
-    how many calls of its arithmetic ran at once; `first_error` is an example.
+    how many calls of its arithmetic ran at once; `first_error` is an example. Of its rows, those `in_vain` are of
+    shards whose part another run put first.
     """
 
     rows: int = 0
     errors: int = 0
+    in_vain: int = 0
     first_error: str = ""
     streams: int = 1
     seconds: float = 0.0
@@ -71,6 +74,7 @@ class Done:
     def join(self, other: Done) -> None:
         self.rows += other.rows
         self.errors += other.errors
+        self.in_vain += other.in_vain
         self.first_error = self.first_error or other.first_error
         self.streams = max(self.streams, other.streams)
         self.seconds += other.seconds
@@ -86,6 +90,7 @@ class Done:
     def add(self, part: Part) -> None:
         self.rows += part.rows
         self.errors += sum(part.errors.values())
+        self.in_vain += 0 if part.committed else part.rows
         self.first_error = self.first_error or part.first_error
         self.spent.add(part.spent)
         self.stats.add(part.stats)
@@ -163,7 +168,7 @@ def complete_shard(
 ) -> Done:
     """See that a shard has its part; one that the store failed is tried a second time.
 
-    See run_shard for what it is given.
+    On a machine of an array, one that another machine completes meanwhile is left. See run_shard for what it is given.
 
     Raises:
         StoreUnavailable: the second time too.
@@ -191,11 +196,18 @@ def complete_shard(
         )
 
     try:
-        part = run()
-    except StoreUnavailable as error:
-        # The store's own retries are used up. Whatever the first try put is this attempt's, so another is safe.
-        progress.told("failed", shard=shard.id, reason=error.reason)
-        part = run()
+        try:
+            part = run()
+        except StoreUnavailable as error:
+            # The store's own retries are used up. Whatever the first try put is this attempt's, so another is safe.
+            progress.told("failed", shard=shard.id, reason=error.reason)
+            part = run()
+    except Overtaken as left:
+        progress.told("already committed", shard=shard.id, rows=left.rows)
+        progress.advanced(shard.rows - left.rows)
+        done.rows = done.in_vain = left.rows
+        done.seconds = isolate_s + time.perf_counter() - started
+        return done
     done.add(part)
     keep_costs(model)
     progress.told(
@@ -281,6 +293,8 @@ def run_shard(
         windows = flight.release(answers.release(predicted))
         if kept is not None:
             windows = kept.keep(itertools.chain(kept.recall(), windows))
+        if prepared.job.engine == "array":
+            windows = leave_when_there(windows, prepared.target, key)
         part = write_part(
             counted(windows, progress, journal),
             shard,

@@ -193,6 +193,7 @@ class Run(TypedDict):
     started: Moment
     seconds: Annotated[float, Field(ge=0, description="Of the whole command, whatever of its processes rows ended.")]
     rows: Rows
+    rows_in_vain: NotRequired[Annotated[int, Field(ge=0, description="Of them, in shards that another run put first.")]]
     rows_per_s: float | None
     tokens_per_s: NotRequired[float | None]
     steps_per_s: NotRequired[float | None]

@@ -128,8 +128,9 @@ def print_manifest(manifest: Manifest, output: str, *, done: Run) -> None:
         click.echo("this run: nothing was left to do")
     else:
         speed = f", {done['rows_per_s']:,.0f} rows/s" if done["rows_per_s"] else ""
+        vain = f", {done['rows_in_vain']:,} of them in vain: another run was first" if done.get("rows_in_vain") else ""
         click.echo(
-            f"this run: {counted(done['rows'], 'row')} in {done['seconds']:.1f} s{speed}; "
+            f"this run: {counted(done['rows'], 'row')} in {done['seconds']:.1f} s{speed}{vain}; "
             f"{done['micro_batches']} micro-batches of {done['mean_micro_batch'] or 0:.1f} rows, "
             f"{100 * (done['padding_share'] or 0):.0f} % padding"
         )

@@ -11,8 +11,8 @@ import os
 import pickle
 import tempfile
 import time
-from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -31,6 +31,7 @@ from batch.supervise.ending import Ending, ending_of
 from batch.supervise.guardian import GUARDED, Death, suspects_of
 from batch.supervise.journal import SIZE_BYTES, Call, Journal
 from batch.supervise.kept import Kept, no_room
+from batch.supervise.left import Left
 from batch.supervise.search import Poison, passed_before
 from batch.supervise.seat import Seat
 from batch.supervise.watch import Awake, Watch, patience_of
@@ -55,6 +56,7 @@ def run_in_processes(
     *,
     earlier: Done,
     death: Death | None = None,
+    turns: Iterator[int] | None = None,
 ) -> Done:
     """Run shards in `shape.workers` processes; each loads the model and asks for one shard after another.
 
@@ -66,13 +68,14 @@ def run_in_processes(
         stop: whether to begin another shard.
         earlier: what was committed before.
         death: of a process that ran this job before; what it had in hand is tried first.
+        turns: the order in which they are taken, as numbers in `todo`; by default as they come.
 
     Raises:
         Interrupted: asked to stop, or workers ended again and again and no row was to blame.
         TooManyErrors: the error rows of all workers passed the job's bound.
         JobError, ModelError: what a worker raised; the others end after the shard they have in hand.
     """
-    return Lead(prepared, todo, shape, progress, stop, earlier).run(death)
+    return Lead(prepared, todo, shape, progress, stop, earlier, turns).run(death)
 
 
 class Lead:
@@ -86,13 +89,14 @@ class Lead:
         progress: Progress,
         stop: Stop,
         earlier: Done,
+        turns: Iterator[int] | None = None,
     ) -> None:
         self.jobs, self.todo, self.shape = portable(prepared, shape), list(todo), shape
         self.progress, self.stop, self.earlier = progress, stop, earlier
         self.job = prepared.job
         share = self.jobs.job.memory
         self.bound_bytes = None if share is None else parse_size(share)
-        self.left = deque(range(len(self.todo)))
+        self.left = Left(range(len(self.todo)) if turns is None else turns)
         self.seats: list[Seat] = []
         self.started = 0
         self.done = Done()
@@ -140,7 +144,7 @@ class Lead:
         """Begin with the shard that another process died of."""
         for number, (_, shard) in enumerate(self.todo):
             if shard.id == death.shard:
-                self.left.remove(number)
+                self.left.hold(number)
                 self.deaths[number] = 1
                 self.begun[number] = death.begun
                 if death.ending.kind == "OutOfMemory":
@@ -211,14 +215,13 @@ class Lead:
         if self.failure is not None or self.stop.asked or not (seat.search or self.left):
             seat.dismiss()
         elif seat.search is None:
-            number = self.left[0]
+            number = self.left.take()
             try:
                 kept = self.keep(number)
             except OSError as error:
                 self.failure = no_room(f"answers in {tempfile.gettempdir()}", error)
                 seat.dismiss()
                 return
-            self.left.popleft()
             seat.rows = 0
             now = time.perf_counter()
             seat.give(
@@ -310,7 +313,7 @@ class Lead:
         self.kept.setdefault(number, [])
         seat.search = self.poison.search(number, calls, flight=flight)
         if seat.search is None:
-            self.left.appendleft(number)
+            self.left.give_back(number)
 
     def answer(self, seat: Seat, came: Passed | None) -> None:
         """A probe is done: ask for the next one, or let the shard go on."""
@@ -324,7 +327,7 @@ class Lead:
         if convicted is not None:
             seat.search = None
             self.tell(number, convicted)
-            self.left.appendleft(number)
+            self.left.give_back(number)
 
     def replace(self, seat: Seat) -> None:
         """Let a fresh process sit there."""
