@@ -70,9 +70,8 @@ def test_the_same_job_at_work_is_not_begun_twice(command: Command, array: str, m
     assert submitted(again) == array
     assert "the same job is at work already" in again.out
     assert submitted(command("submit", "--to", "aws-batch", *FITS, "--where", where + " AND TRUE")) != array
-    for index in range(3):
+    for index in range(3):  # AWS says so of the array itself a moment later
         set_state(moto_batch, f"{array}:{index}", "FAILED", exit_code=75)
-    set_state(moto_batch, array, "FAILED")
     assert submitted(command("submit", "--to", "aws-batch", *FITS, "--where", where)) != array
 
 
@@ -102,6 +101,28 @@ def test_the_exit_code_of_a_job_that_is_over_is_the_jobs(
     assert command("status", f"aws-batch:{array}", "--follow", "--every", "0.1").code == expected
     said = json.loads(command("status", f"aws-batch:{array}", "--json").out)
     assert (said["over"], said["exit_code"], said["machines"]) == (True, expected, {"FAILED": 3})
+
+
+def test_following_goes_on_until_no_machine_will_do_more_and_says_what_has_changed(
+    command: Command, array: str, moto_batch: BatchBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    then = [(0, "SUCCEEDED", 0), (0, "SUCCEEDED", 0), (1, "FAILED", 3), (2, "FAILED", 75)]
+
+    def sleep(_: float) -> None:
+        index, state, code = then.pop(0)
+        set_state(moto_batch, f"{array}:{index}", state, exit_code=code)
+
+    monkeypatch.setattr("batch.submit.show.time.sleep", sleep)
+    found = command("status", f"aws-batch:{array}", "--follow")
+    assert not then
+    lines = [line[9:].partition(";")[0] for line in found.out.splitlines() if line[2:3] == ":"]
+    assert lines == [
+        "3 RUNNING",
+        "2 RUNNING, 1 SUCCEEDED",
+        "1 RUNNING, 1 SUCCEEDED, 1 FAILED",
+        "1 SUCCEEDED, 2 FAILED",
+    ]
+    assert found.code == 75  # one says that all is there, and nothing is
 
 
 def test_an_image_that_cannot_be_pulled_is_not_worth_the_same_again(
