@@ -22,7 +22,7 @@ IDS = tuple(f"{target}:" for target in TARGETS)
 
 @click.command()
 @click.option("--to", "target", required=True, type=click.Choice(TARGETS), help="Where the job shall run.")
-@click.option("--machines", default=1, show_default=True, metavar="N", help="How many share the shards.")
+@click.option("--machines", type=int, metavar="N", help="How many share the shards. [the job's array_size, else 1]")
 @click.option("--stack", default="tandem", show_default=True, help="CloudFormation stack that says where.")
 @click.option("--queue", help="aws-batch: the job queue; by default the stack's.")
 @click.option("--definition", help="aws-batch: the job definition; by default the stack's.")
@@ -41,7 +41,7 @@ IDS = tuple(f"{target}:" for target in TARGETS)
 def submit(
     file: Path | None,
     target: str,
-    machines: int,
+    machines: int | None,
     stack: str,
     queue: str | None,
     definition: str | None,
@@ -66,6 +66,8 @@ def submit(
     tandem submit job.yaml --to kubernetes --machines 20 --image REGISTRY/tandem-batch:0.1.0
     """
     job = job_from(file, flags)
+    if machines is None:
+        machines = getattr(job, "array_size", None) or 1
     check_fit(job, target, machines=machines)
     region = job.region
     send: Callable[[], Submitted]
