@@ -66,6 +66,9 @@ def image_on_aws(base: str, name: str, folder: Path, settings: Mapping[str, str]
     try:
         yield
     finally:
+        # moto takes its containers away, unless it is ended before they are.
+        if left := podman("ps", "-aq", "--filter", f"ancestor={name}").split():
+            podman("rm", "-f", "-t", "0", *left)
         podman("rmi", "-f", name)
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pyarrow as pa
 import pytest
 
 from tests.batch.command import Ended, ended, started, tandem
-from tests.batch.places import Bucket, part_keys, put_table, read_output, texts
+from tests.batch.places import Bucket, part_keys, put_table, read_output
 from tests.infra.conftest import ROOT, STACK_NAME, TEMPLATE
 from tests.infra.podman_as_batch import image_of_this_run, image_on_aws, podman, podman_socket, running
 from tests.servers.moto import serving_moto
@@ -21,7 +22,8 @@ from tests.servers.serve import AWS_SETTINGS
 from tests.servers.weed import ADMIN, Weed
 
 MODEL = ROOT / "models" / "zoo" / "bbc-bert"
-FILES, ROWS = 60, 24
+#: So many files of so many rows of so many words that a machine's share takes longer than it takes to kill it.
+FILES, ROWS, WORDS = 60, 48, 80
 MACHINES = 3
 
 pytestmark = [
@@ -63,10 +65,18 @@ def cloud(tmp_path: Path) -> Iterator[Cloud]:
             for path in (path for path in MODEL.rglob("*") if path.is_file()):
                 place.put(f"models/bbc/{path.relative_to(MODEL).as_posix()}", path.read_bytes())
             for number in range(FILES):
-                put_table(place, f"input/{number:03}.parquet", texts(ROWS, first=ROWS * number))
+                put_table(place, f"input/{number:03}.parquet", articles(first=ROWS * number))
             settings = AWS_SETTINGS | {"AWS_ENDPOINT_URL_S3": weed.url, "AWS_ENDPOINT_URL": url}
             with image_on_aws(base, image, tmp_path, in_container):
                 yield Cloud(place=place, settings=settings)
+
+
+def articles(*, first: int) -> pa.Table:
+    """Rows `id, text`; equal texts would go through the model once."""
+    ids = range(first, first + ROWS)
+    return pa.table(
+        {"id": list(ids), "text": [" ".join(str(row * WORDS + word) for word in range(WORDS)) for row in ids]}
+    )
 
 
 def make_stack(url: str) -> str:
@@ -108,12 +118,13 @@ def test_an_array_of_three_of_which_one_is_killed_does_every_row_once(cloud: Clo
     assert target == "aws-batch"
     with started("status", f"aws-batch:{job_id}", "--follow", "--every", "0.5", **cloud.settings) as following:
         wait_for_parts(cloud, 3, job_id)
-        assert cloud.tandem(*words).out.splitlines()[-1] == f"aws-batch:{job_id}"  # at work, and not begun twice
         machines = running(job_id)
         assert len(machines) == MACHINES
         podman("kill", "--signal", "KILL", machines[-1])
         assert len(part_keys(cloud.place, "output/news/")) < FILES, "the job was over before anything was killed"
+        again = cloud.tandem(*words)
         followed = ended(following, within_s=300)
+    assert again.out.splitlines()[-1] == f"aws-batch:{job_id}", "it was begun twice"
     assert followed.code == 0, followed.out + followed.err
     assert "2 SUCCEEDED, 1 FAILED" in followed.out
     assert f"machine {MACHINES - 1}: exit code 137" in followed.out
