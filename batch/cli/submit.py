@@ -116,19 +116,24 @@ def say_submitted(done: Submitted, *, region: str | None) -> None:
     click.echo(done.id)
 
 
-def looker(submitted: str, *, region: str | None) -> Callable[[], Ran]:
-    """What looks at a submitted job, by its id."""
+def looker(submitted: str, *, region: str | None, profile: str | None) -> Callable[[], Ran]:
+    """What looks at a submitted job, by its id.
+
+    Args:
+        region: of AWS Batch; an execution's ARN says its own.
+        profile: to ask AWS with.
+    """
     target, _, rest = submitted.partition(":")
     if not rest:
         raise UsageError(f"{submitted!r} is no id; expected {target}: and what `tandem submit` printed after it.")
     if target == "aws-batch":
         from batch.submit import aws_batch
 
-        return lambda: aws_batch.look(rest, region=region)
+        return lambda: aws_batch.look(rest, region=region, profile=profile)
     if target == "lambda":
         from batch.submit import step_functions
 
-        return lambda: step_functions.look(rest, region=region)
+        return lambda: step_functions.look(rest, profile=profile)
     from batch.submit import kubernetes
 
     return lambda: kubernetes.look(rest)
@@ -138,7 +143,7 @@ def show_id(submitted: str, *, as_json: bool, **where: str | None) -> None:
     """Say once how far it is; ends with the job's exit code where it is over."""
     from batch.submit.show import Followed, show
 
-    followed = Followed(looker(submitted, region=where.get("region")), **where)
+    followed = Followed(looker(submitted, region=where.get("region"), profile=where.get("profile")), **where)
     end_with(show(followed, as_json=as_json))
 
 
@@ -146,7 +151,7 @@ def follow_id(submitted: str, *, every_s: float, as_json: bool = False, **where:
     """Look until it is over; ends with the job's exit code."""
     from batch.submit.show import Followed, follow
 
-    followed = Followed(looker(submitted, region=where.get("region")), **where)
+    followed = Followed(looker(submitted, region=where.get("region"), profile=where.get("profile")), **where)
     end_with(follow(followed, every_s=every_s, as_json=as_json))
 
 

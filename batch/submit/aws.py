@@ -17,8 +17,8 @@ _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOpera
 _THROTTLED = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
 
 
-def open_client(service: str, region: str | None) -> Any:
-    """boto3's client of a service; region None is what boto3 finds by itself.
+def open_client(service: str, region: str | None, profile: str | None = None) -> Any:
+    """boto3's client of a service; None is what boto3 finds by itself.
 
     Raises:
         UsageError: there is no region, or no such profile.
@@ -30,7 +30,7 @@ def open_client(service: str, region: str | None) -> Any:
 
     config = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=5, read_timeout=30)
     try:
-        return open_session(profile=None, region=region).client(service, config=config)  # type: ignore[call-overload]
+        return open_session(profile=profile, region=region).client(service, config=config)  # type: ignore[call-overload]
     except NoRegionError:
         raise UsageError("no AWS region is set; name one with --region, or set AWS_REGION.") from None
     except (BotoCoreError, ValueError) as error:

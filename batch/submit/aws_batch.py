@@ -63,7 +63,7 @@ def submit(request: dict[str, Any], *, region: str | None) -> Submitted:
         return Submitted(id=f"aws-batch:{client.submit_job(**request)['jobId']}", name=name)
 
 
-def look(job_id: str, *, region: str | None) -> Ran:
+def look(job_id: str, *, region: str | None, profile: str | None = None) -> Ran:
     """Where a job stands: its machines by state, and of those that failed the exit code and AWS's reason.
 
     One request, and a page of them for each hundred machines that failed.
@@ -71,7 +71,7 @@ def look(job_id: str, *, region: str | None) -> Ran:
     Raises:
         InputNotFound: there is no such job in this region; AWS forgets one a week after it ended.
     """
-    client = open_client("batch", region)
+    client = open_client("batch", region, profile)
     with aws_faults("batch:DescribeJobs", job_id):
         found = client.describe_jobs(jobs=[job_id])["jobs"]
     if not found:

@@ -71,14 +71,14 @@ def find_status(client: Any, arn: str) -> str | None:
             return None
 
 
-def look(arn: str, *, region: str | None) -> Ran:
+def look(arn: str, *, profile: str | None = None) -> Ran:
     """Where an execution stands, and its exit code where it failed.
 
     Raises:
         InputNotFound: there is no such execution.
         UsageError: it is no ARN of one.
     """
-    client = open_client("stepfunctions", region or region_of(arn))
+    client = open_client("stepfunctions", region_of(arn), profile)
     with aws_faults("states:DescribeExecution", arn):
         try:
             found = client.describe_execution(executionArn=arn)

@@ -100,3 +100,8 @@ def test_without_a_region_nothing_is_asked(
 def test_a_profile_that_there_is_not_is_named(command: Command, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     assert_refused(command("submit", "--to", "aws-batch", *FITS), 2, "nobody")
+
+
+@pytest.mark.parametrize("submitted", ["aws-batch:0000", f"lambda:{ARN}"])
+def test_status_asks_aws_with_the_profile_that_it_is_given(command: Command, stack: Stack, submitted: str) -> None:
+    assert_refused(command("status", submitted, "--aws-profile", "nobody"), 2, "nobody")
