@@ -8,6 +8,8 @@
     │   ├── WhereError              plan: --where says what we do not understand
     │   ├── TableRefused            plan, commit: a Delta table that cannot be read or written as asked
     │   ├── Unfinished              retry: shards have no part yet, which only a run makes
+    │   ├── DoesNotFit              submit: the job needs what only this machine has (submit/fit.py)
+    │   ├── KubectlMissing          submit: there is no kubectl on the path (submit/kubectl.py)
     │   ├── ConditionIgnored        commit: the store overwrites where it was told not to
     │   └── EncryptionRefused       commit: the store does not encrypt as --sse asks
     ├── ModelProblem            3   the model and the job do not go together

@@ -11,7 +11,8 @@ import click
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("batch.cli.run:run", "Run a job, or what is left of it."),
     "plan": ("batch.cli.run:plan", "Say what a run would do and what it would take; nothing is written."),
-    "status": ("batch.cli.look:status", "Say how far an output has come, from the store alone."),
+    "submit": ("batch.cli.submit:submit", "Run a job on AWS Batch, AWS Lambda or Kubernetes."),
+    "status": ("batch.cli.look:status", "Say how far an output, or a submitted job, has come."),
     "errors": ("batch.cli.errors:errors", "Group an output's error rows by class, with examples."),
     "retry": ("batch.cli.errors:retry", "Run an output's error rows again."),
     "head": ("batch.cli.look:head", "Show the first predicted rows as a table."),

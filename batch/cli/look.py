@@ -21,9 +21,9 @@ def store_options(command: Any) -> Any:
 
 
 @click.command()
-@click.argument("output")
+@click.argument("output", metavar="OUTPUT|ID")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object; with --watch one a line.")
-@click.option("--watch", is_flag=True, help="Look again until the job is finished; Ctrl-C ends it.")
+@click.option("--watch", "--follow", "watch", is_flag=True, help="Look again until the job is over; Ctrl-C ends it.")
 @click.option(
     "--every", default=5.0, show_default=True, type=click.FloatRange(0.1), metavar="SECONDS", help="How often to look."
 )
@@ -32,7 +32,17 @@ def status(output: str, as_json: bool, watch: bool, every: float, **where: str |
     """Say how far an output has come: shards, rows, errors, rate, time left, and whether it is finished.
 
     Read from the store alone: from anywhere, also while the job runs elsewhere. The rate is that of the last commits.
+    Of an ID that `tandem submit` printed also the machines, by state, with the exit codes and reasons of those that
+    failed; when the job is over, the exit code is the job's.
     """
+    from batch.cli.submit import IDS, follow_id, show_id
+
+    if output.startswith(IDS):
+        if watch:
+            follow_id(output, every_s=every, as_json=as_json, **where)
+        else:
+            show_id(output, as_json=as_json, **where)
+        return
     from batch.table.describe import table_lines
     from batch.watch.show import status_lines, watch_output
     from batch.watch.watched import Watched
