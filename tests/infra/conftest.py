@@ -14,7 +14,7 @@ from moto import mock_aws
 from moto.core.authorization import enable_iam_authentication
 
 ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE = ROOT / "infra" / "aws" / "template.yaml"
+TEMPLATE, PIPELINE = ROOT / "infra" / "aws" / "template.yaml", ROOT / "infra" / "aws" / "pipeline.yaml"
 REGION: Final = "eu-central-1"
 STACK_NAME = "tandem"
 
@@ -105,6 +105,13 @@ def as_job_role(stack: Stack) -> Iterator[None]:
 def stack() -> Iterator[Stack]:
     with created_stack() as stack:
         yield stack
+
+
+@pytest.fixture(scope="session")
+def pipeline() -> dict[str, Any]:
+    """The second stack's template, likewise."""
+    loaded: dict[str, Any] = load(str(PIPELINE))
+    return loaded
 
 
 @pytest.fixture(scope="session")

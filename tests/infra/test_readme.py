@@ -28,8 +28,17 @@ def test_every_resource_of_the_stack_is_explained(template: dict[str, Any]) -> N
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(template["Resources"])
 
 
-def test_every_parameter_and_output_that_a_command_names_exists(template: dict[str, Any]) -> None:
-    parameters = set(re.findall(PARAMETER, README))
+def test_every_resource_of_the_pipeline_is_explained(pipeline: dict[str, Any]) -> None:
+    rows = re.findall(r"^\| (`[^|]+`) \|", section("When a file lands"), flags=re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(pipeline["Resources"])
+
+
+def test_every_parameter_and_output_that_a_command_names_exists(
+    template: dict[str, Any], pipeline: dict[str, Any]
+) -> None:
+    lands = section("When a file lands")
+    assert set(re.findall(PARAMETER, lands)) <= set(pipeline["Parameters"])
+    parameters = set(re.findall(PARAMETER, README.replace(lands, "")))
     assert parameters >= {"VpcId", "SubnetIds"}
     assert parameters <= set(template["Parameters"])
     outputs = set(re.findall(r"\$\(output (\w+)", README))

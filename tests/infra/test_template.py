@@ -22,6 +22,11 @@ def test_nobody_can_make_the_bucket_public(template: dict[str, Any]) -> None:
     assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
 
 
+def test_the_bucket_tells_of_its_objects(template: dict[str, Any]) -> None:
+    told = properties(template, "Bucket")["NotificationConfiguration"]
+    assert told == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+
+
 def test_the_bucket_refuses_unencrypted_transport(template: dict[str, Any]) -> None:
     policy = properties(template, "BucketPolicy")
     assert policy["Bucket"] == {"Ref": "Bucket"}
