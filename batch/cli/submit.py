@@ -67,7 +67,7 @@ def submit(
     """
     job = job_from(file, flags)
     if machines is None:
-        machines = getattr(job, "array_size", None) or 1
+        machines = job.array_size or 1
     check_fit(job, target, machines=machines)
     region = job.region
     send: Callable[[], Submitted]

@@ -68,13 +68,11 @@ def faults_of_settings(job: JobSpec) -> Iterator[tuple[str, object, str]]:
         yield "runtime", job.runtime, "the batch image holds ONNX Runtime alone; take runtime: auto or onnx"
     if job.endpoint_url is not None and is_own(host := urlsplit(job.endpoint_url).hostname or ""):
         yield "endpoint_url", job.endpoint_url, f"{host} is another machine there"
-    engine = getattr(job, "engine", "local")
-    if engine == "ray":
-        yield (
-            "engine",
-            engine,
-            "the machines there are an array; leave engine out, or start it on the Ray cluster itself",
-        )
+    engine: str = job.engine
+    if engine not in ("local", "array"):
+        yield "engine", engine, "the machines there are an array; leave engine out"
+    if job.array_index is not None:
+        yield "array_index", job.array_index, "each machine is told its own; leave it out"
 
 
 def is_own(host: str) -> bool:

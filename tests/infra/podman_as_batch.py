@@ -13,17 +13,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from batch.spec import JobSpec
-
 #: What AWS Batch sets in a machine of an array, from the id that moto does set.
 ENTRY = """#!/bin/sh
 case "$AWS_BATCH_JOB_ID" in *:*) export AWS_BATCH_JOB_ARRAY_INDEX="${AWS_BATCH_JOB_ID##*:}" ;; esac
 exec tandem "$@"
 """
-#: Until `--engine array` is there, the same words without it: three runs beside each other on one output.
-WITHOUT_ENGINE = 'if [ "$2" = --engine ]; then shift 5; set -- run "$@"; fi'
-if "engine" not in JobSpec.model_fields:
-    ENTRY = ENTRY.replace("exec", f"{WITHOUT_ENGINE}\nexec")
 
 
 def podman(*words: str, within_s: float = 120.0) -> str:

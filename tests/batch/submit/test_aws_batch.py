@@ -51,6 +51,13 @@ def test_an_array_of_so_many_machines_is_submitted_where_the_stack_says(
     assert words[words.index("--limit") + 1] == "9"
 
 
+def test_the_size_of_an_array_that_the_job_names_is_the_number_of_machines(command: Command, stack: Stack) -> None:
+    job_id = submitted(command("submit", "--to", "aws-batch", *FITS, "--engine", "array", "--array-size", "2"))
+    (job,) = boto3.client("batch", region_name=REGION).describe_jobs(jobs=[job_id])["jobs"]
+    assert job["arrayProperties"]["size"] == 2
+    assert job["container"]["command"].count("--array-size") == 1
+
+
 def test_one_machine_is_a_plain_job(command: Command, stack: Stack) -> None:
     job_id = submitted(command("submit", "--to", "aws-batch", *FITS, "--limit", "1"))
     (job,) = boto3.client("batch", region_name=REGION).describe_jobs(jobs=[job_id])["jobs"]

@@ -27,6 +27,7 @@ from tests.batch.submit.conftest import FITS
         (("--runtime", "torch"), ("runtime 'torch'", "ONNX Runtime alone")),
         (("--endpoint-url", "http://127.0.0.1:9000"), ("endpoint_url", "127.0.0.1 is another machine")),
         (("--endpoint-url", "http://localhost:9000"), ("localhost is another machine",)),
+        (("--engine", "array", "--array-size", "3", "--array-index", "0"), ("array_index 0", "its own")),
         (("--machines", "0"), ("--machines 0",)),
         (("--machines", "10001"), ("--machines 10001",)),
     ],

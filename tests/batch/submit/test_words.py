@@ -60,6 +60,7 @@ def test_several_machines_are_an_array_of_their_number_and_one_is_none() -> None
     job = make_job(PLACES)
     assert run_words(job, machines=20)[:5] == ["run", "--engine", "array", "--array-size", "20"]
     assert "--engine" not in run_words(job, machines=1)
+    assert as_run_reads(run_words(job, machines=20)) == make_job(PLACES | {"engine": "array", "array_size": 20})
     assert run_words(job, machines=20)[5:] == run_words(job, machines=1)[1:]
 
 
