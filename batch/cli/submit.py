@@ -29,7 +29,9 @@ IDS = tuple(f"{target}:" for target in TARGETS)
 @click.option("--state-machine", help="lambda: the state machine's ARN; by default the stack's.")
 @click.option("--image", help="kubernetes: the batch image, as the cluster pulls it.")
 @click.option("--namespace", default="tandem", show_default=True, help="kubernetes: where the Job is made.")
-@click.option("--service-account", help="kubernetes: whose rights in the store the pods have.")
+@click.option(
+    "--service-account", default="tandem-job", show_default=True, help="kubernetes: whose rights the pods have."
+)
 @click.option("--dry-run", is_flag=True, help="Print as JSON what would be asked for; nothing is submitted.")
 @click.option(
     "--follow", is_flag=True, help="Look until it is over, and end with its exit code; Ctrl-C only stops that."
@@ -48,7 +50,7 @@ def submit(
     state_machine: str | None,
     image: str | None,
     namespace: str,
-    service_account: str | None,
+    service_account: str,
     dry_run: bool,
     follow: bool,
     every: float,

@@ -16,12 +16,23 @@ RETRIES_OF_AN_INDEX = 5
 NOT_WORTH_A_RETRY = [2, 3, 4, 77]
 KEPT_S = 7 * 24 * 3600
 LABELS = {"app.kubernetes.io/name": "tandem", "app.kubernetes.io/component": "job"}
+#: Where Kueue is installed, the queue that a Job waits in; elsewhere the label does nothing.
+QUEUE = {"kueue.x-k8s.io/queue-name": "tandem"}
+#: Nodes that may be reclaimed at any time do: nothing is lost with one.
+SPOT = [
+    {"key": "kubernetes.azure.com/scalesetpriority", "operator": "Equal", "value": "spot", "effect": "NoSchedule"},
+    {"key": "cloud.google.com/gke-spot", "operator": "Equal", "value": "true", "effect": "NoSchedule"},
+    {"key": "spot", "operator": "Exists", "effect": "NoSchedule"},
+]
+#: Told to end, a machine commits the shard that it has in hand.
+GRACE_S = 110
+SCRATCH = "10Gi"
 #: A job may be submitted so often, one after the other, before its old ones are cleared away.
 MOST_TRIES = 100
 
 
 def describe_request(
-    job: JobSpec, *, machines: int, image: str, namespace: str, service_account: str | None = None
+    job: JobSpec, *, machines: int, image: str, namespace: str, service_account: str
 ) -> dict[str, Any]:
     """The Job: an index a machine, of the form that infra/kubernetes has."""
     # Kubernetes replaces $(NAME) in arguments by a variable, and $$ by $.
@@ -30,7 +41,10 @@ def describe_request(
         "name": "tandem",
         "image": image,
         "args": words,
-        "resources": {"requests": {"cpu": "1", "memory": "4Gi"}, "limits": {"memory": "4Gi"}},
+        "resources": {
+            "requests": {"cpu": "2", "memory": "4Gi", "ephemeral-storage": SCRATCH},
+            "limits": {"memory": "4Gi", "ephemeral-storage": SCRATCH},
+        },
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -41,7 +55,10 @@ def describe_request(
     }
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
+        "serviceAccountName": service_account,
         "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": GRACE_S,
+        "tolerations": SPOT,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": 10001,
@@ -49,10 +66,8 @@ def describe_request(
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [container],
-        "volumes": [{"name": "scratch", "emptyDir": {}}],
+        "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": SCRATCH}}],
     }
-    if service_account is not None:
-        pod["serviceAccountName"] = service_account
     lost = {"type": "DisruptionTarget", "status": "True"}
     rules = [
         {"action": "Ignore", "onPodConditions": [lost]},
@@ -61,7 +76,7 @@ def describe_request(
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": job_name(job), "namespace": namespace, "labels": dict(LABELS)},
+        "metadata": {"name": job_name(job), "namespace": namespace, "labels": LABELS | QUEUE},
         "spec": {
             "completionMode": "Indexed",
             "completions": machines,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.batch.command import ROOT, Command, assert_refused
 from tests.batch.submit.conftest import FITS
@@ -84,6 +85,18 @@ def test_the_job_has_an_index_for_each_machine_and_retries_by_exit_code(command:
     assert pod["restartPolicy"] == "Never"  # a pod failure policy takes no other
     assert pod["securityContext"]["runAsNonRoot"]
     assert container["securityContext"]["readOnlyRootFilesystem"]
+
+
+def test_the_pods_are_those_of_the_file_of_infra(command: Command, cluster: Path) -> None:
+    file = yaml.safe_load((ROOT / "infra" / "kubernetes" / "job" / "job.yaml").read_text())
+    made = json.loads(command(*SUBMIT, "--dry-run").out)
+    assert made["metadata"]["labels"] == file["metadata"]["labels"]
+    ours, theirs = (job["spec"]["template"]["spec"] for job in (made, file))
+    for key in ("tolerations", "terminationGracePeriodSeconds", "serviceAccountName", "automountServiceAccountToken"):
+        assert ours[key] == theirs[key], key
+    assert ours["containers"][0]["resources"] == theirs["containers"][0]["resources"]
+    assert ours["volumes"][0] in theirs["volumes"]
+    assert ours["containers"][0]["volumeMounts"][0] in theirs["containers"][0]["volumeMounts"]
 
 
 def test_what_kubernetes_would_replace_in_a_setting_comes_through_as_it_is(command: Command, cluster: Path) -> None:
