@@ -6,7 +6,7 @@ import json
 from array import array
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice
-from typing import overload
+from typing import Literal, overload
 
 import pyarrow as pa
 
@@ -17,7 +17,15 @@ FEW = 10_000
 #: Bytes of a shard's id.
 ID_BYTES = 10
 #: Column -> what its numbers are, as `array` names types.
-NUMBERS = {"folder": "I", "rows": "q", "end": "Q", "object": "I", "first": "i", "groups": "i", "stop": "q"}
+NUMBERS: dict[str, Literal["i", "I", "q", "Q"]] = {
+    "folder": "I",
+    "rows": "q",
+    "end": "Q",
+    "object": "I",
+    "first": "i",
+    "groups": "i",
+    "stop": "q",
+}
 
 
 class Columns(Sequence[Shard]):
