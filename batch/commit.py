@@ -167,7 +167,7 @@ def read_plan(store: Store, key: str) -> Plan:
         UsageError: what lies there is no plan that this version reads.
     """
     try:
-        return Plan.from_json(store.read(key))
+        return Plan.from_bytes(store.read(key))
     except (ValueError, KeyError, TypeError, RecursionError):
         raise not_ours(store, key, "plan") from None
 
@@ -187,7 +187,7 @@ def agree_on_plan(store: Store, plan: Plan, *, attempt: str) -> Plan:
     key = plan_key(plan.number)
     if plan.number and store.head(key) is None:
         withdraw(store, plans=plan.number)
-    if not store.put_if_absent(key, plan.to_json(), attempt=attempt):
+    if not store.put_if_absent(key, plan.to_bytes(), attempt=attempt):
         return read_plan(store, key)
     if plan.number:
         withdraw(store, plans=plan.number)

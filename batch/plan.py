@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from batch.errors import SchemaMismatch, UnreadableParquet, UsageError
 from batch.parquet_source import read_footer, wanted_leaves
 from batch.read import first_line, matching_rows
 from batch.shard import Piece, Plan, Shard, make_shard, partition_of, partition_values
+from batch.shard_columns import hold
 from batch.stores.storage import ObjectInfo, Store
 from batch.where import check_where
 from models.claims.footer import FalseClaim, check_types
@@ -35,9 +37,9 @@ class Footer:
 
     info: ObjectInfo
     partition: str
-    rows: tuple[int, ...]
-    sizes: tuple[int, ...]
-    kept_sizes: tuple[int, ...]
+    rows: Sequence[int]
+    sizes: Sequence[int]
+    kept_sizes: Sequence[int]
     schema: pa.Schema
     stop_row: int | None = None
 
@@ -78,7 +80,7 @@ def make_plan(
     admitted = None
     if limit is not None:
         footers, admitted = cut_to_limit(store, footers, columns, schema, limit=limit)
-    shards = [
+    shards = (
         shard
         for group in by_partition(footers)
         for shard in cut(
@@ -88,9 +90,9 @@ def make_plan(
             part_bytes=part_bytes,
             answer_bytes=columns.answer_bytes,
         )
-    ]
+    )
     objects = {footer.info.key: footer.info.etag for footer in footers}
-    return Plan(number=len(before), objects=objects, shards=tuple(shards), schema=schema, admitted=admitted)
+    return Plan(number=len(before), objects=objects, shards=hold(shards), schema=schema, admitted=admitted)
 
 
 def read_footers(store: Store, infos: Iterable[ObjectInfo], columns: JobColumns) -> Iterator[Footer]:
@@ -106,9 +108,9 @@ def read_footers(store: Store, infos: Iterable[ObjectInfo], columns: JobColumns)
         return Footer(
             info=info,
             partition=partition,
-            rows=tuple(group.num_rows for group in groups),
-            sizes=tuple(compressed_bytes(group, range(group.num_columns)) for group in groups),
-            kept_sizes=tuple(compressed_bytes(group, kept) for group in groups),
+            rows=array("q", (group.num_rows for group in groups)),
+            sizes=array("q", (compressed_bytes(group, range(group.num_columns)) for group in groups)),
+            kept_sizes=array("q", (compressed_bytes(group, kept) for group in groups)),
             schema=schema,
         )
 

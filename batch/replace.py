@@ -54,7 +54,7 @@ def clear_output(store: Store, record: JobRecord, plan: Plan, *, attempt: str) -
         store.delete(key)
     is_same = owner is not None and owner.fingerprint == record.fingerprint
     if is_same:
-        put_over(store, NEXT, plan.to_json(), attempt=attempt)
+        put_over(store, NEXT, plan.to_bytes(), attempt=attempt)
     # The last plan first: plans are read from 0 on, so what a run killed here leaves behind is whole.
     for number in reversed(plan_numbers(store)):
         store.delete(plan_key(number))

@@ -99,7 +99,7 @@ def test_ten_thousand_small_objects_are_a_few_shards_planned_by_a_request_each(
     assert plan.rows == 20 * FILES
     assert len(plan.shards) < FILES / 100
     assert [piece.key for shard in plan.shards for piece in shard.pieces] == [info.key for info in infos]
-    assert len(plan.to_json()) < 400 * FILES
+    assert len(plan.to_bytes()) < 400 * FILES
 
 
 def test_the_memory_of_planning_hardly_grows_with_the_number_of_objects(tmp_path: Path) -> None:

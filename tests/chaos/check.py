@@ -44,7 +44,7 @@ def read_shards(place: Bucket) -> Sequence[Shard]:
     """The planned shards; none as long as there is no plan."""
     if "out/_tandem/plan-0.json" not in place.etags("out/_tandem/"):
         return ()
-    return Plan.from_json(place.get("out/_tandem/plan-0.json")).shards
+    return Plan.from_bytes(place.get("out/_tandem/plan-0.json")).shards
 
 
 def finished_objects(place: Bucket) -> set[str]:
