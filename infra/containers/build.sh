@@ -14,5 +14,9 @@ if [ -e "$HOME/.config/pip/pip.conf" ]; then
   cp "$HOME/.config/pip/pip.conf" "$settings"
   options+=(--volume "$settings:/root/.config/pip:ro")
 fi
-podman build -q --format docker --network host "${options[@]}" --build-arg "REVISION=$(git rev-parse HEAD)" "$@" \
-  -f "$dockerfile" -t "$tag" "$context"
+build() {
+  podman build -q --format docker --build-arg "REVISION=$(git rev-parse HEAD)" "$@" -f "$dockerfile" -t "$tag" "$context"
+}
+# The stage that installs, with those settings; then the image, which takes that stage as it is and no mount with it.
+build --network host "${options[@]}" --target build "$@" > /dev/null
+build --network none "$@"
