@@ -10,10 +10,10 @@ COPY infra/containers/${RUNTIME}.lock infra/containers/wheel.lock infra/containe
 RUN python -m venv --without-pip /srv/tandem \
     && python -m pip --python /srv/tandem/bin/python install --no-cache-dir --no-compile --only-binary :all: \
     --require-hashes -r locks/${RUNTIME}.lock \
-    # Without the packages' own tests, what C++ is compiled with, and what a job never is: a Flight server, a converter.
+    # Without the packages' own tests, what C++ is compiled with, and what a job never is: a Flight server.
     && cd /srv/tandem/lib/python3.11/site-packages \
     && find . -type d -name tests -prune -exec rm -rf {} + \
-    && rm -rf onnxruntime/transformers pyarrow/include pyarrow/src pyarrow/*flight* pyarrow/*substrait*
+    && rm -rf onnxruntime/transformers pyarrow/include pyarrow/src pyarrow/*flight*
 RUN python -m venv /build \
     && /build/bin/python -m pip install --no-cache-dir --only-binary :all: --require-hashes -r locks/wheel.lock
 COPY . .

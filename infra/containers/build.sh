@@ -15,8 +15,8 @@ if [ -e "$HOME/.config/pip/pip.conf" ]; then
   options+=(--volume "$settings:/root/.config/pip:ro")
 fi
 build() {
-  podman build -q --format docker --build-arg "REVISION=$(git rev-parse HEAD)" "$@" -f "$dockerfile" -t "$tag" "$context"
+  podman build -q --format docker --build-arg "REVISION=$(git rev-parse HEAD)" "$@" -f "$dockerfile" "$context"
 }
 # The stage that installs, with those settings; then the image, which takes that stage as it is and no mount with it.
 build --network host "${options[@]}" --target build "$@" > /dev/null
-build --network none "$@"
+build --network none -t "$tag" "$@"
