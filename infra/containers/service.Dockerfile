@@ -31,6 +31,6 @@ USER 10001
 WORKDIR /home/tandem
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-c", \
-"from urllib.request import urlopen; urlopen('http://127.0.0.1:3000/readyz', timeout=4).close()"]
+"import os; from urllib.request import urlopen; urlopen('http://127.0.0.1:' + os.environ.get('BENTOML_PORT', '3000') + '/readyz', timeout=4).close()"]
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["bentoml", "serve", "/srv/bento", "--port", "3000"]
+ENTRYPOINT ["bentoml", "serve", "/srv/bento"]

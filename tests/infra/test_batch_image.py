@@ -39,7 +39,8 @@ def test_the_image_is_slim_and_of_the_python_that_is_tested() -> None:
 
 
 def test_every_package_is_installed_by_its_digest_and_the_project_alone_without() -> None:
-    installs = re.findall(r"-m pip [^&]*", " ".join(rest for name, rest in instructions() if name == "RUN" and rest[:1] != "["))
+    shell = " && ".join(rest for name, rest in instructions() if name == "RUN" and not rest.startswith("["))
+    installs = re.findall(r"-m pip [^&]*", shell)
     assert len(installs) == 4
     for install in installs:
         assert "--no-cache-dir" in install
