@@ -1,6 +1,6 @@
-"""Writes what an image holds, CycloneDX 1.5: its Python packages, and Debian's of its base. The same build, the same bytes.
+"""Writes what an image holds, CycloneDX 1.5: its Python packages, and Debian's of its base; the same each time.
 
-    python sbom.py NAME > sbom.cdx.json
+python sbom.py NAME > sbom.cdx.json
 """
 
 import json

@@ -30,7 +30,20 @@ def podman(*words: str, within_s: float = 120.0) -> subprocess.CompletedProcess[
 
 def inside(image: str, *words: str) -> str:
     """What a command says that runs in the image in place of its own, as root so that it sees everything."""
-    ran = podman("run", "--rm", "--pull", "never", "--network", "none", "--user", "0", "--entrypoint", words[0], image, *words[1:])
+    ran = podman(
+        "run",
+        "--rm",
+        "--pull",
+        "never",
+        "--network",
+        "none",
+        "--user",
+        "0",
+        "--entrypoint",
+        words[0],
+        image,
+        *words[1:],
+    )
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
