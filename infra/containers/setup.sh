@@ -21,13 +21,14 @@ cat > "$home/runc" << 'END'
 #!/usr/bin/python3
 import json, os, sys
 words = sys.argv[1:]
-for at, word in enumerate(words):
-    bundle = words[at + 1] if word in ("--bundle", "-b") else word[9:] if word.startswith("--bundle=") else None
-    if bundle:
-        with open(f"{bundle}/config.json") as file:
+for at, word in enumerate(words[:-1]):
+    path = {"--bundle": f"{words[at + 1]}/config.json", "-b": f"{words[at + 1]}/config.json"}.get(word)
+    path = words[at + 1] if word in ("--process", "-p") and "exec" in words else path
+    if path:
+        with open(path) as file:
             config = json.load(file)
-        config["process"].pop("rlimits", None)
-        with open(f"{bundle}/config.json", "w") as file:
+        config.get("process", config).pop("rlimits", None)
+        with open(path, "w") as file:
             json.dump(config, file)
 os.execv("/usr/sbin/runc", ["runc", *words])
 END
