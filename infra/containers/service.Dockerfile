@@ -6,6 +6,11 @@ RUN python -m venv --without-pip /srv/tandem \
     --require-hashes -r locks/service.lock \
     && /srv/tandem/bin/python -m compileall -q --invalidation-mode unchecked-hash /srv/tandem/lib \
     && /srv/tandem/bin/python locks/sbom.py tandem-service > /srv/tandem/sbom.cdx.json
+# The rooms run from the bento, not from an installation; the endpoint asks for the project's version by its name.
+ARG VERSION=0.1.0
+RUN at=/srv/tandem/lib/python3.11/site-packages/tandem_inference-$VERSION.dist-info && mkdir $at \
+    && printf 'Metadata-Version: 2.1\nName: tandem-inference\nVersion: %s\n' "$VERSION" > $at/METADATA \
+    && /srv/tandem/bin/python locks/sbom.py tandem-service > /srv/tandem/sbom.cdx.json
 
 FROM python:3.11-slim
 ARG VERSION=0.1.0
