@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fuzz test-s3 lint chaos storm bench bench-quick clean
+.PHONY: help install demo test fuzz test-s3 lint chaos storm bench bench-quick images test-images clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -45,6 +45,13 @@ fuzz: $(STAMP)  ## Schemathesis asks a server what its OpenAPI page allows, and 
 
 test-s3: $(STAMP)  ## What touches S3, on a real server (SeaweedFS) instead of moto
 	TANDEM_TEST_S3=weed $(PYTEST) -m s3
+
+images: $(STAMP)  ## The batch image and the endpoint's, by podman (infra/containers/setup.sh)
+	infra/containers/images.sh
+
+test-images: images  ## What runs in containers, of those images
+	. $${TANDEM_PODMAN:-/var/tmp/tandem-podman}/env && TANDEM_BATCH_IMAGE=localhost/tandem-batch:0.1.0 \
+	  TANDEM_SERVICE_IMAGE=localhost/tandem-service:0.1.0 $(PYTEST) -m image
 
 chaos: $(STAMP)  ## Kill, pause and race 300 jobs at random moments (CHAOS_RUNS, CHAOS_SEED, CHAOS_MINUTES)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos

@@ -120,7 +120,9 @@ def describe_part(info: ObjectInfo, shard: str, account: Account) -> PartFacts:
 
 
 def measure_quality(confusion: Mapping[tuple[str, str], int]) -> Quality:
-    """Accuracy, per-class precision, recall and F1, and the confusion matrix, by scikit-learn.
+    """Accuracy, per-class precision, recall and F1, and the confusion matrix.
+
+    A figure whose denominator is 0 is 0, as in scikit-learn with `zero_division=0`; a job needs none of that library.
 
     Args:
         confusion: (true label, predicted label) -> rows; error rows and rows without a label are not in it.
@@ -128,30 +130,31 @@ def measure_quality(confusion: Mapping[tuple[str, str], int]) -> Quality:
     Returns:
         `labels` name the rows (true) and columns (predicted) of `confusion`.
     """
-    from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
-
-    truth = [expected for expected, _ in confusion]
-    found = [predicted for _, predicted in confusion]
-    weights = list(confusion.values())
-    labels = sorted({*truth, *found})
-    precision, recall, f1, support = precision_recall_fscore_support(
-        truth, found, labels=labels, sample_weight=weights, zero_division=0.0
-    )
+    labels = sorted({label for pair in confusion for label in pair})
+    table = [[confusion.get((expected, found), 0) for found in labels] for expected in labels]
+    of_label = [sum(row) for row in table]
+    as_label = [sum(column) for column in zip(*table, strict=True)]
+    right = [table[i][i] for i in range(len(labels))]
+    rows = sum(of_label)
     return {
-        "rows": sum(weights),
-        "accuracy": float(accuracy_score(truth, found, sample_weight=weights)),
+        "rows": rows,
+        "accuracy": _share(sum(right), rows),
         "labels": labels,
         "classes": {
             label: {
-                "precision": float(precision[i]),
-                "recall": float(recall[i]),
-                "f1": float(f1[i]),
-                "rows": int(support[i]),
+                "precision": _share(right[i], as_label[i]),
+                "recall": _share(right[i], of_label[i]),
+                "f1": _share(2 * right[i], of_label[i] + as_label[i]),
+                "rows": of_label[i],
             }
             for i, label in enumerate(labels)
         },
-        "confusion": confusion_matrix(truth, found, labels=labels, sample_weight=weights).astype(int).tolist(),
+        "confusion": table,
     }
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
 
 
 def versions() -> dict[str, str]:

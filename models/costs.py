@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -161,11 +162,28 @@ class Costs:
 
 def fit_prior(rows: NDArray[Any], lengths: NDArray[Any], seconds: NDArray[Any]) -> tuple[float, ...]:
     """The formula's coefficients, none below 0, whose relative errors over the measured shapes are least."""
-    from scipy.optimize import nnls  # a quarter of a second to import, and nobody who predicts needs it
-
     terms = np.stack([np.ones_like(rows), rows, rows * lengths, rows * lengths**2], axis=1).astype(np.float64)
-    coefficients, _ = nnls(terms / seconds[:, None], np.ones(len(seconds)))
-    return tuple(float(coefficient) for coefficient in coefficients)
+    return tuple(float(coefficient) for coefficient in fit_non_negative(terms / seconds[:, None]))
+
+
+def fit_non_negative(terms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Least squares of ones by the columns, no coefficient below 0: the best of every choice of columns.
+
+    Exact, for at the optimum the columns that count are fitted freely; 2**columns fits, so for a handful of columns.
+    """
+    count, columns = terms.shape
+    scale = np.linalg.norm(terms, axis=0)
+    scale[scale == 0] = 1.0
+    best, least = np.zeros(columns), float(count)
+    for chosen in product((False, True), repeat=columns):
+        if any(chosen):
+            mask = np.array(chosen)
+            fitted, *_ = np.linalg.lstsq(terms[:, mask] / scale[mask], np.ones(count), rcond=None)
+            missed = float(np.sum((terms[:, mask] / scale[mask] @ fitted - 1.0) ** 2))
+            if (fitted >= 0).all() and missed < least:
+                best, least = np.zeros(columns), missed
+                best[mask] = fitted / scale[mask]
+    return best
 
 
 def between(knots: NDArray[np.float64], numbers: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -1,4 +1,4 @@
-"""infra/containers/batch.Dockerfile, read as text: no container is built where the tests run."""
+"""infra/containers/batch.Dockerfile and the locks, read as text; tests/infra/containers/ runs what is built of them."""
 
 import fnmatch
 import json
@@ -8,16 +8,18 @@ from importlib.metadata import requires
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.infra.conftest import ROOT
 
-DOCKERFILE = ROOT / "infra" / "containers" / "batch.Dockerfile"
+CONTAINERS = ROOT / "infra" / "containers"
+DOCKERFILE = CONTAINERS / "batch.Dockerfile"
 HEAVY = {"torch", "transformers", "bentoml"}
 
 
 def instructions() -> list[tuple[str, str]]:
     """The Dockerfile's instructions in order, as (name, arguments), continued lines joined."""
-    lines = [line for line in DOCKERFILE.read_text().splitlines() if line and not line.startswith("#")]
+    lines = [line for line in DOCKERFILE.read_text().splitlines() if line and not line.lstrip().startswith("#")]
     joined = "\n".join(lines).replace("\\\n", " ")
     return [(name, rest.strip()) for name, _, rest in (line.partition(" ") for line in joined.splitlines())]
 
@@ -36,11 +38,47 @@ def test_the_image_is_slim_and_of_the_python_that_is_tested() -> None:
     assert {rest.split()[0] for name, rest in instructions() if name == "FROM"} == {"python:3.11-slim"}
 
 
-def test_the_base_installation_is_pinned_and_has_no_extra() -> None:
-    (install,) = [rest for name, rest in instructions() if name == "RUN" and " install " in rest]
-    assert install.endswith("-c constraints.txt .")
-    assert "--no-cache-dir" in install
-    assert "[" not in install
+def test_every_package_is_installed_by_its_digest_and_the_project_alone_without() -> None:
+    shell = " && ".join(rest for name, rest in instructions() if name == "RUN" and not rest.startswith("["))
+    installs = re.findall(r"-m pip [^&]*", shell)
+    assert len(installs) == 4
+    for install in installs:
+        assert "--no-cache-dir" in install
+        assert ("--require-hashes -r locks/" in install) != ("--no-deps" in install)
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu", "service", "wheel", "store"])
+def test_a_lock_holds_only_pins_that_are_tested_and_their_digests(name: str) -> None:
+    tested = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+    tested = {canonicalize_name(package.partition("[")[0]): version for package, version in tested.items()}
+    text = (CONTAINERS / f"{name}.lock").read_text().replace("\\\n", " ")
+    locked = {}
+    for line in text.splitlines()[1:]:
+        pin, *hashes = line.split()
+        assert hashes, line
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", each) for each in hashes), line
+        package, version = pin.split("==")
+        locked[package] = version
+    only_here = {package for package in locked if package not in tested}
+    assert {package for package in only_here if not package.startswith("nvidia-")} <= {"onnxruntime-gpu"}
+    assert {package: locked[package] for package in locked.keys() - only_here} == {
+        package: tested[package] for package in locked.keys() - only_here
+    }
+    assert HEAVY & locked.keys() == ({"bentoml"} if name == "service" else set())
+
+
+def test_the_locks_hold_all_that_the_project_needs_and_the_gpu_differs_in_the_runtime_only() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        wanted = {canonicalize_name(Requirement(each).name) for each in tomllib.load(file)["project"]["dependencies"]}
+    cpu, gpu, service = (
+        {line.split("==")[0]: line.split("==")[1].split()[0] for line in lines if "==" in line}
+        for lines in ((CONTAINERS / f"{name}.lock").read_text().splitlines() for name in ("cpu", "gpu", "service"))
+    )
+    assert wanted <= cpu.keys()
+    assert wanted <= service.keys()
+    assert gpu.pop("onnxruntime-gpu") == cpu.pop("onnxruntime")
+    assert {name: version for name, version in gpu.items() if not name.startswith("nvidia-")} == cpu
+    assert {"nvidia-cudnn-cu13", "nvidia-cublas"} <= gpu.keys()
 
 
 def test_nothing_that_the_base_installation_needs_is_heavy() -> None:
@@ -107,6 +145,9 @@ def test_the_image_carries_no_settings_of_the_machine_that_built_it() -> None:
         ("batch/__pycache__/plan.cpython-311.pyc", False),
         ("models/zoo/data/fashion.parquet", False),
         ("tests/conftest.py", False),
+        ("infra/containers/cpu.lock", True),
+        ("infra/containers/sbom.py", True),
+        ("infra/containers/setup.sh", False),
         (".git/config", False),
         (".venv/bin/python", False),
         ("out/part-1.parquet", False),
