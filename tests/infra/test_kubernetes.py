@@ -98,9 +98,9 @@ def test_a_pod_is_confined(name: str, pod: Manifest) -> None:
 
 def test_users_are_those_of_the_images() -> None:
     users = {name: pod["securityContext"]["runAsUser"] for name, pod in pods()}
-    dockerfile = (ROOT / "infra/containers/batch.Dockerfile").read_text()
-    assert f"--uid {users['job/job.yaml Job']} " in dockerfile
-    assert f"user {users['endpoint/deployment.yaml Deployment']} " in (ROOT / "infra/containers/service.md").read_text()
+    files = {"job/job.yaml Job": "batch.Dockerfile", "endpoint/deployment.yaml Deployment": "service.Dockerfile"}
+    for name, file in files.items():
+        assert f"--uid {users[name]} " in (ROOT / "infra" / "containers" / file).read_text()
 
 
 def test_images_are_those_that_the_pages_build() -> None:

@@ -13,11 +13,14 @@ from uuid import uuid4
 import pytest
 
 BATCH, SERVICE = os.environ.get("TANDEM_BATCH_IMAGE", ""), os.environ.get("TANDEM_SERVICE_IMAGE", "")
+LAMBDA = os.environ.get("TANDEM_LAMBDA_IMAGE", "")
 BASE = "localhost/python:3.11-slim"
 #: What a test of images is marked with.
 IMAGES = [
     pytest.mark.image,
-    pytest.mark.skipif(not (BATCH and SERVICE), reason="no image is named: `make test-images` builds and names them"),
+    pytest.mark.skipif(
+        not (BATCH and SERVICE and LAMBDA), reason="no image is named: `make test-images` builds and names them"
+    ),
 ]
 #: A user that the image does not know, nothing that may be written but /tmp, no right beyond a user's.
 CONFINED = ("--user", "65534:65534", "--read-only", "--read-only-tmpfs=false", "--tmpfs", "/tmp:mode=1777")
@@ -30,20 +33,8 @@ def podman(*words: str, within_s: float = 120.0) -> subprocess.CompletedProcess[
 
 def inside(image: str, *words: str) -> str:
     """What a command says that runs in the image in place of its own, as root so that it sees everything."""
-    ran = podman(
-        "run",
-        "--rm",
-        "--pull",
-        "never",
-        "--network",
-        "none",
-        "--user",
-        "0",
-        "--entrypoint",
-        words[0],
-        image,
-        *words[1:],
-    )
+    alone = ("--rm", "--pull", "never", "--network", "none", "--user", "0", "--entrypoint", words[0])
+    ran = podman("run", *alone, image, *words[1:])
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
