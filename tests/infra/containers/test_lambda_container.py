@@ -30,6 +30,7 @@ def test_the_image_answers_a_call_with_the_exit_code_of_its_job() -> None:
     words = ("--runtime-interface-emulator-address", f"127.0.0.1:{port}", "--runtime-api-address", f"127.0.0.1:{inner}")
     started = ("python", "-m", "awslambdaric", "batch.serverless.handler")
     options = ("-v", f"{here}:{EMULATOR}:ro", "--entrypoint", EMULATOR)
+    event = {"action": "run", "job": {"model": "none", "input": "/nowhere", "output": "/tmp/out"}}
     with container(LAMBDA, *words, *started, options=options) as name:
         deadline = time.monotonic() + 30
         while True:
