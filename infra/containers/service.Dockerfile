@@ -24,12 +24,13 @@ LABEL org.opencontainers.image.title="tandem-service" \
 RUN useradd --create-home --uid 10001 tandem
 COPY --from=build /srv/tandem /srv/tandem
 COPY bento /srv/bento
-# All that it writes is under /tmp, so that the root may be read-only. Only the word True keeps BentoML from reporting its use.
+# It listens at every address of the container, so it takes keys. All that it writes is under /tmp: the root may be read-only. Only the word True keeps BentoML from reporting its use.
 ENV PATH=/srv/tandem/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     ORT_DISABLE_TELEMETRY=1 \
     BENTOML_DO_NOT_TRACK=True \
+    BENTOML_HOST=0.0.0.0 \
     BENTOML_HOME=/tmp/bentoml \
     TANDEM_CACHE=/tmp/tandem
 USER 10001

@@ -35,9 +35,7 @@ def test_the_image_answers_a_call_with_the_exit_code_of_its_job() -> None:
         deadline = time.monotonic() + 30
         while True:
             try:
-                wrong = ask(
-                    port, {"action": "run", "job": {"model": "none", "input": "/nowhere", "output": "/tmp/out"}}
-                )
+                wrong = ask(port, event)
                 break
             except OSError:
                 assert time.monotonic() < deadline, podman("logs", name).stderr

@@ -89,6 +89,6 @@ def test_told_to_end_the_endpoint_ends_by_itself() -> None:
 
 
 def test_without_keys_the_endpoint_is_open_to_nobody() -> None:
-    ran = podman("run", "--rm", "--network", "none", *CONFINED, SERVICE)
+    ran = podman("run", "--rm", "--network", "none", *CONFINED, SERVICE, within_s=60)
     assert ran.returncode != 0
     assert "TANDEM_KEYS" in ran.stdout + ran.stderr
