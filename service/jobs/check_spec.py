@@ -17,7 +17,10 @@ from typing import Any
 from service.errors import RequestInvalid
 
 #: Settings that are the server's own: they would lead its credentials elsewhere, or its log and its ports.
-SERVERS_OWN = ("endpoint_url", "aws_profile", "log", "metrics_port", "metrics_host")
+SERVERS_OWN = (
+    *("endpoint_url", "aws_profile", "log", "metrics_port", "metrics_host"),
+    *("engine", "array_index", "array_size"),  # it runs jobs on its own machine
+)
 #: What no file and no setting can hold.
 UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
 WITHOUT_NUL = r"^[^\u0000]*$"
