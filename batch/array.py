@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from batch.commit import list_parts
 from batch.errors import UsageError
 from batch.prepare import Prepared
-from batch.progress import Progress
+from batch.progress import PassingProgress, Progress
 from batch.shard import Plan, Shard
 from batch.spec import JobSpec
 
@@ -146,20 +146,15 @@ class Turns:
         return self._draw.sample(free, min(len(free), max(1, self._total // PAGE)))
 
 
-class ArrayProgress:
+class ArrayProgress(PassingProgress):
     """Passes on what is told, and has the machine go elsewhere where another one was at the same shard."""
 
     def __init__(self, progress: Progress, turns: Turns) -> None:
-        self._progress, self._turns = progress, turns
-
-    def planned(self, *, shards: int, rows: int, done_rows: int) -> None:
-        self._progress.planned(shards=shards, rows=rows, done_rows=done_rows)
-
-    def advanced(self, rows: int) -> None:
-        self._progress.advanced(rows)
+        super().__init__(progress)
+        self._turns = turns
 
     def told(self, event: str, **facts: object) -> None:
-        self._progress.told(event, **facts)
+        super().told(event, **facts)
         if event == "already committed" and "rows" in facts:  # after its rows had gone through the model
             self._turns.stumble()
 

@@ -38,6 +38,22 @@ class LogProgress:
         log.info("%s %s", event, in_words(facts), extra={"event": event, "facts": facts})
 
 
+class PassingProgress:
+    """Passes on what it is told; the base of those that act on some of it."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def planned(self, *, shards: int, rows: int, done_rows: int) -> None:
+        self._progress.planned(shards=shards, rows=rows, done_rows=done_rows)
+
+    def advanced(self, rows: int) -> None:
+        self._progress.advanced(rows)
+
+    def told(self, event: str, **facts: object) -> None:
+        self._progress.told(event, **facts)
+
+
 class BarProgress:
     """A bar on the terminal. Parts are counted in it instead of named."""
 

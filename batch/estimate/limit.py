@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from batch.amounts import counted, spell
 from batch.errors import Interrupted
 from batch.estimate.experience import remember_pace
-from batch.progress import Progress
+from batch.progress import PassingProgress, Progress
 from batch.shard import Plan, Shard
 from batch.spec import JobSpec
 from batch.stop import Stop
@@ -84,20 +84,15 @@ class Limit:
         return f"{self.name}: {spell(max(left_s, 0))} are left, and the next shard takes about {spell(expected_s)}"
 
 
-class LimitedProgress:
+class LimitedProgress(PassingProgress):
     """Passes on what is told; asks the run to stop once its limit is reached, and keeps its pace for the next run."""
 
     def __init__(self, progress: Progress, limit: Limit, stop: Stop, *, key: str) -> None:
-        self._progress, self._limit, self._stop, self._key = progress, limit, stop, key
-
-    def planned(self, *, shards: int, rows: int, done_rows: int) -> None:
-        self._progress.planned(shards=shards, rows=rows, done_rows=done_rows)
-
-    def advanced(self, rows: int) -> None:
-        self._progress.advanced(rows)
+        super().__init__(progress)
+        self._limit, self._stop, self._key = limit, stop, key
 
     def told(self, event: str, **facts: object) -> None:
-        self._progress.told(event, **facts)
+        super().told(event, **facts)
         if event in ("committed", "already committed"):
             seconds = facts.get("seconds")
             seconds = seconds if isinstance(seconds, float) else None
