@@ -254,6 +254,7 @@ def finish(prepared: Prepared, run: dict[str, Any], progress: Progress) -> Manif
     plans = read_plans(target)
     if prepared.job.engine == "array" and (known := read_others(prepared, plans)) is not None:
         check_errors(known, prepared.job)
+        progress.told("done", rows=known["rows"], errors=known["error_rows"], parts=known["shards"])
         publish(prepared, progress)
         return known
     manifest = build_manifest(target, prepared.record, plans, run)

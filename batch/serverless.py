@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from typing import Any, Protocol
 
 from batch.errors import JobError
@@ -77,14 +78,13 @@ def tandem(*words: str, left_s: float) -> tuple[int, str, str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "batch.cli.main", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    ends = [(TERM_S, signal.SIGTERM), (KILL_S, signal.SIGKILL)]
-    for before_s, number in ends:
+    over = time.monotonic() + left_s
+    for before_s, number in ((TERM_S, signal.SIGTERM), (KILL_S, signal.SIGKILL)):
         try:
-            out, err = process.communicate(timeout=max(left_s - before_s, 0.5))
+            out, err = process.communicate(timeout=max(over - before_s - time.monotonic(), 0.5))
             break
         except subprocess.TimeoutExpired:
             process.send_signal(number)
-            left_s = TERM_S
     else:
         out, err = process.communicate()
     sys.stderr.write(err)  # to the function's log

@@ -69,7 +69,7 @@ def test_a_job_imports_nothing_that_it_does_not_need(folder: Folder) -> None:
     assert {"onnxruntime", "pyarrow.parquet", "tokenizers"} <= found, "or this shows nothing"
     heavy = {"torch", "transformers", "bentoml", "pandas", "ray", "openvino", "onnx", "safetensors", "huggingface_hub"}
     assert not found & heavy
-    assert not found & {"sklearn", "scipy"}, "these are for --label"
+    assert not found & {"sklearn", "scipy"}, "a job does without them"
     assert not found & {"sqlglot", "pyarrow.dataset"}, "these are for --where"
     assert not found & {"boto3", "botocore"}, "these are for s3://"
     assert not found & {"rich", "moto"}, "these are for a terminal, and for the demo"

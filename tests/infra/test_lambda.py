@@ -18,6 +18,7 @@ import pytest
 from tests.batch.array_job import MODEL, NOTES, ROW_S, ROWS, asked, assert_once, put_shards
 from tests.batch.places import Bucket
 from tests.infra.conftest import ROOT
+from tests.service.server import free_port
 
 #: `make install` takes it from the package of AWS's SAM.
 EMULATOR = Path(sys.executable).with_name("aws-lambda-rie")
@@ -30,14 +31,6 @@ pytestmark = pytest.mark.skipif(not EMULATOR.exists(), reason="no emulator of AW
 Invoke = Callable[[Any], Any]
 
 
-def free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
-
-
 @pytest.fixture
 def s3_place(bucket: str, s3_client: Any) -> Bucket:
     return Bucket(bucket, s3_client)
@@ -46,7 +39,7 @@ def s3_place(bucket: str, s3_client: Any) -> Bucket:
 @pytest.fixture
 def invoke(s3: str, tmp_path: Path) -> Iterator[Invoke]:
     """Calls the function; it is started once, as AWS does."""
-    port, inner = free_ports(2)
+    port, inner = free_port(), free_port()
     settings = {
         "AWS_ENDPOINT_URL": s3,
         "AWS_LAMBDA_FUNCTION_TIMEOUT": str(TIMEOUT_S),

@@ -9,15 +9,16 @@ import boto3
 import pytest
 
 from batch.cli.run import run
-from tests.infra.conftest import REGION, TEMPLATE, Stack, actions, as_list
+from tests.infra.conftest import PIPELINE, REGION, TEMPLATE, Stack, actions, as_list
 
 # ecr:GetAuthorizationToken is the one action that AWS offers for no narrower resource.
 WITHOUT_A_RESOURCE = {"ecr:GetAuthorizationToken"}
 
 
-def test_cfn_lint_has_nothing_to_say() -> None:
+@pytest.mark.parametrize("template", [TEMPLATE, PIPELINE], ids=["template", "pipeline"])
+def test_cfn_lint_has_nothing_to_say(template: Path) -> None:
     linted = subprocess.run(
-        [Path(sys.executable).with_name("cfn-lint"), "--regions", REGION, "us-east-1", "--", str(TEMPLATE)],
+        [Path(sys.executable).with_name("cfn-lint"), "--regions", REGION, "us-east-1", "--", str(template)],
         capture_output=True,
         text=True,
         timeout=120,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.infra.containers.podman import IMAGES, LAMBDA, container, podman
-from tests.infra.test_lambda import free_ports
+from tests.service.server import free_port
 
 pytestmark = IMAGES
 
@@ -25,7 +25,7 @@ def ask(port: int, event: Any) -> Any:
 
 
 def test_the_image_answers_a_call_with_the_exit_code_of_its_job() -> None:
-    port, inner = free_ports(2)
+    port, inner = free_port(), free_port()
     here = Path(sys.executable).with_name("aws-lambda-rie")
     words = ("--runtime-interface-emulator-address", f"127.0.0.1:{port}", "--runtime-api-address", f"127.0.0.1:{inner}")
     started = ("python", "-m", "awslambdaric", "batch.serverless.handler")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -14,19 +13,13 @@ import pytest
 
 from tests.infra.conftest import ROOT
 from tests.infra.containers.podman import BATCH, CONFINED, IMAGES, SERVICE, container, inspect, podman
+from tests.service.server import free_port
 
 pytestmark = IMAGES
 
 MODEL = "vowels-bilstm"
 ROWS = ROOT / "models" / "zoo" / "data" / "vowels.parquet"
 COUNT = 40
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +70,14 @@ def test_the_endpoint_answers_as_a_job_of_the_batch_image_does(endpoint: tuple[s
 
 
 def test_told_to_end_the_endpoint_ends_by_itself() -> None:
-    settings = ("-e", "TANDEM_ALLOW_ANONYMOUS=1", "-e", f"BENTOML_PORT={free_port()}", "-e", "BENTOML_HOST=127.0.0.1")
+    settings = (
+        "-e",
+        "TANDEM_ALLOW_ANONYMOUS=1",
+        "-e",
+        f"BENTOML_PORT={free_port()}",
+        "-e",
+        "BENTOML_HOST=127.0.0.1",
+    )
     with container(SERVICE, options=settings) as name:
         deadline = time.monotonic() + 90
         while podman("healthcheck", "run", name).returncode != 0:
